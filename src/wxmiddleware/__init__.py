@@ -1,0 +1,50 @@
+"""
+A valid WeChat access token in every request, and at most one fetch to get it.
+
+The middlewares are in `wxmiddleware.wsgi` and `wxmiddleware.asgi`, conveniences in `wxmiddleware.flask`, `.starlette`
+and `.fastapi`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for your
+own machine in `wxmiddleware.simulator`.
+"""
+
+from ._context import acurrent_token, current_provider, current_token, use_provider
+from ._events import Event, Happening, Observer
+from ._models import Account
+from ._provider import Status, TokenProvider
+from .decorators import with_token
+from .exceptions import (
+    APIError,
+    ConfigurationError,
+    NoProvider,
+    ProviderClosed,
+    StoreError,
+    TokenError,
+    TokenRefused,
+    TokenUnavailable,
+    WxMiddlewareError,
+)
+from .sources import ClassicToken, StableToken
+
+__all__ = [
+    "APIError",
+    "Account",
+    "ClassicToken",
+    "ConfigurationError",
+    "Event",
+    "Happening",
+    "NoProvider",
+    "Observer",
+    "ProviderClosed",
+    "StableToken",
+    "Status",
+    "StoreError",
+    "TokenError",
+    "TokenProvider",
+    "TokenRefused",
+    "TokenUnavailable",
+    "WxMiddlewareError",
+    "acurrent_token",
+    "current_provider",
+    "current_token",
+    "use_provider",
+    "with_token",
+]

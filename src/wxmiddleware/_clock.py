@@ -1,0 +1,22 @@
+"""The process's clock: NTP does not step it and, where the platform can, a suspended machine does not stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+Clock = Callable[[], float]
+
+
+def _best() -> Clock:
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        try:
+            time.clock_gettime(time.CLOCK_BOOTTIME)
+        except OSError:  # an old kernel, or a sandbox
+            return time.monotonic
+        return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    return time.monotonic
+
+
+clock: Clock = _best()

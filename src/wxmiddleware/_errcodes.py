@@ -1,0 +1,67 @@
+"""
+What an errcode of a token endpoint means: what we do about it, and what a person should do.
+
+The codes are those of WeChat's pages on ``/cgi-bin/token`` and ``/cgi-bin/stable_token`` and of its list of global
+return codes. On these endpoints 40001 is a wrong secret; on an API call it is a refused token (see `CURABLE`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ._models import Cause, Failure
+
+# A new token cures these, when an API call answers them. Never when a token endpoint does.
+CURABLE = frozenset({40001, 40014, 42001})
+
+_WRONG_SECRET = "Check the AppSecret: it is wrong, was reset, or belongs to another account."
+_ADVICE: dict[int, tuple[Cause, str]] = {
+    -1: (Cause.PASSING, "WeChat is busy."),
+    -1000: (Cause.PASSING, "WeChat is busy, or the account has no IP allowlist at all; check that it has one."),
+    40001: (Cause.FINAL, _WRONG_SECRET),
+    40002: (Cause.FINAL, "grant_type must be client_credential; check what stands between you and WeChat."),
+    40013: (Cause.FINAL, "Check the AppID: WeChat does not know it."),
+    40125: (Cause.FINAL, _WRONG_SECRET),
+    40164: (Cause.FINAL, "Add {ip} to the account's IP allowlist at mp.weixin.qq.com."),
+    40243: (Cause.FINAL, "The AppSecret is frozen: its owner can unfreeze it at mp.weixin.qq.com."),
+    41002: (Cause.FINAL, "The AppID did not arrive; check what stands between you and WeChat."),
+    41004: (Cause.FINAL, "The AppSecret did not arrive; check what stands between you and WeChat."),
+    43002: (Cause.FINAL, "The request arrived as a GET; check what stands between you and WeChat."),
+    45009: (Cause.QUOTA, "The day's quota of token fetches is used up; see who else fetches, or reset it (clear_quota)."),
+    45011: (Cause.PASSING, "Too many token fetches in this minute."),
+    48001: (Cause.FINAL, "This account may not use this API."),
+    50002: (Cause.FINAL, "The account is limited; its owner sees why at mp.weixin.qq.com."),
+    50004: (Cause.FINAL, "WeChat has forbidden this account to use access tokens; ask its owner to appeal."),
+    50007: (Cause.FINAL, "The account is frozen; its owner sees why at mp.weixin.qq.com."),
+    61024: (Cause.FINAL, "This is a third-party platform: it has to use api_component_token."),
+    89501: (Cause.FINAL, "The account's administrator has been asked to allow this IP and has not answered yet."),
+    89503: (Cause.FINAL, "The account's administrator has to allow this IP, in the message WeChat has just sent."),
+    89506: (Cause.FINAL, "The administrator refused this IP twice: it is blocked for 24 hours."),
+    89507: (Cause.FINAL, "The administrator refused this IP: it is blocked for an hour."),
+}
+# An unknown code is remembered like a passing one: it is tried again soon, and does not block for minutes.
+_UNKNOWN = (Cause.PASSING, "See WeChat's list of global return codes.")
+
+# `… rid: 6aac005a-01bfdbee-79769285`; before about 2020 `… hint: [i50PvA0089sha6]`.
+_RID = re.compile(r",?\s*(?:rid:\s*([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|hints?:\s*\[([^\]]{1,64})\])")
+# `invalid ip 116.25.45.231 ipv6 ::ffff:116.25.45.231, not in whitelist …`: the address that WeChat saw.
+_IP = re.compile(r"invalid ip ([0-9A-Fa-f:.]{2,45}?)[,\s]")
+
+
+def request_id(errmsg: str) -> str | None:
+    """Find the id of the request that WeChat appends to its message."""
+    found = _RID.search(errmsg)
+    return found and (found[1] or found[2])
+
+
+def token_endpoint_failure(errcode: int, errmsg: str) -> Failure:
+    """Say what a token endpoint's errcode means, and what to do."""
+    cause, advice = _ADVICE.get(errcode, _UNKNOWN)
+    seen = _IP.search(f"{errmsg} ")
+    advice = advice.format(ip=seen[1] if seen else "this machine's public IP")
+    text = _RID.sub("", errmsg).strip().rstrip(".")
+    rid = request_id(errmsg)
+    message = f"WeChat gives no token: errcode {errcode}{f' ({text})' if text else ''}. {advice}"
+    if rid:
+        message += f" Its id of the request is {rid}."
+    return Failure(cause, message, errcode=errcode, errmsg=errmsg, rid=rid)

@@ -1,0 +1,98 @@
+"""
+What happened, told to whoever wants to know.
+
+An observer is a function of one `Event`. Observers are called outside every lock, after the callers have their token,
+and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from ._models import Cause
+
+logger = logging.getLogger("wxmiddleware")
+logger.addHandler(logging.NullHandler())
+
+
+class Happening(StrEnum):
+    """The kinds of event."""
+
+    FETCH_BEGUN = "fetch_begun"
+    FETCH_DONE = "fetch_done"
+    FETCH_FAILED = "fetch_failed"
+    ADOPTED = "adopted"  # another process's token was taken from the store
+    REFUSED = "refused"  # WeChat said no to the token in use
+    HEALED = "healed"  # a call was refused, repeated with a newer token, and accepted
+    COOLING = "cooling"  # WeChat is left alone for a while
+    OTHER_SYSTEM = "other_system"  # somebody else seems to fetch tokens for this account
+    STORE_FAILED = "store_failed"
+    STORE_BACK = "store_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One thing that happened.
+
+    Attributes:
+        name: What; one of `Happening`.
+        appid: Whose token.
+        kind: The kind of token, such as ``stable``.
+        message: A sentence for people. Neither it nor anything else here holds a token or a secret.
+        generation: Which token, as a number that rises.
+        seconds: How long it took, or how long it will (see the name).
+        reason: Why a token was fetched: ``first``, ``ahead``, ``expired``, ``refused``.
+        cause: Why a fetch failed.
+        errcode: WeChat's error code.
+        rid: WeChat's id of the request.
+        at: The wall clock, in seconds since 1970, when it happened.
+    """
+
+    name: Happening
+    appid: str
+    kind: str
+    message: str
+    generation: int | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    cause: Cause | None = None
+    errcode: int | None = None
+    rid: str | None = None
+    at: float = 0.0
+
+
+Observer = Callable[[Event], object]
+
+_LEVELS = {
+    Happening.FETCH_BEGUN: logging.DEBUG,
+    Happening.ADOPTED: logging.DEBUG,
+    Happening.FETCH_FAILED: logging.WARNING,
+    Happening.COOLING: logging.WARNING,
+    Happening.OTHER_SYSTEM: logging.WARNING,
+    Happening.STORE_FAILED: logging.WARNING,
+}
+
+
+def log(event: Event) -> None:
+    """The observer that is always there: logger ``wxmiddleware``, the event's fields as ``wx_…`` in ``extra``."""
+    level = _LEVELS.get(event.name, logging.INFO)
+    if logger.isEnabledFor(level):
+        fields = {f"wx_{name}": value for name, value in asdict(event).items() if value is not None}
+        logger.log(level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields)
+
+
+def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:
+    """Tell each event to each observer, and survive what they raise."""
+    observers = tuple(observers)
+    for event in events:
+        for observer in (log, *observers):
+            try:
+                observer(event)
+            except Exception as exc:  # an observer must not break a refresh; its error may quote anything
+                with suppress(Exception):
+                    logger.error("An observer of wxmiddleware's events raised %s.", type(exc).__name__)

@@ -1,0 +1,184 @@
+"""
+One refresh under way. Threads wait for it, tasks of any event loop await it, and none of them can stop it.
+
+A flight has a thread of its own. Where threads cannot start, or lie frozen (uWSGI without threads runs them only
+while a request waits for something), a waiting thread runs the flight itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import cache
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+
+# A thread that has not begun to run after this time (real seconds) is taken for frozen.
+START_GRACE = 0.25
+
+
+class Flight(Generic[T]):
+    """
+    Runs `work` once and hands its result to everybody who waits.
+
+    Args:
+        work: What to do. It must return a value for every outcome; what it raises all the same goes to `mishap`.
+        mishap: Makes a result of an exception, so that waiters are always ended.
+        landed: Called with the result in the flight's thread, once the waiters have it.
+        due: When, on the process's clock, this flight should have ended; after that it may be overtaken.
+    """
+
+    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due")
+
+    def __init__(
+        self,
+        work: Callable[[Flight[T]], T],
+        *,
+        mishap: Callable[[BaseException], T],
+        landed: Callable[[Flight[T]], None],
+        due: float,
+    ) -> None:
+        self._work = work
+        self._mishap = mishap
+        self._landed = landed
+        self.due = due
+        self._begin = threading.Lock()
+        self._grounded = False
+        self._future: Future[T] = Future()
+        # From now on a cancelled waiter cannot cancel what the others wait for.
+        self._future.set_running_or_notify_cancel()
+
+    @property
+    def begun(self) -> bool:
+        """Whether some thread is running the flight, or has."""
+        return self._begin.locked()
+
+    @property
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self._future.done()
+
+    def take_off(self) -> bool:
+        """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
+        # An empty context: nothing of the request that happened to be first reaches the refresh.
+        thread = threading.Thread(
+            target=contextvars.Context().run, args=(self.fly,), name="wxmiddleware-refresh", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is shutting down
+            self._grounded = True
+        return not self._grounded
+
+    def fly(self) -> None:
+        """
+        Run the flight here, unless another thread has begun to.
+
+        Raises:
+            BaseException: What ends a thread (SystemExit, KeyboardInterrupt, GreenletExit), once the waiters know.
+        """
+        if not self._begin.acquire(blocking=False):
+            return
+        end: BaseException | None = None
+        try:
+            result = self._work(self)
+        except BaseException as exc:
+            result = self._mishap(exc)
+            end = None if isinstance(exc, Exception) else exc
+        self._future.set_result(result)
+        self._landed(self)
+        if end is not None:
+            raise end
+
+    def wait(self, timeout: float) -> T | None:
+        """
+        Wait in a thread.
+
+        Args:
+            timeout: Real seconds. It ends the wait, not the flight.
+
+        Returns:
+            The result, or ``None`` if it is not there in time.
+        """
+        deadline = time.monotonic() + timeout
+        if not self.begun and not self._grounded:
+            self._result(min(timeout, START_GRACE))
+        if not self.begun and timeout > 0:
+            contextvars.Context().run(self.fly)
+        return self._result(max(0.0, deadline - time.monotonic()))
+
+    async def wait_async(self, timeout: float) -> T | None:
+        """Wait in a task, of asyncio or trio; the loop goes on meanwhile."""
+        deadline = time.monotonic() + timeout
+        if not self.begun and not self._grounded:
+            await self._arrival(min(timeout, START_GRACE))
+        if not self.begun and timeout > 0:
+            with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
+                # The loop's own worker threads may still be there where a new thread is not to be had.
+                await anyio.to_thread.run_sync(contextvars.Context().run, self.fly, abandon_on_cancel=True)
+        return await self._arrival(max(0.0, deadline - time.monotonic()))
+
+    def _result(self, timeout: float) -> T | None:
+        try:
+            return self._future.result(timeout)
+        except FutureTimeout:
+            return None
+
+    async def _arrival(self, timeout: float) -> T | None:
+        if not self._future.done():
+            with anyio.move_on_after(timeout):
+                if in_asyncio():
+                    await asyncio.wrap_future(self._future)
+                else:
+                    await _trio_arrival(self._future)
+        return self._future.result() if self._future.done() else None
+
+
+def in_asyncio() -> bool:
+    """Whether an asyncio loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _trio_arrival(future: Future[T]) -> None:
+    import trio
+
+    loop, arrived = trio.lowlevel.current_trio_token(), trio.Event()
+
+    def tell(_: Future[T]) -> None:
+        try:
+            loop.run_sync_soon(arrived.set)
+        except trio.RunFinishedError:  # nobody waits there any more
+            pass
+
+    future.add_done_callback(tell)
+    await arrived.wait()
+
+
+@cache
+def threads_freeze() -> bool:
+    """
+    Whether background threads may lie frozen between requests here: in uWSGI, unless it was told to run threads.
+
+    2.0.30 and later run them by default. 2.0.21 does not, and of those between we don't know; there a "yes" costs
+    little: one request waits for a refresh after its body is out.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return False
+    options = getattr(uwsgi, "opt", {})
+    asked_for = any(options.get(name) or options.get(name.encode()) for name in ("enable-threads", "threads"))
+    return not asked_for and tuple(getattr(uwsgi, "version_info", (2, 0, 0)))[:3] < (2, 0, 30)

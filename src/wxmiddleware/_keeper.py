@@ -1,0 +1,370 @@
+"""
+What one process knows about one token, shared by all providers of the same account.
+
+A `Keeper` holds the snapshot that is handed out, the flight that is under way, and the failure that is remembered.
+Under its lock it only decides; nothing is read, sent, logged or called there.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+from weakref import WeakValueDictionary
+
+from . import _fork
+from ._clock import Clock
+from ._events import Event, Happening, Observer, tell
+from ._flight import Flight, threads_freeze
+from ._models import NOTHING, Account, Cooldown, Failure, Record, Snapshot
+from ._policies import (
+    LEASE,
+    REFUSAL_CURED_AFTER,
+    SUSPICION_COUNT,
+    SUSPICION_WINDOW,
+    State,
+    Timing,
+    ahead_at,
+    look_at,
+    state,
+)
+from ._refresh import MENDED_BY_A_REFUSAL, TOO_SOON, Outcome, Reason, Refresh
+from .sources import TokenSource
+from .stores import TokenStore
+
+_USABLE = (State.FRESH, State.AHEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What a keeper takes from outside, so that a test can hold it in its hand.
+
+    Attributes:
+        clock: Seconds on a clock that nobody steps.
+        wall: Seconds since 1970.
+        sleep: Waits so many seconds between two looks at a store.
+        draw: A random number from 0 to 1.
+    """
+
+    clock: Clock
+    wall: Clock
+    sleep: Callable[[float], object]
+    draw: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a keeper goes about it."""
+
+    timing: Timing
+    follow: bool = False  # never fetch; somebody else writes the store
+    cache: bool = True  # hand out what this process has
+    reuse: bool = True  # hand out what the store has
+
+
+class Keeper:
+    """One token of one account in this process."""
+
+    __slots__ = (
+        "__weakref__",
+        "_lock",
+        "account",
+        "cooldown",
+        "cured_generation",
+        "dead",
+        "first_refusal",
+        "flight",
+        "key",
+        "known",
+        "observers",
+        "plan",
+        "refusals_from",
+        "snapshot",
+        "source",
+        "store",
+        "store_down",
+        "suspects",
+        "world",
+    )
+
+    def __init__(
+        self, account: Account, source: TokenSource, store: TokenStore, plan: Plan, world: Surroundings
+    ) -> None:
+        self.account: Final = account
+        self.source: Final = source
+        self.store: Final = store
+        self.plan: Final = plan
+        self.world: Final = world
+        # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
+        self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
+        self.snapshot: Snapshot = NOTHING
+        self.flight: Flight[Outcome] | None = None
+        self.cooldown: Cooldown | None = None  # on the process's clock
+        self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
+        self.store_down = False
+        self.observers: tuple[Observer, ...] = ()
+        self.refusals_from = -math.inf  # a refused token is of no use to anybody before this time
+        self.first_refusal = (0, -math.inf)  # which generation was refused, and when for the first time
+        self.cured_generation = -1  # the last one that a refused call was accepted with
+        self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
+        self.suspects: deque[float] | None = None
+        self._lock = threading.Lock()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """In a child there is no flight, and the lock may have been another thread's. The snapshot stays."""
+        self._lock = threading.Lock()
+        self.flight = None
+
+    # What a caller gets
+
+    def decide(
+        self, rejected: str | None = None, *, overtake: bool = False, start: bool = True
+    ) -> Snapshot | Failure | Flight[Outcome]:
+        """
+        Say what a caller gets: a token, the reason why there is none, or a flight to wait for.
+
+        Args:
+            rejected: The token that WeChat has just refused.
+            overtake: Start anew even if a flight is under way that should have ended.
+            start: Whether a refresh that nobody has to wait for may be started.
+        """
+        _fork.check()
+        events: list[Event] = []
+        with self._lock:
+            now = self.world.clock()
+            accused = rejected is not None and rejected == self.snapshot.value and not self.snapshot.refused
+            if accused:
+                if self.first_refusal[0] != self.snapshot.generation:
+                    self.first_refusal = (self.snapshot.generation, now)
+                if now < self.refusals_from:
+                    return replace(TOO_SOON, retry_after=self.refusals_from - now)
+                self._accuse(now, events)
+            answer, launch = self._answer(now, accused, overtake=overtake, start=start)
+        self.tell(events)
+        if launch is not None and not launch.take_off():
+            self._stranded(launch)
+        return answer
+
+    def _answer(
+        self, now: float, accused: bool, *, overtake: bool, start: bool
+    ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
+        snapshot, flight = self.snapshot, self._under_way()
+        current = state(snapshot, now)
+        if self.plan.cache and current in _USABLE:
+            launch = self._renewal(now, current) if start and now >= snapshot.hot_until else None
+            return self.snapshot, launch
+        if flight is not None and not (overtake and now >= flight.due):
+            return flight, None
+        cooldown = self.cooldown
+        if cooldown is not None and now < cooldown.until:
+            # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
+            if not (accused and cooldown.failure.cause in MENDED_BY_A_REFUSAL):
+                return replace(cooldown.failure, retry_after=cooldown.until - now), None
+        launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now)
+        return launch, launch
+
+    def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
+        """Start what is due while the token is good, and nothing twice."""
+        cooldown, flight = self.cooldown, self._under_way()
+        if cooldown is not None and now < cooldown.until:
+            self._hot_until(cooldown.until)
+            return None
+        if flight is not None and (now < flight.due or threads_freeze()):
+            self._hot_until(max(flight.due, now + 1.0))
+            return None
+        return self._flight(Reason.AHEAD if current is State.AHEAD else Reason.LOOK, now)
+
+    def _flight(self, reason: Reason, now: float) -> Flight[Outcome]:
+        refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None)
+        self.flight = Flight(refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE)
+        self._hot_until(self.flight.due)
+        return self.flight
+
+    def _under_way(self) -> Flight[Outcome] | None:
+        return None if self.flight is None or self.flight.done else self.flight
+
+    def _hot_until(self, until: float) -> None:
+        """Hand the token out without a thought until then."""
+        snapshot = self.snapshot
+        if snapshot.value and not snapshot.refused and self.plan.cache:
+            self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
+
+    def _accuse(self, now: float, events: list[Event]) -> None:
+        snapshot = self.snapshot
+        self.dead = (*self.dead, snapshot.value)[-8:]
+        self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
+        events.append(self.event(Happening.REFUSED, "WeChat refused the token in use.", generation=snapshot.generation))
+        if snapshot.own and now - snapshot.received_at < SUSPICION_WINDOW:
+            suspects = self.suspects = self.suspects or deque(maxlen=SUSPICION_COUNT)
+            suspects.append(now)
+            if len(suspects) == SUSPICION_COUNT and now - suspects[0] < SUSPICION_WINDOW:
+                suspects.clear()
+                events.append(self.event(Happening.OTHER_SYSTEM, _OTHER_SYSTEM))
+
+    def _stranded(self, flight: Flight[Outcome]) -> None:
+        """No thread could be had. Whoever waits will fly it; if nobody does, try again soon."""
+        with self._lock:
+            if self.flight is flight and state(self.snapshot, self.world.clock()) in _USABLE and not flight.begun:
+                self.flight = None
+                self._hot_until(self.world.clock() + 1.0)
+
+    # What a refresh brings
+
+    def usable(self) -> bool:
+        """Whether there is a token to hand out."""
+        return state(self.snapshot, self.world.clock()) in _USABLE
+
+    def adopt(self, record: Record, behind: float, *, own: bool = False, confirmed: bool = False) -> bool:
+        """
+        Hand out the token of `record` from now on, if it is newer than what is handed out.
+
+        Args:
+            behind: What to add to the record's times to get those of the process's clock.
+            own: This process has fetched it.
+            confirmed: WeChat's endpoint has just named it as the current one, so it is not dead, whoever refused it.
+        """
+        if record.value is None:
+            return False
+        with self._lock:
+            now = self.world.clock()
+            if confirmed:
+                self.dead = tuple(value for value in self.dead if value != record.value)
+            expires_at = record.expires_at + behind
+            if record.generation == self.snapshot.generation and expires_at < self.snapshot.expires_at - 1.0:
+                # Another process has reason to doubt that it lives so long.
+                self.snapshot = replace(self.snapshot, expires_at=expires_at, ahead_at=now)
+                self._hot_until(now)
+            if record.generation <= self.snapshot.generation or now >= expires_at or record.value in self.dead:
+                return False
+            draw = self.world.draw()
+            ahead = ahead_at(now, expires_at, self.plan.timing, draw)
+            look = look_at(now, self.plan.timing, draw) if self.store.shared or self.plan.follow else math.inf
+            self.snapshot = Snapshot(
+                value=record.value,
+                generation=record.generation,
+                expires_at=expires_at,
+                ahead_at=ahead,
+                look_at=look,
+                hot_until=min(ahead, look) if self.plan.cache else -math.inf,
+                sent_at=record.sent_at + behind,
+                received_at=record.received_at + behind,
+                own=own,
+            )
+            self.cooldown = None
+            return True
+
+    def looked(self) -> None:
+        """The store has nothing newer: look again later."""
+        with self._lock:
+            now = self.world.clock()
+            if state(self.snapshot, now) is State.FRESH:
+                look = look_at(now, self.plan.timing, self.world.draw())
+                self.snapshot = replace(self.snapshot, look_at=look)
+                self._hot_until(min(self.snapshot.ahead_at, look))
+
+    def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
+        """
+        Remember a failure.
+
+        Args:
+            cooldown: Until when (on the process's clock), and why.
+            expires_at: The token in use will not be good for longer than this.
+        """
+        with self._lock:
+            self.cooldown = cooldown
+            if self.snapshot.value:
+                self.snapshot = replace(self.snapshot, expires_at=min(expires_at, self.snapshot.expires_at))
+                self._hot_until(cooldown.until)
+
+    def landed(self, flight: Flight[Outcome]) -> None:
+        """The flight has ended."""
+        with self._lock:
+            if self.flight is flight:
+                self.flight = None
+
+    def acquit(self) -> None:
+        """A refusal could not be acted upon; the token is handed out as before."""
+        with self._lock:
+            if self.snapshot.refused:
+                self.dead = tuple(value for value in self.dead if value != self.snapshot.value)
+                self.snapshot = replace(self.snapshot, refused=False)
+                self._hot_until(min(self.snapshot.ahead_at, self.snapshot.look_at))
+
+    def streak(self, record: Record, behind: float) -> int:
+        """How many fetches in a row, caused by refusals, have cured nothing so far."""
+        generation, refused_at = self.first_refusal
+        lived = refused_at - (record.received_at + behind) if generation == record.generation else 0.0
+        return 0 if lived >= REFUSAL_CURED_AFTER or self.cured_generation == record.generation else record.refusals
+
+    def cured(self, value: str) -> None:
+        """A call that was refused has been repeated with `value`, and accepted."""
+        snapshot = self.snapshot
+        if value == snapshot.value:
+            self.cured_generation = snapshot.generation
+        self.tell([self.event(Happening.HEALED, "A refused call was repeated and accepted.")])
+
+    # Telling
+
+    def observe(self, observers: Iterable[Observer]) -> None:
+        """Tell them, too."""
+        with self._lock:
+            self.observers += tuple(observers)
+
+    def ignore(self, observers: Iterable[Observer]) -> None:
+        """Tell them no longer."""
+        with self._lock:
+            left = list(self.observers)
+            for observer in observers:
+                left.remove(observer)
+            self.observers = tuple(left)
+
+    def event(self, name: Happening, message: str, **fields: object) -> Event:
+        """Make an event of this keeper's."""
+        made = Event(name, self.account.appid, self.source.kind, message, at=self.world.wall())
+        return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of Event's fields
+
+    def tell(self, events: list[Event]) -> None:
+        """Tell the observers. Not under the lock."""
+        if events:
+            tell(events, self.observers)
+
+
+_REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
+
+_OTHER_SYSTEM = (
+    "Three tokens fetched here were refused within a quarter of an hour: another system fetches tokens for this appid. "
+    "Let both share one store, or use StableToken everywhere. "
+    "If no repeated call was accepted either, the API that refuses takes another kind of token."
+)
+
+
+class _Registry:
+    """Finds the keeper of a credential, so that two providers of one account share cache and flight."""
+
+    def __init__(self) -> None:
+        self._keepers: WeakValueDictionary[Hashable, Keeper] = WeakValueDictionary()
+        self._lock = threading.Lock()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def keeper(
+        self, account: Account, source: TokenSource, store: TokenStore, plan: Plan, world: Surroundings
+    ) -> Keeper:
+        """The one keeper of these in this process."""
+        _fork.check()
+        identity = (account, source, id(store), plan, world)
+        with self._lock:
+            found = self._keepers.get(identity)
+            if found is None:
+                found = self._keepers[identity] = Keeper(account, source, store, plan, world)
+            return found
+
+
+registry = _Registry()

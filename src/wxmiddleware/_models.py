@@ -1,0 +1,244 @@
+"""
+What the other modules pass to each other: immutable, and silent about secrets.
+
+An `Account` says who we are. A source answers with a `Grant` or a `Failure`. A store keeps one `Record` for each
+account and kind of token. A `Snapshot` is what one process hands out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from .exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnavailable
+
+WECHAT_URL = "https://api.weixin.qq.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    One WeChat account: the AppID and AppSecret that WeChat shows to its owner.
+
+    Args:
+        appid: The AppID, such as ``wx8a1b…``.
+        secret: The AppSecret. It never shows in a ``repr``, a log or an error.
+        base_url: Where WeChat's API is: another of its hosts (``https://sh.api.weixin.qq.com``), a proxy of yours,
+            or the simulator.
+
+    Raises:
+        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one.
+    """
+
+    appid: str
+    secret: str = field(repr=False)
+    base_url: str = field(default=WECHAT_URL, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_word("appid", self.appid, "It stands on the account's page at mp.weixin.qq.com.")
+        _check_word("secret", self.secret, "Give the AppSecret, for example os.environ['WECHAT_SECRET'].")
+        object.__setattr__(self, "base_url", _checked_url(self.base_url))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Account:
+        """
+        Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, if it is set, ``WECHAT_BASE_URL``.
+
+        Raises:
+            ConfigurationError: One of them is missing or malformed.
+        """
+        missing = [name for name in ("WECHAT_APPID", "WECHAT_SECRET") if not environ.get(name)]
+        if missing:
+            raise ConfigurationError(f"Set the environment variable{'s' * (len(missing) > 1)} {' and '.join(missing)}.")
+        return cls(
+            environ["WECHAT_APPID"],
+            environ["WECHAT_SECRET"],
+            base_url=environ.get("WECHAT_BASE_URL") or WECHAT_URL,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that tell accounts and their secrets apart and give neither away."""
+        parts = "\0".join((self.base_url, self.appid, self.secret))
+        return hashlib.sha256(parts.encode()).hexdigest()[:12]
+
+    @property
+    def host(self) -> str:
+        """The host of `base_url`, for messages."""
+        return urlsplit(self.base_url).netloc
+
+
+def _check_word(name: str, value: object, hint: str) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a str, not {type(value).__name__}. {hint}")
+    if not value:
+        raise ConfigurationError(f"{name} is empty. {hint}")
+    if value != value.strip() or any(c.isspace() or not c.isprintable() for c in value):
+        raise ConfigurationError(f"{name} has white space or control characters in it. {hint}")
+
+
+def _checked_url(url: object) -> str:
+    advice = f"Give one like {WECHAT_URL!r}, with http:// or https:// and no query."
+    if not isinstance(url, str):
+        raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}. {advice}")
+    try:
+        parts = urlsplit(url)
+        wellformed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        wellformed = False
+    # The URL itself stays out of the message: it may hold a password, and here nobody knows yet which part of it.
+    if not wellformed or any(c.isspace() for c in url):
+        raise ConfigurationError(f"base_url is not a URL of a host. {advice}")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ConfigurationError(f"base_url has a user, a query or a fragment. {advice}")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token as WeChat gave it: the value and its life in seconds, counted from before the request was sent."""
+
+    value: str = field(repr=False)
+    expires_in: float
+
+
+class Cause(StrEnum):
+    """Why a fetch failed, as far as it matters for what happens next."""
+
+    PASSING = "passing"  # WeChat surely did not act on the request
+    AMBIGUOUS = "ambiguous"  # it may have acted: only the answer was lost
+    FINAL = "final"  # asking again will not help until a person acts
+    QUOTA = "quota"  # the day's fetches are used up
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A fetch that brought no token. A value, not an exception: every waiting caller makes an error of its own."""
+
+    cause: Cause
+    message: str
+    errcode: int | None = None
+    errmsg: str = ""
+    rid: str | None = None
+    retry_after: float | None = None
+
+    def error(self, retry_after: float | None = None) -> TokenError:
+        """
+        Make the exception to raise.
+
+        Args:
+            retry_after: Seconds until another call may help; this failure's own where not given.
+        """
+        kind = TokenRefused if self.cause is Cause.FINAL else TokenUnavailable
+        wait = self.retry_after if retry_after is None else retry_after
+        message = self.message if wait is None else f"{self.message} The next try is in {math.ceil(wait)} s."
+        return kind(message, errcode=self.errcode, errmsg=self.errmsg, rid=self.rid, retry_after=wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """ "I am refreshing": ends by itself. Times are the store's."""
+
+    owner: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """A failure to be remembered until a time of the store's, and how many of its kind came in a row."""
+
+    until: float
+    failure: Failure
+    streak: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    All that the processes of a fleet share about one token: one atomic value in the store.
+
+    Times are seconds on the store's clock.
+
+    Attributes:
+        generation: Rises with every token, also after the store was emptied.
+        value: The token, or ``None`` if there is none yet.
+        expires_at: The end of its life.
+        sent_at: When the request that brought it was sent.
+        received_at: When its answer was there. Tokens are ordered by when they were minted, and that is all one can know.
+        lease: Who is refreshing, if anybody is.
+        cooldown: Why nobody should ask WeChat now.
+        refusals_at: When a refused token last caused a fetch.
+        refusals: How many such fetches came in a row without curing anything.
+        forced_at: When the forced mode of ``stable_token`` was last used.
+        forced_day: The day (of China's time) that `forced` counts for.
+        forced: How often it was used on that day.
+    """
+
+    generation: int = 0
+    value: str | None = field(default=None, repr=False)
+    expires_at: float = -math.inf
+    sent_at: float = -math.inf
+    received_at: float = -math.inf
+    lease: Lease | None = None
+    cooldown: Cooldown | None = None
+    refusals_at: float = -math.inf
+    refusals: int = 0
+    forced_at: float = -math.inf
+    forced_day: int = 0
+    forced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """
+    What a store answers when it is read.
+
+    Attributes:
+        record: What it holds, or ``None`` if it holds nothing.
+        version: Changes whenever anything is saved; give it back to save only if nobody else did meanwhile.
+        now: The store's clock, in seconds.
+    """
+
+    record: Record | None
+    version: Any
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    What this process hands out. Replaced as a whole, in one assignment; never changed.
+
+    Times are seconds on the process's clock.
+
+    Attributes:
+        value: The token; the empty string if there is none.
+        generation: The record's.
+        expires_at: The end of its life.
+        ahead_at: From here on it is renewed while it is still handed out.
+        look_at: From here on the shared store is worth another look.
+        hot_until: Until here nothing needs doing but handing it out. The hot path compares this, and only this.
+        sent_at: When the request that brought it was sent.
+        received_at: When its answer was there.
+        own: Whether this process asked for it.
+        refused: WeChat said no to it.
+    """
+
+    value: str = field(default="", repr=False)
+    generation: int = 0
+    expires_at: float = -math.inf
+    ahead_at: float = -math.inf
+    look_at: float = math.inf
+    hot_until: float = -math.inf
+    sent_at: float = -math.inf
+    received_at: float = -math.inf
+    own: bool = False
+    refused: bool = False
+
+
+NOTHING = Snapshot()

@@ -1,0 +1,142 @@
+"""
+When: pure functions of numbers.
+
+Every figure here has its reason in docs/why.md. Times and windows are in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ._models import Cause, Record, Snapshot
+
+# A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
+LEASE = 8.0
+# A refused token causes at most one fetch in this time, fleet-wide.
+REFUSAL_PAUSE = 30.0
+# So many in a row that cured nothing: something else is wrong.
+REFUSAL_STREAK = 10
+# A token that lived so long before it was refused: whatever was wrong before has been cured.
+REFUSAL_CURED_AFTER = 300.0
+# WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
+FORCED_PAUSE = 30.0
+FORCED_PER_DAY = 10
+# A replaced classic token lives for 300 s at most; 10 s are for the way.
+DOUBTFUL_LIFE = 290.0
+# Three refused tokens of our own making in a quarter of an hour: somebody else fetches, too.
+SUSPICION_WINDOW = 900.0
+SUSPICION_COUNT = 3
+
+_DAY = 86_400
+_CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
+
+
+class State(StrEnum):
+    """What a snapshot is good for at a given time."""
+
+    EMPTY = "empty"
+    FRESH = "fresh"  # use it
+    AHEAD = "ahead"  # use it, and renew it
+    EXPIRED = "expired"  # do not use it
+    REFUSED = "refused"  # WeChat said no to it
+
+
+def state(snapshot: Snapshot, now: float) -> State:
+    """Tell what `snapshot` is good for."""
+    if not snapshot.value:
+        return State.EMPTY
+    if snapshot.refused:
+        return State.REFUSED
+    if now >= snapshot.expires_at:
+        return State.EXPIRED
+    if now >= snapshot.ahead_at:
+        return State.AHEAD
+    return State.FRESH
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """
+    How early to refresh.
+
+    Attributes:
+        ahead: The window at the end of a token's life in which it is renewed.
+        refresh_after: Renew a token that is so old, even if its end is far.
+        look: Look at a shared store when the last look is so long ago (up to half as much again, at random).
+    """
+
+    ahead: float
+    refresh_after: float | None = None
+    look: float = 40.0
+
+
+def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> float:
+    """
+    From when on a token is renewed while it is still handed out.
+
+    The window is never more than a quarter of the life, and up to 60 s shorter by `draw` (0 to 1), so that the
+    processes of a fleet do not all come at once.
+    """
+    window = min(timing.ahead, (expires_at - now) / 4)
+    start = expires_at - window + draw * min(60.0, window / 5)
+    if timing.refresh_after is not None:
+        start = min(start, now + timing.refresh_after)
+    return start
+
+
+def look_at(now: float, timing: Timing, draw: float) -> float:
+    """When a shared store is worth another look."""
+    return now + timing.look * (0.75 + draw / 2)
+
+
+def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
+    """
+    How long to leave WeChat alone after the `streak`-th failure in a row.
+
+    Args:
+        draw: A random number from 0 to 1.
+    """
+    doubled = 2.0 ** min(streak - 1, 16)
+    if cause is Cause.QUOTA:
+        return 600.0
+    if cause is Cause.FINAL:
+        return min(60.0 * doubled, 600.0)
+    cap = 15.0 if cause is Cause.AMBIGUOUS else 60.0 if has_token else 30.0
+    return 1.0 + draw * (min(doubled, cap) - 1.0)
+
+
+def refusal_wait(record: Record, now: float, streak: int) -> float:
+    """How long a refused token must wait before it may cause a fetch: 0 if it may now. `now` is the store's."""
+    gap = REFUSAL_PAUSE
+    if streak >= REFUSAL_STREAK:
+        gap = pause(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
+    return max(0.0, record.refusals_at + gap - now)
+
+
+def china_day(wall: float) -> int:
+    """The day that WeChat's daily limits count for."""
+    return int((wall + _CHINA) // _DAY)
+
+
+def forced_wait(record: Record, now: float, wall: float) -> float:
+    """How long the forced mode must wait: 0 if it may be used now."""
+    if record.forced_day == china_day(wall) and record.forced >= FORCED_PER_DAY:
+        return _DAY - (wall + _CHINA) % _DAY
+    return max(0.0, record.forced_at + FORCED_PAUSE - now)
+
+
+def next_generation(previous: int, wall: float) -> int:
+    """A number above every earlier one, also if the store has forgotten them."""
+    return max(previous + 1, math.floor(wall * 1000))
+
+
+def keep_until(record: Record) -> float:
+    """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
+    ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY]
+    if record.lease is not None:
+        ends.append(record.lease.until)
+    if record.cooldown is not None:
+        ends.append(record.cooldown.until)
+    return max(ends)

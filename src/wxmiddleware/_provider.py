@@ -1,0 +1,327 @@
+"""
+The life of a token, as the caller sees it.
+
+A token is FRESH for most of its life. `TokenProvider.get_token` then reads one reference and one clock, and hands it
+out: no lock, no I/O. Near its end it is AHEAD: it is handed out as before, and whoever comes first starts a flight in
+the background that fetches the next one. Only when there is no token (EMPTY), its time is over (EXPIRED), or WeChat
+said no to it (REFUSED) does a caller wait, and then all callers wait for the same flight and share its success or its
+failure. A failure is remembered for a while (COOLING), so that a wrong secret does not become a storm.
+
+Where to read on:
+
+- `_policies.py`: when a token is in which state, and how long to leave WeChat alone;
+- `_keeper.py`: what a process knows about a token, and what a caller gets;
+- `_refresh.py`: what a flight does: look at the store, take the lease, ask, publish;
+- `_flight.py`: how threads and tasks wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+from ._clock import Clock
+from ._clock import clock as process_clock
+from ._events import Observer
+from ._flight import START_GRACE, Flight, threads_freeze
+from ._keeper import Keeper, Plan, Surroundings, registry
+from ._models import NOTHING, Account, Failure, Snapshot
+from ._policies import State, Timing, state
+from ._refresh import Outcome
+from .exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
+from .sources import StableToken, TokenSource
+from .stores import TokenStore
+from .stores.memory import process_store
+
+# The operating system's randomness: forked workers do not share its state.
+_draw = random.SystemRandom().random
+
+_ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was refused since
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    How it stands with a token; for a health page or a shell. It never holds the token.
+
+    Attributes:
+        appid: Whose.
+        kind: The kind of token, such as ``stable``.
+        host: Where it is fetched.
+        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``refused``.
+        expires_in: Seconds that are left of its life, or ``None`` without a token.
+        renews_in: Seconds until it is renewed ahead of its end, or ``None``.
+        generation: A number that rises with every token; the same in all processes that share a store.
+        cooling: Seconds that WeChat is still left alone after a failure, or ``None``.
+        reason: What that failure was.
+    """
+
+    appid: str
+    kind: str
+    host: str
+    state: str
+    expires_in: float | None
+    renews_in: float | None
+    generation: int
+    cooling: float | None
+    reason: str | None
+
+
+class TokenProvider:
+    """
+    Gives a token that WeChat will accept, to threads and to tasks of any event loop, and fetches as rarely as it can.
+
+    Providers of the same account in one process share their cache and their fetches, so make as many as you like.
+
+    Args:
+        account: Whose token.
+        source: The endpoint to ask: `StableToken` (the default) or `ClassicToken`.
+        store: Where the token is shared with other processes. By default it is kept in this process alone.
+        cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
+        follow: Never fetch: another service does, and writes the store.
+        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
+        observers: Functions that are told each `Event`, outside all locks.
+        clock: Seconds on a clock that is never stepped. For tests.
+        wall: Seconds since 1970. For tests.
+        sleep: Waits between two looks at a shared store. For tests.
+        draw: A random number from 0 to 1. For tests.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or two contradict each other.
+    """
+
+    __slots__ = ("__weakref__", "_clock", "_keeper", "_observers", "_own", "_timeout", "account")
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        source: TokenSource | None = None,
+        store: TokenStore | None = None,
+        cache: bool = True,
+        follow: bool = False,
+        refresh_after: float | None = None,
+        timeout: float = 10.0,
+        observers: Iterable[Observer] = (),
+        clock: Clock = process_clock,
+        wall: Clock = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+        draw: Callable[[], float] = _draw,
+    ) -> None:
+        if not isinstance(account, Account):
+            raise ConfigurationError(f"account must be an Account(appid, secret), not {_kind(account)}.")
+        if source is not None and not (isinstance(source, TokenSource) and not isinstance(source, type)):
+            raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {_kind(source)}.")
+        if store is not None and not (isinstance(store, TokenStore) and not isinstance(store, type)):
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.")
+        if follow and store is None:
+            raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
+        _check_seconds("timeout", timeout)
+        if refresh_after is not None:
+            _check_seconds("refresh_after", refresh_after)
+        observers = tuple(observers)
+        for observer in observers:
+            if not callable(observer):
+                raise ConfigurationError(f"An observer is a function of one event, not {_kind(observer)}.")
+        source = source or StableToken()
+        plan = Plan(
+            Timing(source.ahead, None if refresh_after is None else float(refresh_after)),
+            follow=bool(follow),
+            cache=bool(cache),
+            reuse=bool(cache) or store is not None,
+        )
+        store = store or process_store(clock)
+        self.account: Final = account
+        self._own = registry.keeper(account, source, store, plan, Surroundings(clock, wall, sleep, draw))
+        self._keeper: Keeper | _Closed = self._own
+        self._clock = clock
+        self._timeout = float(timeout)
+        self._observers = observers
+        self._own.observe(observers)
+
+    def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
+        """
+        Get a token that WeChat will accept.
+
+        Args:
+            rejected: The token that WeChat has just refused in an API call (40001, 40014, 42001). If it is still the
+                newest that anyone knows, it is replaced, and not handed out again; if not, this costs nothing.
+            timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
+
+        Raises:
+            TokenRefused: WeChat gives this account no token until a person has changed something; the message says what.
+            TokenUnavailable: No token can be had at the moment; ``retry_after`` says when to try again.
+            ProviderClosed: After `close`.
+        """
+        if rejected is None:
+            snapshot = self._keeper.snapshot
+            if self._clock() < snapshot.hot_until:
+                return snapshot.value
+        asking = self._asking(rejected, timeout)
+        try:
+            flight, patience = next(asking)
+            while True:
+                flight, patience = asking.send(flight.wait(patience))
+        except StopIteration as end:
+            token: str = end.value
+        return token
+
+    async def aget_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
+        """
+        Get a token that WeChat will accept: `get_token` for tasks of asyncio and trio.
+
+        The event loop goes on while a task waits. Cancelling the task ends its wait and nothing else.
+        """
+        if rejected is None:
+            snapshot = self._keeper.snapshot
+            if self._clock() < snapshot.hot_until:
+                return snapshot.value
+        asking = self._asking(rejected, timeout)
+        try:
+            flight, patience = next(asking)
+            while True:
+                flight, patience = asking.send(await flight.wait_async(patience))
+        except StopIteration as end:
+            token: str = end.value
+        return token
+
+    def _asking(
+        self, rejected: str | None, timeout: float | None
+    ) -> Generator[tuple[Flight[Outcome], float], Outcome | None, str]:
+        """Both colours of `get_token`: yields what to wait for and how long, is sent what came of it."""
+        keeper = self._live()
+        if rejected is not None and not isinstance(rejected, str):
+            raise TypeError(f"rejected must be the refused token, a str, not {_kind(rejected)}")
+        patience = self._timeout if timeout is None else float(timeout)
+        end = time.monotonic() + patience
+        overtake = False
+        for _ in range(_ROUNDS):
+            answer = keeper.decide(rejected, overtake=overtake)
+            if isinstance(answer, Flight):
+                # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
+                late = not overtake and keeper.world.clock() >= answer.due
+                left = max(0.0, end - time.monotonic())
+                outcome = yield answer, min(left, START_GRACE) if late else left
+                if outcome is None:
+                    if not late or left <= START_GRACE:
+                        break
+                    overtake = True
+                    continue
+                answer = outcome
+            if isinstance(answer, Failure):
+                raise answer.error()
+            if answer.value != rejected and not answer.refused and keeper.world.clock() < answer.expires_at:
+                return answer.value
+        raise TokenUnavailable(f"No token came within {patience:.3g} s; the refresh goes on.", retry_after=1.0)
+
+    def peek(self) -> str | None:
+        """
+        Get the token if it is at hand; else ``None``, at once.
+
+        If there is none, or it is near its end, a refresh starts in the background.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        snapshot = self._keeper.snapshot
+        if self._clock() < snapshot.hot_until:
+            return snapshot.value
+        answer = self._live().decide()
+        return answer.value if isinstance(answer, Snapshot) else None
+
+    def confirm(self, token: str) -> None:
+        """
+        Tell that WeChat accepted `token` in a call that it had refused with an earlier one.
+
+        `with_token` and the auth classes do so. It tells a token that somebody replaced from an API that accepts none.
+        """
+        self._live().cured(token)
+
+    def settle(self) -> None:
+        """
+        Let a refresh that is under way come to its end, in a worker whose background threads freeze between requests.
+
+        Elsewhere it does nothing. The middleware calls it when the body is out.
+        """
+        flight = self._live().flight
+        if flight is not None and threads_freeze():
+            flight.wait(self._timeout)
+
+    def status(self) -> Status:
+        """
+        Tell how it stands with the token. Reads nothing, asks nobody.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        now, snapshot, cooldown = keeper.world.clock(), keeper.snapshot, keeper.cooldown
+        current = state(snapshot, now)
+        cooling = cooldown is not None and cooldown.until > now
+        return Status(
+            appid=self.account.appid,
+            kind=keeper.source.kind,
+            host=self.account.host,
+            state=current.value,
+            expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
+            renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
+            generation=snapshot.generation,
+            cooling=cooldown.until - now if cooldown is not None and cooling else None,
+            reason=cooldown.failure.message if cooldown is not None and cooling else None,
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return isinstance(self._keeper, _Closed)
+
+    def close(self) -> None:
+        """
+        Give nobody a token any more. A flight under way ends by itself; other providers of the account go on.
+
+        Closing twice does nothing.
+        """
+        if not self.closed:
+            self._keeper = _CLOSED
+            self._own.ignore(self._observers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<TokenProvider {self.account.appid} {self._own.source.kind}{' closed' if self.closed else ''}>"
+
+    def _live(self) -> Keeper:
+        keeper = self._keeper
+        return keeper if isinstance(keeper, Keeper) else keeper.refuse()
+
+
+class _Closed:
+    """Stands where the keeper was: the hot path needs no question of its own."""
+
+    snapshot = NOTHING
+
+    def refuse(self) -> NoReturn:
+        raise ProviderClosed("This provider was closed. Make a new one, or close it later.")
+
+
+_CLOSED = _Closed()
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} must be a positive number of seconds.")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

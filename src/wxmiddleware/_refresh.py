@@ -1,0 +1,444 @@
+"""
+What a flight does: look at the store, take the lease, ask WeChat, publish.
+
+Look first: somebody else may have refreshed. Take the lease, so that nobody else asks meanwhile. Ask. Publish with a
+compare-and-swap: the lease saves work, the swap keeps it right, because a paused process may come back at any time
+with a lease that ended long ago. No step holds a lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from ._events import Event, Happening
+from ._flight import Flight
+from ._models import Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot
+from ._policies import (
+    DOUBTFUL_LIFE,
+    LEASE,
+    china_day,
+    forced_wait,
+    next_generation,
+    pause,
+    refusal_wait,
+)
+
+if TYPE_CHECKING:
+    from ._keeper import Keeper
+
+Outcome = Snapshot | Failure
+
+_POLL = 0.1  # between two looks at the store while another process refreshes
+_SWAPS = 5  # one is the rule; more only if others write in the same moment
+_CLAIMS = 20
+# With less left than this, a token is renewed even without the store.
+_CARRY_ON = 120.0
+
+
+class Reason(StrEnum):
+    """Why a flight takes off."""
+
+    FIRST = "first"
+    LOOK = "look"  # only to see what the others have done
+    AHEAD = "ahead"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The record as it was, and how to write over it. Without a version the store could not be reached."""
+
+    record: Record
+    version: Any | None
+    behind: float  # added to the store's time it gives the process's
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An answer of WeChat's, and when (on the process's clock) it was asked for and there."""
+
+    answer: Grant | Failure
+    sent: float
+    received: float
+
+
+class Refresh:
+    """
+    One refresh of a keeper's token.
+
+    Args:
+        keeper: Whose.
+        reason: Why.
+        rejected: The token that WeChat refused, if that is why.
+    """
+
+    __slots__ = ("_clock", "_events", "_flight", "_keeper", "_owner", "_reason", "_rejected", "_store_failed")
+
+    def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None) -> None:
+        self._keeper = keeper
+        self._reason = reason
+        self._rejected = rejected
+        self._clock = keeper.world.clock
+        # Whoever holds a lease is known by this: a process and a flight, nothing else.
+        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._events: list[Event] = []
+        self._flight: Flight[Outcome] | None = None
+        self._store_failed = False
+
+    def run(self, flight: Flight[Outcome]) -> Outcome:
+        """Do it, in whatever thread this is."""
+        self._flight = flight
+        keeper = self._keeper
+        patience = self._clock() + self._lease() + 1.0
+        for claims in itertools.count():
+            seen = self._look()
+            if claims >= _CLAIMS or self._store_failed:
+                seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
+            if self._enough(seen):
+                keeper.looked()
+                return keeper.snapshot
+            refusal = self._held_back(seen)
+            if refusal is not None:
+                return refusal
+            if keeper.plan.follow or self._leased(seen):
+                if keeper.usable():
+                    return keeper.snapshot  # somebody is at it
+                if self._clock() >= patience:
+                    return self._nobody_came()
+                keeper.world.sleep(_POLL)
+                continue
+            claim = self._claim(seen)
+            if claim is None:
+                continue  # somebody was faster: look what they did
+            outcome = self._fetch(claim)
+            if outcome is not None:
+                return outcome
+        raise AssertionError("unreachable")
+
+    def mishap(self, exc: BaseException) -> Outcome:
+        """The refresh broke: a mistake in a source or store of the user's, or the interpreter's end."""
+        failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
+        with suppress(Exception):  # whatever is broken: the waiters are waiting
+            return self._cool(failure, 1)
+        return failure
+
+    def landed(self, flight: Flight[Outcome]) -> None:
+        """The waiters have their result; now there is time to talk."""
+        self._keeper.landed(flight)
+        self._keeper.tell(self._events)
+
+    # Look
+
+    def _look(self) -> _Seen:
+        keeper = self._keeper
+        loaded = self._try(lambda: keeper.store.load(keeper.key))
+        if loaded is None:
+            return _Seen(keeper.known[0], None, keeper.known[1])
+        behind = self._clock() - loaded.now
+        record = loaded.record or Record()
+        seen = self._put_back(_Seen(record, loaded.version, behind))
+        keeper.known = (seen.record, behind)
+        if keeper.plan.reuse and keeper.adopt(seen.record, behind):
+            generation = seen.record.generation
+            self._note(Happening.ADOPTED, "Took a newer token from the store.", generation=generation)
+        return seen
+
+    def _put_back(self, seen: _Seen) -> _Seen:
+        """The store has forgotten, or was restored from the past, while this process holds a good token: write it."""
+        keeper, ours = self._keeper, self._keeper.snapshot
+        if seen.record.generation >= ours.generation or not keeper.usable() or keeper.plan.follow:
+            return seen
+        record = replace(
+            seen.record,
+            generation=ours.generation,
+            value=ours.value,
+            expires_at=ours.expires_at - seen.behind,
+            sent_at=ours.sent_at - seen.behind,
+            received_at=ours.received_at - seen.behind,
+        )
+        version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
+        return seen if version is None else replace(seen, record=record, version=version)
+
+    def _enough(self, seen: _Seen) -> bool:
+        """Whether there is nothing left to do."""
+        keeper = self._keeper
+        if self._reason is Reason.LOOK:
+            return True
+        if not keeper.plan.reuse or not keeper.usable():
+            return False
+        snapshot = keeper.snapshot
+        if self._reason is Reason.AHEAD:
+            if seen.version is None and snapshot.expires_at - self._clock() > _CARRY_ON:
+                return True  # the store is down: carry on with what there is
+            return self._clock() < snapshot.ahead_at
+        return True
+
+    def _held_back(self, seen: _Seen) -> Failure | None:
+        """Why WeChat must not be asked now, if it must not."""
+        keeper, now = self._keeper, self._clock() - seen.behind
+        if self._reason is Reason.REFUSED:
+            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind))
+            if wait > 0:
+                # Another process may refresh while this one may not, so a shared store is looked at again soon.
+                keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
+                keeper.acquit()
+                return replace(TOO_SOON, retry_after=wait)
+        cooldown = seen.record.cooldown
+        if cooldown is None or now >= cooldown.until:
+            return None
+        if self._reason is Reason.REFUSED and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
+            return None
+        keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
+        return replace(cooldown.failure, retry_after=cooldown.until - now)
+
+    def _leased(self, seen: _Seen) -> bool:
+        lease = seen.record.lease
+        return lease is not None and lease.owner != self._owner and self._clock() - seen.behind < lease.until
+
+    def _nobody_came(self) -> Failure:
+        who = "The process that may fetch" if self._keeper.plan.follow else "Another process is refreshing and"
+        failure = Failure(Cause.PASSING, f"{who} has not put a token into the store yet.")
+        return self._cool(failure, 1)
+
+    # Claim
+
+    def _claim(self, seen: _Seen) -> _Seen | None:
+        """Take the lease, if nothing has changed since the look."""
+        if seen.version is None:
+            # Without a store each process asks for itself; not all in the same moment.
+            self._keeper.world.sleep(2.0 * self._keeper.world.draw())
+            self._due()
+            return seen
+        lease = Lease(self._owner, self._clock() - seen.behind + self._lease())
+        claim = self._save(replace(seen.record, lease=lease), seen)
+        if claim is not None:
+            self._due()
+        return claim
+
+    def _lease(self) -> float:
+        return max(LEASE, self._keeper.source.timeout + 3.0)
+
+    def _due(self) -> None:
+        if self._flight is not None:
+            self._flight.due = self._clock() + self._lease()
+
+    def _covers(self, claim: _Seen) -> bool:
+        """Whether the lease is still ours for as long as a fetch takes; a frozen process wakes up without one."""
+        lease = claim.record.lease
+        if lease is None:
+            return True
+        return self._clock() - claim.behind + self._keeper.source.timeout <= lease.until
+
+    def _release(self, claim: _Seen) -> None:
+        self._save(replace(claim.record, lease=None), claim)
+
+    # Fetch
+
+    def _fetch(self, claim: _Seen) -> Outcome | None:
+        """Ask WeChat and publish. ``None`` if the lease ran out meanwhile: start again."""
+        if not self._covers(claim):
+            self._release(claim)
+            return None
+        asked = self._ask(force=False)
+        if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
+            return self._same_again(claim, asked)
+        return self._conclude(claim, asked)
+
+    def _ask(self, *, force: bool) -> _Asked:
+        keeper = self._keeper
+        how = "in forced mode " if force else ""
+        self._note(Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value)
+        sent = self._clock()
+        answer = keeper.source.fetch(keeper.account, force=force)
+        return _Asked(answer, sent, self._clock())
+
+    def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
+        """The endpoint names the refused token as the current one: insist, if the forced mode's budget allows it."""
+        keeper, now, wall = self._keeper, self._clock() - claim.behind, self._keeper.world.wall()
+        wait = forced_wait(claim.record, now, wall)
+        if not keeper.source.forcible or wait > 0:
+            return self._confirmed(claim, asked, wait)
+        day = china_day(wall)
+        record = replace(
+            claim.record,
+            forced=claim.record.forced + 1 if claim.record.forced_day == day else 1,
+            forced_day=day,
+            forced_at=now,
+            lease=Lease(self._owner, now + self._lease()),
+        )
+        # The budget is spent before the request is sent: what happens to this process later, it is counted.
+        spent = replace(claim, record=record) if claim.version is None else self._save(record, claim)
+        if spent is None:
+            return None
+        self._due()
+        asked = self._ask(force=True)
+        if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
+            return self._confirmed(spent, asked, forced_wait(record, now, wall))
+        return self._conclude(spent, asked)
+
+    def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Failure:
+        """WeChat stands by the token that its API refused. Then the fault is not the token's, and it is kept."""
+        self._publish(claim, asked, confirmed=True)
+        self._keeper.acquit()
+        return replace(_STANDS_BY, retry_after=max(wait, 1.0))
+
+    def _conclude(self, claim: _Seen, asked: _Asked) -> Outcome:
+        if isinstance(asked.answer, Failure):
+            return self._failed(claim, asked.answer, asked)
+        return self._publish(claim, asked)
+
+    # Publish
+
+    def _publish(self, claim: _Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
+        """Save the new token over the one that was seen, unless a newer one is there."""
+        keeper, grant = self._keeper, asked.answer
+        assert isinstance(grant, Grant)
+        mine = self._minted(claim, claim.record, grant, asked)
+        saved = self._save(mine, claim) if claim.version is not None else None
+        swaps = 0
+        while saved is None and not self._store_failed and swaps < _SWAPS:
+            swaps += 1
+            loaded = self._try(lambda: keeper.store.load(keeper.key))
+            if loaded is None:
+                break
+            behind = self._clock() - loaded.now
+            theirs = _Seen(loaded.record or Record(), loaded.version, behind)
+            if theirs.record.generation > claim.record.generation and not self._later(theirs, asked):
+                # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
+                keeper.known = (theirs.record, behind)
+                if keeper.adopt(theirs.record, behind):
+                    self._note(Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation)
+                return keeper.snapshot
+            mine = self._minted(theirs, theirs.record, grant, asked)
+            saved = self._save(mine, theirs)
+        behind = claim.behind if saved is None else saved.behind
+        keeper.known = (mine, behind)
+        if self._reason is Reason.REFUSED:
+            wait = refusal_wait(mine, self._clock() - behind, mine.refusals)
+            keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
+        keeper.adopt(mine, behind, own=True, confirmed=confirmed)
+        self._note(
+            Happening.FETCH_DONE,
+            f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
+            generation=mine.generation,
+            seconds=asked.received - asked.sent,
+            reason=self._reason.value,
+        )
+        if not keeper.usable():
+            return self._cool(_DEAD_ON_ARRIVAL, 1)
+        return keeper.snapshot
+
+    def _later(self, theirs: _Seen, asked: _Asked) -> bool:
+        """Whether ours was surely minted later: their answer had arrived before we sent."""
+        return theirs.record.received_at + theirs.behind < asked.sent
+
+    def _minted(self, seen: _Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
+        keeper = self._keeper
+        refused = self._reason is Reason.REFUSED
+        now = self._clock() - seen.behind
+        return replace(
+            over,
+            generation=next_generation(max(over.generation, keeper.snapshot.generation), keeper.world.wall()),
+            value=grant.value,
+            # The life of a token is counted from before it was asked for: so long it surely is.
+            expires_at=asked.sent - seen.behind + grant.expires_in,
+            sent_at=asked.sent - seen.behind,
+            received_at=asked.received - seen.behind,
+            lease=None,
+            cooldown=None,
+            refusals_at=now if refused else over.refusals_at,
+            refusals=keeper.streak(over, seen.behind) + 1 if refused else 0,
+        )
+
+    def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Failure:
+        """Remember the failure, here and in the store, and give the lease back."""
+        keeper, before = self._keeper, claim.record.cooldown
+        self._note(
+            Happening.FETCH_FAILED,
+            failure.message,
+            seconds=asked.received - asked.sent,
+            reason=self._reason.value,
+            cause=failure.cause,
+            errcode=failure.errcode,
+            rid=failure.rid,
+        )
+        streak = before.streak + 1 if before is not None and before.failure.cause is failure.cause else 1
+        # If the lost answer was a new token, the one in use dies 300 s after we sent.
+        doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
+        end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
+        told = self._cool(failure, streak, expires_at=end)
+        assert told.retry_after is not None
+        until = self._clock() - claim.behind + told.retry_after
+        record = replace(
+            claim.record,
+            lease=None,
+            cooldown=Cooldown(until, failure, streak),
+            expires_at=min(claim.record.expires_at, end - claim.behind),
+        )
+        # If the swap fails, somebody has written meanwhile; what they know is newer than our failure.
+        if claim.version is None or self._save(record, claim) is not None:
+            keeper.known = (record, claim.behind)
+        return told
+
+    def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
+        keeper = self._keeper
+        usable, draw = keeper.usable(), keeper.world.draw()
+        seconds = pause(failure.cause, streak, has_token=usable, draw=draw)
+        told = replace(failure, retry_after=seconds)
+        if keeper.flight is self._flight or keeper.flight is None:  # else this flight has been overtaken
+            keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
+            self._note(
+                Happening.COOLING,
+                f"WeChat is left alone for {seconds:.0f} s. {failure.message}",
+                seconds=seconds,
+                cause=failure.cause,
+                errcode=failure.errcode,
+                rid=failure.rid,
+            )
+        return told
+
+    # The store, which may fail
+
+    def _save(self, record: Record, seen: _Seen) -> _Seen | None:
+        store, key = self._keeper.store, self._keeper.key
+        version = self._try(lambda: store.save(key, record, seen.version))
+        return None if version is None else replace(seen, record=record, version=version)
+
+    def _try(self, call: Callable[[], Any]) -> Any:
+        """Ask the store. What it raises is said once, and stays here."""
+        try:
+            answer: Loaded | Any = call()
+        except Exception as exc:  # a client's own exceptions may quote its URL, so only their kind is said
+            self._store_failed = True
+            if not self._keeper.store_down:
+                self._keeper.store_down = True
+                message = f"The store failed ({type(exc).__name__}); this process carries on with what it has in memory."
+                self._note(Happening.STORE_FAILED, message)
+            return None
+        if self._keeper.store_down and not self._store_failed:
+            self._keeper.store_down = False
+            self._note(Happening.STORE_BACK, "The store answers again.")
+        return answer
+
+    def _note(self, name: Happening, message: str, **fields: object) -> None:
+        self._events.append(self._keeper.event(name, message, **fields))
+
+
+MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)
+TOO_SOON = Failure(
+    Cause.PASSING, "WeChat refused the token, but a refused token has led to a fetch only just now; this one is kept."
+)
+_DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
+_STANDS_BY = Failure(
+    Cause.PASSING,
+    "An API call refused the token, yet WeChat's token endpoint names it as the current one. "
+    "Check whether that API takes this kind of token.",
+)

@@ -1,0 +1,189 @@
+"""One request to a token endpoint: bounded in time and size, and silent about what was in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import requests
+from urllib3 import exceptions as low
+from urllib3 import Timeout
+
+from .._errcodes import token_endpoint_failure
+from .._models import Account, Cause, Failure, Grant
+from ..exceptions import ConfigurationError
+
+_MOST_BYTES = 65_536
+_LONGEST_TOKEN = 4096  # WeChat asks for room for 512
+_LONGEST_LIFE = 86_400
+
+# Failures of these kinds happen before anything is sent.
+_NOT_SENT = (low.NewConnectionError, low.ConnectTimeoutError, low.NameResolutionError, low.SSLError, low.ProxyError)
+
+
+def checked_timeouts(connect_timeout: float, timeout: float) -> None:
+    """
+    Check the two deadlines of a source.
+
+    Raises:
+        ConfigurationError: One is not a positive number, or the first is longer than the second.
+    """
+    for name, value in (("connect_timeout", connect_timeout), ("timeout", timeout)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigurationError(f"{name} must be a positive number of seconds.")
+    if connect_timeout > timeout:
+        raise ConfigurationError("connect_timeout is part of timeout, so it must not be longer.")
+
+
+def fetch(
+    account: Account,
+    method: str,
+    path: str,
+    *,
+    session: requests.Session | None,
+    connect_timeout: float,
+    timeout: float,
+    query: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Grant | Failure:
+    """
+    Ask a token endpoint of WeChat's and read its answer.
+
+    Args:
+        session: The user's own; by default one that lives as long as this request. A fetch happens once in two
+            hours, so there is no connection worth keeping, and none that a forked child could inherit.
+        connect_timeout: Seconds to get a connection.
+        timeout: Seconds in all.
+    """
+    started = time.monotonic()
+    failure: Failure | None = None
+    raw = b""
+    status = 0
+    try:
+        if session is None:
+            with requests.Session() as own:
+                status, raw = _send(own, account, method, path, connect_timeout, timeout, query, body)
+        else:
+            status, raw = _send(session, account, method, path, connect_timeout, timeout, query, body)
+    except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
+        # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
+        failure = _of_exception(account, exc, time.monotonic() - started)
+    return failure or _read(account, status, raw)
+
+
+def _send(
+    session: requests.Session,
+    account: Account,
+    method: str,
+    path: str,
+    connect_timeout: float,
+    timeout: float,
+    query: Mapping[str, str] | None,
+    body: Mapping[str, Any] | None,
+) -> tuple[int, bytes]:
+    deadline = time.monotonic() + timeout
+    response = session.request(
+        method,
+        account.base_url + path,
+        params=query,
+        json=body,
+        headers={"Accept-Encoding": "identity", "Connection": "close"},
+        timeout=Timeout(total=timeout, connect=connect_timeout),  # type: ignore[arg-type]  # requests passes it on
+        allow_redirects=False,  # the secret is for this host only
+        stream=True,
+    )
+    with closing(response):
+        content = b""
+        # read1() returns with whatever is there, so a peer that trickles meets the deadline, too.
+        while chunk := response.raw.read1(8192):
+            content += chunk
+            if len(content) > _MOST_BYTES:
+                break
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+        return response.status_code, content
+
+
+def _of_exception(account: Account, exc: BaseException, seconds: float) -> Failure:
+    kinds = _chain(exc)
+    names = [type(kind).__name__ for kind in kinds if not isinstance(kind, requests.RequestException | low.MaxRetryError)]
+    name = names[0] if names else type(exc).__name__
+    if isinstance(exc, requests.ConnectTimeout) or any(isinstance(kind, _NOT_SENT) for kind in kinds):
+        return Failure(Cause.PASSING, f"{account.host} cannot be reached ({name}).")
+    if isinstance(exc, requests.RequestException) and isinstance(exc, ValueError):  # an unusable URL or header
+        return Failure(Cause.FINAL, f"A request to {account.host} cannot be made ({name}). Check base_url and proxies.")
+    return Failure(
+        Cause.AMBIGUOUS, f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same."
+    )
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    """What is behind an exception of requests': it wraps those of urllib3 in its arguments."""
+    found: list[BaseException] = []
+    todo: list[object] = [exc]
+    while todo and len(found) < 16:
+        one = todo.pop()
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
+
+
+def _read(account: Account, status: int, raw: bytes) -> Grant | Failure:
+    if status >= 500:
+        return Failure(Cause.PASSING, f"{account.host} answered HTTP {status}.")
+    if not 200 <= status < 300:
+        return _nonsense(account, f"HTTP {status}")
+    # WeChat's content types cannot be relied on; bytes are UTF-8 JSON whatever the header says.
+    try:
+        answer = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return _nonsense(account, f"{len(raw)} bytes that are not JSON")
+    if not isinstance(answer, dict):
+        return _nonsense(account, "JSON that is not an object")
+    errcode = _number(answer.get("errcode", 0))
+    if errcode is None:
+        return _nonsense(account, "an errcode that is not a number")
+    if errcode != 0:
+        errmsg = answer.get("errmsg")
+        return token_endpoint_failure(int(errcode), _masked(account, errmsg) if isinstance(errmsg, str) else "")
+    return _grant(account, answer)
+
+
+def _grant(account: Account, answer: dict[str, Any]) -> Grant | Failure:
+    token, expires_in = answer.get("access_token"), _number(answer.get("expires_in"))
+    if not isinstance(token, str) or not token or len(token) > _LONGEST_TOKEN or not _visible(token):
+        return _nonsense(account, "no token")
+    if expires_in is None or not 0 < expires_in <= _LONGEST_LIFE:
+        return _nonsense(account, "a token without a plausible expires_in")
+    return Grant(token, expires_in)
+
+
+def _number(value: object) -> float | None:
+    """A number, also where it is written as a string; some endpoints and proxies do that."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _visible(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def _masked(account: Account, text: str) -> str:
+    """Whatever stands between us and WeChat might quote the request."""
+    return text.replace(account.secret, "***")[:512]
+
+
+def _nonsense(account: Account, what: str) -> Failure:
+    return Failure(
+        Cause.AMBIGUOUS, f"{account.host} answered with {what}. Check base_url and what stands between you and WeChat."
+    )

@@ -1,0 +1,38 @@
+"""
+Where a token is kept, so that one fetch serves many.
+
+A store has two verbs: load a record, and save one only if nobody saved meanwhile. Leases, the order of answers,
+budgets and the memory of failures are all in the record, and what to do with it is decided elsewhere; so a store of
+your own is two short methods.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from .._models import Loaded, Record
+
+__all__ = ["Loaded", "Record", "TokenStore"]
+
+
+@runtime_checkable
+class TokenStore(Protocol):
+    """
+    Remembers one `Record` for each key.
+
+    Attributes:
+        shared: Whether other processes write to it, too. Then each process looks at it from time to time.
+    """
+
+    shared: bool
+
+    def load(self, key: str) -> Loaded:
+        """Read the record of `key`, its version, and the store's clock."""
+
+    def save(self, key: str, record: Record, version: Any) -> Any | None:
+        """
+        Replace the record of `key`, if nothing was saved since `version` was loaded.
+
+        Returns:
+            The new version, never ``None``; or ``None`` if somebody saved meanwhile: then nothing has changed.
+        """

@@ -1,0 +1,86 @@
+"""The in-process TTL cache: what a provider uses unless it is given another store."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from weakref import WeakValueDictionary
+
+from cachetools import TLRUCache
+
+from .. import _fork
+from .._clock import Clock
+from .._clock import clock as process_clock
+from .._models import Loaded, Record
+from .._policies import keep_until
+from ..exceptions import ConfigurationError
+
+__all__ = ["MemoryStore"]
+
+_Entry = tuple[Record, int]
+
+
+class MemoryStore:
+    """
+    Keeps records in a `cachetools.TLRUCache`: each for as long as its own token lives.
+
+    Args:
+        maxsize: How many records at most. Beyond that the least recently used one goes.
+        clock: Seconds, as a function; the process's monotonic clock by default.
+
+    Raises:
+        ConfigurationError: `maxsize` is not a positive number.
+    """
+
+    shared = False
+
+    def __init__(self, maxsize: int = 1_000_000, *, clock: Clock = process_clock) -> None:
+        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
+            raise ConfigurationError("MemoryStore(maxsize=...) must be a whole number of at least 1.")
+        self._clock = clock
+        self._records: TLRUCache[str, _Entry] = TLRUCache(maxsize, ttu=_end_of_life, timer=clock)
+        self._versions = itertools.count(1)
+        self._lock = threading.Lock()
+        _fork.register(self)
+
+    def __repr__(self) -> str:
+        return f"MemoryStore(maxsize={self._records.maxsize:.0f})"
+
+    def after_fork(self) -> None:
+        """Another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
+    def load(self, key: str) -> Loaded:
+        """Read the record of `key`."""
+        with self._lock:
+            record, version = self._records.get(key, (None, 0))
+            return Loaded(record, version, self._clock())
+
+    def save(self, key: str, record: Record, version: int) -> int | None:
+        """Replace the record of `key`, if nothing was saved since `version` was loaded."""
+        with self._lock:
+            _, current = self._records.get(key, (None, 0))
+            if current != version:
+                return None
+            saved = next(self._versions)
+            self._records[key] = (record, saved)
+            return saved
+
+
+def _end_of_life(_key: str, entry: _Entry, _now: float) -> float:
+    return keep_until(entry[0])
+
+
+_process_store = MemoryStore()
+_of_clocks: WeakValueDictionary[Clock, MemoryStore] = WeakValueDictionary()
+
+
+def process_store(clock: Clock) -> MemoryStore:
+    """
+    The one store of this process that all providers share which were given none.
+
+    It outlives them: an app that makes a provider for each request still has one cache. Another clock has another one.
+    """
+    if clock is process_clock:
+        return _process_store
+    return _of_clocks.get(clock) or _of_clocks.setdefault(clock, MemoryStore(clock=clock))
