@@ -1,0 +1,59 @@
+"""
+pytest fixtures: a simulated WeChat for tests of services that talk to it.
+
+Installed with wxmiddleware and found by pytest by itself. A test that uses none of them pays nothing:
+wxmiddleware is imported by the fixtures, not here.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wxmiddleware import Account
+    from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
+
+
+@pytest.fixture
+def wechat_clock() -> SimulatedClock:
+    """
+    The time at the simulated WeChat. It stands still until the test calls ``wechat_clock.advance(seconds)``.
+    """
+    from wxmiddleware.simulator import SimulatedClock
+
+    return SimulatedClock()
+
+
+@pytest.fixture
+def wechat(wechat_clock: SimulatedClock) -> WeChat:
+    """
+    A simulated WeChat with an account of its own (``wechat.appid``, ``wechat.secret``), strict: the fetch of a new
+    token kills the one before at once. Set ``wechat.overlap = 300`` for WeChat's five minutes of grace.
+    """
+    from wxmiddleware.simulator import WeChat
+
+    return WeChat(clock=wechat_clock, overlap=0)
+
+
+@pytest.fixture
+def wechat_server(wechat: WeChat) -> Iterator[SimulatorServer]:
+    """
+    The simulated WeChat behind a socket on a free port; ``wechat_server.url`` is the base URL.
+    """
+    from wxmiddleware.simulator import SimulatorServer
+
+    with SimulatorServer(wechat) as server:
+        yield server
+
+
+@pytest.fixture
+def wechat_account(wechat: WeChat, wechat_server: SimulatorServer) -> Account:
+    """
+    A ``wxmiddleware.Account`` for the simulated WeChat, ready for a ``TokenProvider``.
+    """
+    from wxmiddleware import Account
+
+    return Account(wechat.appid, wechat.secret, base_url=wechat_server.url)

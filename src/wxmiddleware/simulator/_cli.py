@@ -1,0 +1,111 @@
+"""What stands behind ``wxmiddleware simulate``."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from ._clock import SimulatedClock
+from ._log import LogEntry
+from ._server import SimulatorServer
+from ._wechat import WeChat
+
+
+def simulate(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    admin: bool = True,
+    quiet: bool = False,
+    speed: float = 1.0,
+    out: TextIO | None = None,
+    stop: threading.Event | None = None,
+    **knobs: Any,
+) -> int:
+    """
+    Run a simulated WeChat until Ctrl-C or SIGTERM, and tell the shell's user how to reach it.
+
+    Args:
+        host: The address to listen on.
+        port: The port, or 0 for a free one.
+        admin: Also serve ``/_simulator/``.
+        quiet: Print no line per request.
+        speed: Simulated seconds per real second; 60 lets a token die after two minutes.
+        out: Where to print; by default the standard output.
+        stop: Another way to end it.
+        knobs: The other arguments of :class:`WeChat`: ``appid``, ``secret``, ``overlap``, ``lifetime``, ...
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigurationError: An argument is of no use.
+        OSError: The port is taken.
+    """
+    out = sys.stdout if out is None else out
+    stop = threading.Event() if stop is None else stop
+    wechat = WeChat(clock=SimulatedClock(time.time(), speed), **knobs)
+    with _ended_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin) as server:
+        print(f"A simulated WeChat answers at {server.url}. Ctrl-C ends it.\n", file=out)
+        # The secret is made up here, opens nothing and has to be known to be used.
+        for name, value in (
+            ("WECHAT_APPID", wechat.appid),
+            ("WECHAT_SECRET", wechat.secret),
+            ("WECHAT_BASE_URL", server.url),
+        ):
+            print(f"export {name}={shlex.quote(value)}", file=out)
+        if admin:
+            print(f"\ncurl {server.url}/_simulator/state", file=out)
+            print(f"curl -X POST {server.url}/_simulator/steal", file=out)
+            print(f"curl -X POST '{server.url}/_simulator/advance?seconds=7200'", file=out)
+        print(file=out, flush=True)
+        _follow(wechat, stop, None if quiet else out)
+    return 0
+
+
+def _follow(wechat: WeChat, stop: threading.Event, out: TextIO | None) -> None:
+    shown = 0
+
+    def news() -> bool:
+        return stop.is_set() or wechat._ledger.newest() != shown
+
+    while not stop.is_set():
+        wechat.wait_for(news, timeout=0.2)
+        newest = wechat._ledger.newest()
+        if newest < shown:  # reset_counters() starts the numbers again
+            shown = 0
+        for entry in wechat.log if newest != shown and out is not None else ():
+            if shown < entry.number:
+                print(line(entry), file=out, flush=True)
+        shown = newest
+
+
+def line(entry: LogEntry) -> str:
+    """Write one request as one line."""
+    at = time.strftime("%H:%M:%S", time.localtime(entry.at))
+    status = "----" if entry.status is None else str(entry.status)
+    parts = [at, f"{entry.method:<4}", status, entry.path]
+    if entry.errcode:
+        parts.append(f"errcode {entry.errcode}")
+    if entry.fault:
+        parts.append(f"fault {entry.fault}")
+    return "  ".join(parts)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may listen to signals
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

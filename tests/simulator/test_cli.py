@@ -1,0 +1,81 @@
+"""The function behind ``wxmiddleware simulate``."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import requests
+
+from wxmiddleware.simulator import _cli
+
+
+class Paper(io.StringIO):
+    """Text that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = threading.Condition()
+
+    def write(self, text: str) -> int:
+        with self.changed:
+            self.changed.notify_all()
+            return super().write(text)
+
+    def wait_for(self, text: str) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: text in self.getvalue(), timeout=10)
+
+
+def exported(text: str) -> dict[str, str]:
+    lines = [line.removeprefix("export ") for line in text.splitlines() if line.startswith("export ")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_simulate() -> None:
+    """It prints what to export, then a line for each request without its secret, and ends with 0."""
+    out, stop, codes = Paper(), threading.Event(), []
+    thread = threading.Thread(target=lambda: codes.append(_cli.simulate(out=out, stop=stop, overlap=0)))
+    thread.start()
+    try:
+        assert out.wait_for("steal")
+        env = exported(out.getvalue())
+        query = {"grant_type": "client_credential", "appid": env["WECHAT_APPID"], "secret": env["WECHAT_SECRET"]}
+        answer = requests.get(env["WECHAT_BASE_URL"] + "/cgi-bin/token", params=query, timeout=10).json()
+        requests.get(env["WECHAT_BASE_URL"] + "/cgi-bin/user/get", timeout=10)
+        assert out.wait_for("GET   200  /cgi-bin/user/get  errcode 41001")
+        assert requests.post(env["WECHAT_BASE_URL"] + "/_simulator/reset", timeout=10).ok
+        requests.get(env["WECHAT_BASE_URL"] + "/cgi-bin/nothing", timeout=10)
+        assert out.wait_for("/cgi-bin/nothing")
+    finally:
+        stop.set()
+        thread.join(10)
+
+    assert codes == [0]
+    assert answer["access_token"] not in out.getvalue()
+    assert out.getvalue().count(env["WECHAT_SECRET"]) == 1
+
+
+def test_quiet() -> None:
+    """Quiet prints no request, and without admin there is no word of it."""
+    out, stop = Paper(), threading.Event()
+    stop.set()
+
+    assert _cli.simulate(out=out, stop=stop, quiet=True, admin=False) == 0
+    assert "_simulator" not in out.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end it with 0."""
+    code = "import sys; from wxmiddleware.simulator._cli import simulate; sys.exit(simulate())"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ}) as process:
+        assert process.stdout is not None
+        assert b"answers at http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(10) == 0
