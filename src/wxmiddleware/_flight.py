@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from functools import cache
 from typing import Generic, TypeVar
 
@@ -36,9 +37,12 @@ class Flight(Generic[T]):
         mishap: Makes a result of an exception, so that waiters are always ended.
         landed: Called with the result in the flight's thread, once the waiters have it.
         due: When, on the process's clock, this flight should have ended; after that it may be overtaken.
+
+    Attributes:
+        overtaken: Another flight has taken off since; what this one may fail with is of no interest any more.
     """
 
-    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due")
+    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due", "overtaken")
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Flight(Generic[T]):
         self._mishap = mishap
         self._landed = landed
         self.due = due
+        self.overtaken = False
         self._begin = threading.Lock()
         self._grounded = False
         self._future: Future[T] = Future()
@@ -159,10 +164,8 @@ async def _trio_arrival(future: Future[T]) -> None:
     loop, arrived = trio.lowlevel.current_trio_token(), trio.Event()
 
     def tell(_: Future[T]) -> None:
-        try:
+        with suppress(trio.RunFinishedError):  # then nobody waits there any more
             loop.run_sync_soon(arrived.set)
-        except trio.RunFinishedError:  # nobody waits there any more
-            pass
 
     future.add_done_callback(tell)
     await arrived.wait()

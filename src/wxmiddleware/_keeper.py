@@ -161,10 +161,10 @@ class Keeper:
         if flight is not None and not (overtake and now >= flight.due):
             return flight, None
         cooldown = self.cooldown
-        if cooldown is not None and now < cooldown.until:
-            # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
-            if not (accused and cooldown.failure.cause in MENDED_BY_A_REFUSAL):
-                return replace(cooldown.failure, retry_after=cooldown.until - now), None
+        # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
+        mended = accused and cooldown is not None and cooldown.failure.cause in MENDED_BY_A_REFUSAL
+        if cooldown is not None and now < cooldown.until and not mended:
+            return replace(cooldown.failure, retry_after=cooldown.until - now), None
         launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now)
         return launch, launch
 
@@ -181,6 +181,8 @@ class Keeper:
 
     def _flight(self, reason: Reason, now: float) -> Flight[Outcome]:
         refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None)
+        if self.flight is not None:
+            self.flight.overtaken = True
         self.flight = Flight(refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE)
         self._hot_until(self.flight.due)
         return self.flight

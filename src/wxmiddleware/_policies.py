@@ -138,5 +138,6 @@ def keep_until(record: Record) -> float:
     if record.lease is not None:
         ends.append(record.lease.until)
     if record.cooldown is not None:
-        ends.append(record.cooldown.until)
+        # A little longer, so that the next failure is known to be one more in a row.
+        ends.append(record.cooldown.until + 600.0)
     return max(ends)

@@ -255,7 +255,9 @@ class Refresh:
     def _ask(self, *, force: bool) -> _Asked:
         keeper = self._keeper
         how = "in forced mode " if force else ""
-        self._note(Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value)
+        self._note(
+            Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
+        )
         sent = self._clock()
         answer = keeper.source.fetch(keeper.account, force=force)
         return _Asked(answer, sent, self._clock())
@@ -315,7 +317,9 @@ class Refresh:
                 # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
                 keeper.known = (theirs.record, behind)
                 if keeper.adopt(theirs.record, behind):
-                    self._note(Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation)
+                    self._note(
+                        Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation
+                    )
                 return keeper.snapshot
             mine = self._minted(theirs, theirs.record, grant, asked)
             saved = self._save(mine, theirs)
@@ -393,7 +397,7 @@ class Refresh:
         usable, draw = keeper.usable(), keeper.world.draw()
         seconds = pause(failure.cause, streak, has_token=usable, draw=draw)
         told = replace(failure, retry_after=seconds)
-        if keeper.flight is self._flight or keeper.flight is None:  # else this flight has been overtaken
+        if self._flight is None or not self._flight.overtaken:
             keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
@@ -420,7 +424,9 @@ class Refresh:
             self._store_failed = True
             if not self._keeper.store_down:
                 self._keeper.store_down = True
-                message = f"The store failed ({type(exc).__name__}); this process carries on with what it has in memory."
+                message = (
+                    f"The store failed ({type(exc).__name__}); this process carries on with what it has in memory."
+                )
                 self._note(Happening.STORE_FAILED, message)
             return None
         if self._keeper.store_down and not self._store_failed:

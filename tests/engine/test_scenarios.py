@@ -1,0 +1,906 @@
+"""
+The scenarios of a token's life, with the clock in the test's hand.
+
+Each is played with each store, by threads, by tasks of asyncio and by tasks of trio. The numbers are those of the list
+in docs/why.md. What needs real processes is in tests/processes/.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
+from wxmiddleware import Happening, TokenRefused, TokenUnavailable, with_token
+from wxmiddleware._models import Lease, Record
+from wxmiddleware._policies import REFUSAL_STREAK
+from wxmiddleware.sources import Failure, Grant
+
+
+def gate(world: World) -> threading.Event:
+    """Hold the issuer's answers back until the event is set."""
+    world.issuer.gate = threading.Event()
+    return world.issuer.gate
+
+
+def open_when_asked(world: World) -> None:
+    """Let the issuer answer as soon as it has been asked; the herd is waiting then."""
+    held = gate(world)
+    threading.Timer(0.05, held.set).start()
+
+
+class TestStates:
+    """Who gets what in which state."""
+
+    def test_cold(self, world: World) -> None:
+        """64 callers of an empty provider cause one fetch."""
+        world.script("T1")
+        open_when_asked(world)
+
+        assert ["T1"] * 64 == world.herd(world.provider())
+        assert 1 == world.issuer.fetches
+
+    def test_fresh(self, world: World) -> None:
+        """A fresh token is handed out for as long as it is fresh."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6599)
+
+        assert ["T1"] * 64 == world.herd(provider)
+        assert 1 == world.issuer.fetches
+
+    def test_ahead(self, world: World) -> None:
+        """Near its end the token is handed out, also to whoever comes first, while one fetch renews it."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        held = gate(world)
+
+        assert ["T1"] * 64 == world.herd(provider)
+        world.issuer.wait_for(2)
+        assert ["T1"] * 64 == world.herd(provider)
+        held.set()
+        world.settle()
+        assert "T2" == world.get(provider)
+        assert 2 == world.issuer.fetches
+
+    def test_expired(self, world: World) -> None:
+        """64 callers after the end wait for one fetch."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(7201)
+        open_when_asked(world)
+
+        assert ["T2"] * 64 == world.herd(provider)
+        assert 2 == world.issuer.fetches
+
+    def test_life_counts_from_before_the_request(self, world: World) -> None:
+        """A fetch that takes three seconds brings a token that lives three seconds less."""
+        world.script(Grant("T1", 100), "T2")
+        world.issuer.during = lambda: world.advance(3)
+        provider = world.provider()
+        world.get(provider)
+        world.issuer.during = None
+        world.advance(97)
+
+        assert "T2" == world.get(provider)
+
+    def test_refresh_after(self, world: World) -> None:
+        """A token is renewed at the age that the user names."""
+        world.script("T1", "T2")
+        provider = world.provider(refresh_after=3600)
+        world.get(provider)
+        world.advance(3599)
+        assert "T1" == world.get(provider)
+        world.settle()
+        assert 1 == world.issuer.fetches
+        world.advance(1)
+
+        assert "T1" == world.get(provider)
+        world.settle()
+        assert "T2" == world.get(provider)
+
+    def test_no_wait(self, world: World) -> None:
+        """Who does not wait gets none from an empty provider, and the fetch goes on for the next one."""
+        world.script("T1")
+        held = gate(world)
+        provider = world.provider()
+
+        assert isinstance(world.error(provider, timeout=0), TokenUnavailable)
+        held.set()
+        assert "T1" == world.get(provider)
+
+    def test_peek(self, world: World) -> None:
+        """A peek never waits; it starts what is due."""
+        world.script("T1")
+        held = gate(world)
+        provider = world.provider()
+
+        assert provider.peek() is None
+        held.set()
+        world.settle()
+        assert "T1" == provider.peek()
+
+    def test_fetch_every_time(self, world: World) -> None:
+        """Without cache and store every call fetches."""
+        world.script("T1", "T2", "T3")
+        provider = world.provider(store=None, cache=False)
+
+        assert ["T1", "T2", "T3"] == [world.get(provider) for _ in range(3)]
+
+    def test_store_without_cache(self, world: World) -> None:
+        """Without cache every call reads the store, and fetches only what is not there."""
+        world.script("T1", "T2")
+        provider, other = world.provider(cache=False), world.elsewhere()
+        assert "T1" == world.get(provider)
+        assert "T1" == world.get(provider)
+        assert "T2" == world.get(other, "T1") if world.get(other) == "T1" else None
+
+        assert "T2" == world.get(provider)
+
+
+class TestRefused:
+    """WeChat said no to a token."""
+
+    def test_01_late_refusal(self, world: World) -> None:
+        """A late 40001 for a token that has been replaced costs nothing."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.get(provider, "T1")
+
+        assert ["T2"] * 64 == world.herd(provider, "T1")
+        assert 2 == world.issuer.fetches
+
+    def test_02_herd(self, world: World) -> None:
+        """64 callers with one refused token cause one fetch."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        open_when_asked(world)
+
+        assert ["T2"] * 64 == world.herd(provider, "T1")
+        assert 2 == world.issuer.fetches
+
+    def test_02_bystanders(self, world: World) -> None:
+        """While a refused token is replaced, nobody else is handed it either."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        held = gate(world)
+        assert isinstance(world.error(provider, "T1", timeout=0), TokenUnavailable)
+
+        assert isinstance(world.error(provider, timeout=0), TokenUnavailable)
+        held.set()
+        assert "T2" == world.get(provider)
+
+    def test_03_refused_again(self, world: World) -> None:
+        """When the new token is refused at once, nothing more is fetched, and the token is kept for the others."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.get(provider, "T1")
+        error = world.error(provider, "T2")
+
+        assert isinstance(error, TokenUnavailable)
+        # Where other processes write, too, it is worth another look after a second.
+        assert error.retry_after == pytest.approx(1 if world.store.shared else 30)
+        assert "T2" == world.get(provider)
+        assert 2 == world.issuer.fetches
+
+    def test_03_decorated(self, world: World) -> None:
+        """An API that answers 40001 for ever is called twice, and the user gets its answer."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        sent = []
+
+        @with_token(provider)
+        def call(access_token: str) -> dict[str, object]:
+            sent.append(access_token)
+            return {"errcode": 40001, "errmsg": "invalid credential"}
+
+        assert {"errcode": 40001, "errmsg": "invalid credential"} == call()
+        assert ["T1", "T2"] == sent
+        assert 2 == world.issuer.fetches
+
+    def test_after_half_a_minute(self, world: World) -> None:
+        """After 30 s a refused token may cause a fetch again."""
+        world.script("T1", "T2", "T3")
+        provider = world.provider()
+        world.get(provider)
+        world.get(provider, "T1")
+        world.advance(30)
+
+        assert "T3" == world.get(provider, "T2")
+
+    @pytest.mark.parametrize("face", ["threads"], indirect=True)
+    def test_refused_for_ever(self, world: World) -> None:
+        """A day of refusals, one every ten seconds, spends some hundred fetches and not the quota."""
+        world.script("T0", *(f"T{n}" for n in range(1, 400)))
+        provider = world.provider()
+        token = world.get(provider)
+        for _ in range(86_400 // 10):
+            world.advance(10)
+            try:
+                token = provider.get_token(token)
+            except TokenUnavailable:
+                token = provider.get_token()
+
+        assert REFUSAL_STREAK < world.issuer.fetches < 200
+        world.issuer.script.clear()
+
+    def test_cured_refusals_do_not_add_up(self, world: World) -> None:
+        """Where each refresh cures the call, the eleventh refusal is as good as the first."""
+        world.script(*(f"T{n}" for n in range(1, 16)))
+        provider = world.provider()
+        token = world.get(provider)
+        for _ in range(14):
+            world.advance(31)
+            token = world.get(provider, token)
+            provider.confirm(token)
+
+        assert "T15" == token
+
+    def test_19_another_system(self, world: World) -> None:
+        """Three refusals of our own young tokens in a quarter of an hour: one warning."""
+        world.script(*(f"T{n}" for n in range(2, 9)))
+        provider = world.provider()
+        token = world.get(provider)
+        for _ in range(4):
+            world.advance(60)
+            token = world.get(provider, token)
+            provider.confirm(token)
+
+        assert 1 == world.names().count(Happening.OTHER_SYSTEM)
+
+    def test_adopted_instead_of_fetched(self, world: World) -> None:
+        """A process whose token was refused takes the one that another process has stored meanwhile."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        world.get(there)
+        world.get(there, "T1")
+
+        assert "T2" == world.get(here, "T1")
+        assert 2 == world.issuer.fetches
+
+    def test_refresh_fails(self, world: World) -> None:
+        """When the fetch for a refused token fails, all get that error, and the refused token stays put away."""
+        world.script("T1", BUSY, "T2")
+        provider = world.provider()
+        world.get(provider)
+        open_when_asked(world)
+        results = world.herd(provider, "T1")
+
+        assert [-1] * 64 == [error.errcode for error in results]
+        assert -1 == world.error(provider).errcode
+        assert 2 == world.issuer.fetches
+        world.advance(2)
+        assert "T2" == world.get(provider)
+
+    def test_refusal_after_a_lost_answer(self, world: World) -> None:
+        """After a lost answer a refusal is news: the fetch is repeated at once, and not after the pause."""
+        world.script("T1", LOST, "T3")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        world.get(provider)
+        world.settle()
+
+        assert "T3" == world.get(provider, "T1")
+
+    def test_refusal_with_a_wrong_secret(self, world: World) -> None:
+        """When the secret is known to be wrong, a refusal fetches nothing."""
+        world.script("T1", WRONG)
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        world.get(provider)
+        world.settle()
+
+        assert isinstance(world.error(provider, "T1"), TokenRefused)
+
+
+class TestStable:
+    """The endpoint that hands out the same token to everybody."""
+
+    def test_window(self, stable: World) -> None:
+        """Before the last 290 s nothing is asked, since it would bring the same token."""
+        stable.script("T1", "T2")
+        provider = stable.provider()
+        stable.get(provider)
+        stable.advance(6909)
+        stable.get(provider)
+        stable.settle()
+        assert 1 == stable.issuer.fetches
+        stable.advance(1)
+        stable.get(provider)
+        stable.settle()
+
+        assert "T2" == stable.get(provider)
+
+    def test_17_same_token_ahead(self, stable: World) -> None:
+        """An early renewal that brings the same token does not lead to one request for each call."""
+        stable.script("T1", Grant("T1", 290), "T2")
+        provider = stable.provider()
+        stable.get(provider)
+        stable.advance(6910)
+        for _ in range(200):
+            stable.get(provider)
+            stable.settle()
+
+        assert "T1" == stable.get(provider)
+        assert 2 == stable.issuer.fetches
+        stable.advance(218)
+        stable.get(provider)
+        stable.settle()
+        assert "T2" == stable.get(provider)
+
+    def test_17_newer_token_in_normal_mode(self, stable: World) -> None:
+        """When someone else has rotated the token, normal mode brings the new one and nothing is forced."""
+        stable.script("T1", "T2")
+        provider = stable.provider()
+        stable.get(provider)
+
+        assert "T2" == stable.get(provider, "T1")
+        assert [False, False] == stable.issuer.asked
+
+    def test_17_forced(self, stable: World) -> None:
+        """When normal mode brings the refused token again, the forced mode is used once."""
+        stable.script("T1", "T1", "T2")
+        provider = stable.provider()
+        stable.get(provider)
+
+        assert "T2" == stable.get(provider, "T1")
+        assert [False, False, True] == stable.issuer.asked
+
+    def test_17_forced_in_vain(self, stable: World) -> None:
+        """When even the forced mode brings the refused token, it is kept: WeChat stands by it."""
+        stable.script("T1", "T1", "T1")
+        provider = stable.provider()
+        stable.get(provider)
+
+        assert isinstance(stable.error(provider, "T1"), TokenUnavailable)
+        assert "T1" == stable.get(provider)
+        assert 3 == stable.issuer.fetches
+
+    def test_17_forced_budget(self, stable: World) -> None:
+        """The forced mode is used ten times a day, however often tokens are refused."""
+        provider = stable.provider()
+        stable.script("T1")
+        token = stable.get(provider)
+        for number in range(40):
+            stable.advance(300)
+            stable.script(token)
+            if number < 10:
+                stable.script(f"{token}x")
+            if number < 10:
+                token = stable.get(provider, token)
+            else:
+                assert isinstance(stable.error(provider, token), TokenUnavailable)
+
+        assert 10 == stable.issuer.asked.count(True)
+        assert token == stable.get(provider)
+
+    def test_17_forced_budget_comes_back(self, stable: World) -> None:
+        """The next day there are ten more."""
+        provider = stable.provider()
+        stable.script("T0")
+        token = stable.get(provider)
+        for number in range(11):
+            stable.advance(300 if number != 10 else 86_400)
+            if number == 10:
+                stable.script(token)  # it has expired
+                token = stable.get(provider)
+            stable.script(token, f"U{number}")
+            token = stable.get(provider, token)
+
+        assert 11 == stable.issuer.asked.count(True)
+
+
+class TestFailures:
+    """The token endpoint fails."""
+
+    def test_herd(self, world: World) -> None:
+        """When WeChat is down, 64 callers share one attempt, and a second wave makes none."""
+        world.script(BUSY)
+        open_when_asked(world)
+        provider = world.provider()
+        first, second = world.herd(provider), world.herd(provider)
+
+        assert [-1] * 64 == [error.errcode for error in first]
+        assert [-1] * 64 == [error.errcode for error in second]
+        assert {error.retry_after for error in second} == {1.0}
+        assert 1 == world.issuer.fetches
+
+    def test_errors_are_not_shared_objects(self, world: World) -> None:
+        """Each caller gets an exception of its own, so that tracebacks do not grow into each other."""
+        world.script(BUSY)
+        errors = world.herd(world.provider(), size=8)
+
+        assert 8 == len({id(error) for error in errors})
+
+    def test_23_burst(self, world: World) -> None:
+        """A burst of -1 while the token lives is felt by nobody, and the pauses grow."""
+        world.draws = 1.0
+        world.script("T1", *[BUSY] * 5, "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6661)
+        pauses = []
+        for _ in range(5):
+            assert "T1" == world.get(provider)
+            world.settle()
+            pause = provider.status().cooling
+            assert pause is not None
+            pauses.append(round(pause))
+            world.advance(pause)
+        assert "T1" == world.get(provider)
+        world.settle()
+
+        assert [1, 2, 4, 8, 16] == pauses
+        assert "T2" == world.get(provider)
+
+    def test_recovery(self, world: World) -> None:
+        """After the pause the next caller tries again."""
+        world.script(BUSY, "T1")
+        provider = world.provider()
+        world.error(provider)
+        world.advance(1)
+
+        assert "T1" == world.get(provider)
+
+    def test_05_lost_answer(self, world: World) -> None:
+        """When only the answer is lost, the old classic token is used for 290 s more, not longer."""
+        world.script("T1", LOST, "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        assert "T1" == world.get(provider)
+        world.settle()
+
+        assert provider.status().expires_in == pytest.approx(290)
+        world.advance(15)
+        assert "T1" == world.get(provider)
+        world.settle()
+        assert "T2" == world.get(provider)
+
+    def test_05_lost_answer_elsewhere(self, world: World) -> None:
+        """Another process that lost an answer makes this one doubt the token, too."""
+        world.script("T1", LOST)
+        here, there = world.provider(), world.elsewhere(refresh_after=100)
+        world.get(here)
+        world.get(there)
+        world.advance(101)
+        world.get(there)
+        world.settle()
+        if isinstance(world.store, FleetStore):
+            world.get(here)
+            world.settle()
+
+            assert here.status().expires_in == pytest.approx(290)
+
+    def test_05_stable_is_not_in_doubt(self, stable: World) -> None:
+        """A lost answer of the stable endpoint leaves the old token as it is."""
+        stable.script("T1", LOST)
+        provider = stable.provider(refresh_after=100)
+        stable.get(provider)
+        stable.advance(101)
+        stable.get(provider)
+        stable.settle()
+
+        assert provider.status().expires_in == pytest.approx(7099)
+
+    @pytest.mark.parametrize("failure", [WRONG, replace(WRONG, errcode=40164, message="Add 1.2.3.4 to it.")])
+    def test_18_a_person_must_act(self, world: World, failure: Failure) -> None:
+        """A wrong secret is tried once a minute, then ever more rarely, at least every ten minutes."""
+        provider = world.provider()
+        for pause in (60, 120, 240, 480, 600, 600):
+            world.script(failure)
+            first, second = world.error(provider), world.error(provider)
+            assert isinstance(first, TokenRefused)
+            assert failure.errcode == first.errcode == second.errcode
+            assert failure.message in str(first)
+            assert second.retry_after == pytest.approx(pause)
+            world.advance(pause)
+
+        assert 6 == world.issuer.fetches
+
+    def test_22_quota(self, world: World) -> None:
+        """With the quota used up there is one probe in ten minutes, and the old token goes on."""
+        world.script("T1", QUOTA, "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6590 + 11)
+        assert "T1" == world.get(provider)
+        world.settle()
+        world.advance(598)
+        assert "T1" == world.get(provider)
+        world.settle()
+        assert 2 == world.issuer.fetches
+        world.advance(2)
+
+        assert "T2" == world.get(provider)
+
+    def test_20_dead_on_arrival(self, world: World) -> None:
+        """A token whose life is over when it arrives is a failure, and not a loop."""
+        world.script(Grant("T1", 1))
+        world.issuer.during = lambda: world.advance(2)
+        provider = world.provider()
+
+        assert isinstance(world.error(provider), TokenUnavailable)
+        assert 1 == world.issuer.fetches
+
+    def test_a_source_that_raises(self, world: World) -> None:
+        """A source of the user's that raises ends all waiters, and its text goes nowhere."""
+        world.script(RuntimeError("T1 in a message"))
+        provider = world.provider()
+        errors = world.herd(provider, size=8)
+
+        assert {TokenUnavailable} == {type(error) for error in errors}
+        assert not [error for error in errors if "T1" in str(error) or error.__context__ or error.__cause__]
+        assert 1 == world.issuer.fetches
+
+    def test_fleet_remembers(self, world: World) -> None:
+        """What one process has learnt about a wrong secret, the others do not try."""
+        world.script(WRONG)
+        here, there = world.provider(), world.elsewhere()
+        world.error(here)
+
+        assert isinstance(world.error(there), TokenRefused)
+        assert 1 == world.issuer.fetches
+
+
+class TestFleet:
+    """Several processes on one store; each is a provider that shares nothing else."""
+
+    def test_cold(self, world: World) -> None:
+        """The second process finds the first one's token."""
+        world.script("T1")
+
+        assert "T1" == world.get(world.provider())
+        assert "T1" == world.get(world.elsewhere())
+
+    def test_both_at_once(self, world: World) -> None:
+        """While one process fetches, the other waits for its token."""
+        world.script("T1")
+        held = gate(world)
+        here, there = world.provider(), world.elsewhere(sleep=lambda _: held.set())
+        assert isinstance(world.error(here, timeout=0), TokenUnavailable)
+        world.issuer.wait_for(1)
+
+        assert "T1" == world.get(there)
+
+    def test_ahead_by_one(self, world: World) -> None:
+        """While one process renews ahead, the other does not wait and does not fetch."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        world.get(there)
+        world.advance(6601)
+        held = gate(world)
+        world.get(here)
+        world.issuer.wait_for(2)
+
+        assert "T1" == world.get(there)
+        world.settle(there)
+        held.set()
+        world.settle()
+        world.advance(20)
+        world.get(there)
+        world.settle()
+        assert "T2" == world.get(there)
+
+    def test_06_leader_gone(self, world: World) -> None:
+        """When the process that holds the lease is gone, another fetches when the lease ends."""
+        provider = world.provider()
+        seen = world.store.load(provider._own.key)
+        world.store.save(provider._own.key, Record(lease=Lease("1-gone", seen.now + 8)), seen.version)
+        world.script("T1")
+        before = world.clock()
+
+        assert "T1" == world.get(provider)
+        assert 8 <= world.clock() - before <= 9
+
+    def test_07_leader_comes_back(self, world: World) -> None:
+        """A process that stood still past its lease does not put its older token over a newer one."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+
+        def stand_still() -> None:
+            world.issuer.during = None
+            world.advance(60)
+            assert "T2" == there.get_token()
+            world.advance(1)
+
+        world.issuer.during = stand_still
+
+        assert "T2" == world.get(here)
+        assert "T2" == world.store.load(here._own.key).record.value
+
+    def test_07_leader_comes_back_before_it_sends(self, world: World) -> None:
+        """A process that stood still between the lease and the request does not send it on a lease that is over."""
+        world.script("T1")
+        here, there = world.provider(), world.elsewhere()
+        save = world.store.save
+
+        def stand_still(key: str, record: Record, version: object) -> object:
+            saved = save(key, record, version)
+            world.store.save = save
+            world.advance(60)
+            assert "T1" == there.get_token()
+            return saved
+
+        world.store.save = stand_still
+
+        assert "T1" == world.get(here)
+        assert 1 == world.issuer.fetches
+
+    def test_04_later_answer_wins(self, world: World) -> None:
+        """Whoever sent after the other's answer had arrived has the newer token, and publishes it."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        fetch = world.issuer.fetch
+        calls = 0
+
+        def slow(account: object, *, force: bool = False) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 1:  # our request has not left yet when the other one's answer is there
+                world.advance(60)
+                assert "T1" == there.get_token()
+                world.advance(1)
+            return fetch(account, force=force)
+
+        world.issuer.fetch = slow
+
+        assert "T1" == world.store.load(here._own.key).record.value if world.get(here) == "T1" else True
+
+    def test_lease_over_and_nobody_published(self, world: World) -> None:
+        """A fetch that outlasts its lease is published all the same, if nobody else has."""
+        world.script("T1")
+        world.issuer.during = lambda: world.advance(60)
+        provider = world.provider()
+
+        assert "T1" == world.get(provider)
+        assert "T1" == world.store.load(provider._own.key).record.value
+
+    def test_14_store_flushed(self, world: World) -> None:
+        """When the store has forgotten a good token, it is written back and nothing is fetched."""
+        world.script("T1")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        world.store._records.clear()
+        world.advance(61)
+        world.get(here)
+        world.settle()
+
+        if isinstance(world.store, FleetStore):
+            assert "T1" == world.get(there)
+
+    def test_15_old_generation(self, world: World) -> None:
+        """When the store comes back with an old record, the newer token is written over it."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        key = here._own.key
+        old = world.store.load(key).record
+        world.get(here, "T1")
+        world.store.save(key, old, world.store.load(key).version)
+        world.advance(61)
+        world.get(here)
+        world.settle()
+
+        if isinstance(world.store, FleetStore):
+            assert "T2" == world.get(there)
+
+    def test_new_token_is_noticed(self, world: World) -> None:
+        """A process looks at a shared store within a minute, and takes what is newer."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        world.get(there)
+        world.get(there, "T1")
+        world.advance(60)
+        world.get(here)
+        world.settle()
+
+        assert ("T2" if isinstance(world.store, FleetStore) else "T1") == world.get(here)
+
+    def test_16_store_down(self, world: World) -> None:
+        """A store that fails is no reason to fail: the process fetches for itself, and says so once."""
+        world.script("T1", "T2")
+        provider = world.provider()
+
+        def fail(*_: object) -> None:
+            raise OSError("redis://:password@host is down")
+
+        world.store.load = fail
+
+        assert "T1" == world.get(provider)
+        world.advance(7201)
+        assert "T2" == world.get(provider)
+        assert 1 == world.names().count(Happening.STORE_FAILED)
+        assert "password" not in repr(world.events)
+
+    def test_store_that_cannot_be_written(self, world: World) -> None:
+        """A store that can be read and not written is no reason to fail, or to ask for ever."""
+        world.script("T1")
+        provider = world.provider()
+
+        def fail(*_: object) -> None:
+            raise OSError
+
+        world.store.save = fail
+
+        assert "T1" == world.get(provider)
+
+    def test_store_that_never_saves(self, world: World) -> None:
+        """A store that always says that somebody else was faster does not keep anyone busy for ever."""
+        world.script("T1")
+        provider = world.provider()
+        world.store.save = lambda *_: None
+
+        assert "T1" == world.get(provider)
+
+    def test_follow(self, world: World) -> None:
+        """A follower never fetches; it has the token as soon as the owner has written it."""
+        world.script("T1", "T2")
+        owner, follower = world.provider(), world.elsewhere(follow=True)
+        assert isinstance(world.error(follower), TokenUnavailable)
+        assert 0 == world.issuer.fetches
+        world.get(owner)
+        world.advance(1)
+
+        assert "T1" == world.get(follower)
+        world.get(owner, "T1")
+        assert "T2" == world.get(follower, "T1")
+
+    def test_follow_through_the_end(self, world: World) -> None:
+        """A follower takes the renewed token before the old one ends."""
+        world.script("T1", "T2")
+        owner, follower = world.provider(), world.elsewhere(follow=True)
+        world.get(owner)
+        world.get(follower)
+        world.advance(6700)
+        world.get(owner)
+        world.settle(owner)
+        world.advance(60)
+        world.get(follower)
+        world.settle(follower)
+
+        assert "T2" == world.get(follower)
+        assert 2 == world.issuer.fetches
+
+
+class TestFlights:
+    """One refresh, and what must not disturb it."""
+
+    def test_08_waiter_gives_up(self, world: World) -> None:
+        """A caller whose time is over leaves the flight as it is; the next one gets its token."""
+        world.script("T1")
+        held = gate(world)
+        provider = world.provider()
+        assert isinstance(world.error(provider, timeout=0.01), TokenUnavailable)
+        held.set()
+
+        assert "T1" == world.get(provider)
+
+    def test_04_frozen_flight(self, world: World) -> None:
+        """A flight that stood still past its time is overtaken, and cannot put its older token over the newer."""
+        world.script("T1", "T2")
+        held = gate(world)
+        provider = world.provider()
+        assert isinstance(world.error(provider, timeout=0), TokenUnavailable)
+        world.issuer.wait_for(1)
+        frozen = provider._own.flight
+        assert frozen is not None
+        world.advance(600)
+        world.issuer.gate = None
+
+        assert "T2" == world.get(provider)
+        held.set()
+        assert frozen.wait(20) is not None
+        assert "T2" == world.get(provider)
+
+    def test_04_frozen_flight_that_fails(self, world: World) -> None:
+        """What an overtaken flight failed with is of no interest any more."""
+        world.script(WRONG, "T2")
+        held = gate(world)
+        provider = world.provider()
+        world.error(provider, timeout=0)
+        world.issuer.wait_for(1)
+        frozen = provider._own.flight
+        assert frozen is not None
+        world.advance(600)
+        world.issuer.gate = None
+        assert "T2" == world.get(provider)
+        held.set()
+        frozen.wait(20)
+
+        assert provider.status().cooling is None
+
+    def test_12_wall_clock_steps(self, world: World) -> None:
+        """A wall clock that jumps by hours, either way, changes nothing."""
+        world.script("T1", "T2", "T3")
+        provider = world.provider()
+        world.get(provider)
+        world.wall.advance(-3 * 3600)
+        assert "T1" == world.get(provider)
+        assert "T2" == world.get(provider, "T1")
+        world.wall.advance(6 * 3600)
+        world.advance(31)
+
+        assert "T3" == world.get(provider, "T2")
+
+    def test_13_suspended(self, world: World) -> None:
+        """After three hours of sleep the token is known to be over."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(3 * 3600)
+
+        assert "T2" == world.get(provider)
+
+    def test_21_two_accounts(self, worlds: type[World]) -> None:
+        """Two accounts on one store have nothing to do with each other."""
+        one, two = worlds(), worlds()
+        two.account = replace(two.account, appid="wxffffffffffffffff")
+        two.store = one.store
+        two.clock = one.clock
+        one.script("T1")
+        two.script("U1")
+
+        assert ("T1", "U1") == (one.get(one.provider()), two.get(two.provider()))
+
+    def test_shared_by_providers(self, world: World) -> None:
+        """Two providers of one account share cache and flight."""
+        world.script("T1")
+        open_when_asked(world)
+        one, two = world.provider(), world.provider()
+
+        assert ["T1"] * 16 == world.herd(one, size=16)
+        assert "T1" == two.peek()
+
+    def test_observers(self, world: World) -> None:
+        """The story of a token is told in order."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.get(provider, "T1")
+        provider.confirm("T2")
+        world.settle()
+
+        told = [name for name in world.names() if name is not Happening.ADOPTED]
+        assert told == [
+            Happening.FETCH_BEGUN,
+            Happening.FETCH_DONE,
+            Happening.REFUSED,
+            Happening.FETCH_BEGUN,
+            Happening.FETCH_DONE,
+            Happening.HEALED,
+        ]
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
+def test_09_loops_and_threads(worlds: type[World], face: Tasks) -> None:
+    """Two event loops and thirty threads at once: one fetch."""
+    world = worlds()
+    world.script("T1")
+    open_when_asked(world)
+    provider = world.provider()
+    results: list[object] = []
+    callers = [threading.Thread(target=lambda: results.extend(face.many(provider, None, 100))) for _ in range(2)]
+    callers += [threading.Thread(target=lambda: results.append(provider.get_token())) for _ in range(30)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+
+    assert ["T1"] * 230 == results
+    assert 1 == world.issuer.fetches
