@@ -14,20 +14,23 @@ from ._models import Cause, Failure
 # A new token cures these, when an API call answers them. Never when a token endpoint does.
 CURABLE = frozenset({40001, 40014, 42001})
 
-_WRONG_SECRET = "Check the AppSecret: it is wrong, was reset, or belongs to another account."
+_CHECK_IT = "Check the AppSecret: it is wrong, was reset, or belongs to another account."
 _ADVICE: dict[int, tuple[Cause, str]] = {
     -1: (Cause.PASSING, "WeChat is busy."),
     -1000: (Cause.PASSING, "WeChat is busy, or the account has no IP allowlist at all; check that it has one."),
-    40001: (Cause.FINAL, _WRONG_SECRET),
+    40001: (Cause.FINAL, _CHECK_IT),
     40002: (Cause.FINAL, "grant_type must be client_credential; check what stands between you and WeChat."),
     40013: (Cause.FINAL, "Check the AppID: WeChat does not know it."),
-    40125: (Cause.FINAL, _WRONG_SECRET),
+    40125: (Cause.FINAL, _CHECK_IT),
     40164: (Cause.FINAL, "Add {ip} to the account's IP allowlist at mp.weixin.qq.com."),
     40243: (Cause.FINAL, "The AppSecret is frozen: its owner can unfreeze it at mp.weixin.qq.com."),
     41002: (Cause.FINAL, "The AppID did not arrive; check what stands between you and WeChat."),
     41004: (Cause.FINAL, "The AppSecret did not arrive; check what stands between you and WeChat."),
     43002: (Cause.FINAL, "The request arrived as a GET; check what stands between you and WeChat."),
-    45009: (Cause.QUOTA, "The day's quota of token fetches is used up; see who else fetches, or reset it (clear_quota)."),
+    45009: (
+        Cause.QUOTA,
+        "The day's quota of token fetches is used up; see who else fetches, or reset it (clear_quota).",
+    ),
     45011: (Cause.PASSING, "Too many token fetches in this minute."),
     48001: (Cause.FINAL, "This account may not use this API."),
     50002: (Cause.FINAL, "The account is limited; its owner sees why at mp.weixin.qq.com."),

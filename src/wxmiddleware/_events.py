@@ -83,7 +83,9 @@ def log(event: Event) -> None:
     level = _LEVELS.get(event.name, logging.INFO)
     if logger.isEnabledFor(level):
         fields = {f"wx_{name}": value for name, value in asdict(event).items() if value is not None}
-        logger.log(level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields)
+        logger.log(
+            level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields
+        )
 
 
 def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:

@@ -33,7 +33,7 @@ def check() -> None:
 
 
 def _in_child() -> None:
-    global _pid
+    global _pid  # noqa: PLW0603  # one process, one id
     _pid = os.getpid()
     for member in list(_members):
         member.after_fork()

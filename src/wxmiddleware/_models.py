@@ -169,7 +169,7 @@ class Record:
         value: The token, or ``None`` if there is none yet.
         expires_at: The end of its life.
         sent_at: When the request that brought it was sent.
-        received_at: When its answer was there. Tokens are ordered by when they were minted, and that is all one can know.
+        received_at: When its answer was there. What is known of when the token was minted.
         lease: Who is refreshing, if anybody is.
         cooldown: Why nobody should ask WeChat now.
         refusals_at: When a refused token last caused a fetch.

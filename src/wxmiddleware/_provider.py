@@ -155,7 +155,7 @@ class TokenProvider:
             timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
 
         Raises:
-            TokenRefused: WeChat gives this account no token until a person has changed something; the message says what.
+            TokenRefused: WeChat gives this account no token until a person acts; the message says how.
             TokenUnavailable: No token can be had at the moment; ``retry_after`` says when to try again.
             ProviderClosed: After `close`.
         """
@@ -317,6 +317,7 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
 
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import Any
 
 import requests
-from urllib3 import exceptions as low
 from urllib3 import Timeout
+from urllib3 import exceptions as low
 
 from .._errcodes import token_endpoint_failure
 from .._models import Account, Cause, Failure, Grant
@@ -110,14 +110,17 @@ def _send(
 
 def _of_exception(account: Account, exc: BaseException, seconds: float) -> Failure:
     kinds = _chain(exc)
-    names = [type(kind).__name__ for kind in kinds if not isinstance(kind, requests.RequestException | low.MaxRetryError)]
+    names = [
+        type(kind).__name__ for kind in kinds if not isinstance(kind, requests.RequestException | low.MaxRetryError)
+    ]
     name = names[0] if names else type(exc).__name__
     if isinstance(exc, requests.ConnectTimeout) or any(isinstance(kind, _NOT_SENT) for kind in kinds):
         return Failure(Cause.PASSING, f"{account.host} cannot be reached ({name}).")
     if isinstance(exc, requests.RequestException) and isinstance(exc, ValueError):  # an unusable URL or header
         return Failure(Cause.FINAL, f"A request to {account.host} cannot be made ({name}). Check base_url and proxies.")
     return Failure(
-        Cause.AMBIGUOUS, f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same."
+        Cause.AMBIGUOUS,
+        f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same.",
     )
 
 
