@@ -122,16 +122,13 @@ class Keeper:
 
     # What a caller gets
 
-    def decide(
-        self, rejected: str | None = None, *, overtake: bool = False, start: bool = True
-    ) -> Snapshot | Failure | Flight[Outcome]:
+    def decide(self, rejected: str | None = None, *, overtake: bool = False) -> Snapshot | Failure | Flight[Outcome]:
         """
         Say what a caller gets: a token, the reason why there is none, or a flight to wait for.
 
         Args:
             rejected: The token that WeChat has just refused.
             overtake: Start anew even if a flight is under way that should have ended.
-            start: Whether a refresh that nobody has to wait for may be started.
         """
         _fork.check()
         events: list[Event] = []
@@ -144,19 +141,20 @@ class Keeper:
                 if now < self.refusals_from:
                     return replace(TOO_SOON, retry_after=self.refusals_from - now)
                 self._accuse(now, events)
-            answer, launch = self._answer(now, accused, overtake=overtake, start=start)
-        self.tell(events)
+            answer, launch = self._answer(now, events, accused=accused, overtake=overtake)
         if launch is not None and not launch.take_off():
             self._stranded(launch)
+        if launch is None:  # else the flight tells them, before its own
+            self.tell(events)
         return answer
 
     def _answer(
-        self, now: float, accused: bool, *, overtake: bool, start: bool
+        self, now: float, events: list[Event], *, accused: bool, overtake: bool
     ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
         snapshot, flight = self.snapshot, self._under_way()
         current = state(snapshot, now)
         if self.plan.cache and current in _USABLE:
-            launch = self._renewal(now, current) if start and now >= snapshot.hot_until else None
+            launch = self._renewal(now, current) if now >= snapshot.hot_until else None
             return self.snapshot, launch
         if flight is not None and not (overtake and now >= flight.due):
             return flight, None
@@ -165,7 +163,7 @@ class Keeper:
         mended = accused and cooldown is not None and cooldown.failure.cause in MENDED_BY_A_REFUSAL
         if cooldown is not None and now < cooldown.until and not mended:
             return replace(cooldown.failure, retry_after=cooldown.until - now), None
-        launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now)
+        launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now, events)
         return launch, launch
 
     def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
@@ -177,10 +175,10 @@ class Keeper:
         if flight is not None and (now < flight.due or threads_freeze()):
             self._hot_until(max(flight.due, now + 1.0))
             return None
-        return self._flight(Reason.AHEAD if current is State.AHEAD else Reason.LOOK, now)
+        return self._flight(Reason.AHEAD if current is State.AHEAD else Reason.LOOK, now, [])
 
-    def _flight(self, reason: Reason, now: float) -> Flight[Outcome]:
-        refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None)
+    def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[Outcome]:
+        refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
             self.flight.overtaken = True
         self.flight = Flight(refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE)

@@ -78,18 +78,19 @@ class Refresh:
         keeper: Whose.
         reason: Why.
         rejected: The token that WeChat refused, if that is why.
+        events: What has happened before, to be told first.
     """
 
     __slots__ = ("_clock", "_events", "_flight", "_keeper", "_owner", "_reason", "_rejected", "_store_failed")
 
-    def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None) -> None:
+    def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None, events: list[Event]) -> None:
         self._keeper = keeper
         self._reason = reason
         self._rejected = rejected
         self._clock = keeper.world.clock
         # Whoever holds a lease is known by this: a process and a flight, nothing else.
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._events: list[Event] = []
+        self._events = events
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
 
@@ -336,7 +337,8 @@ class Refresh:
             seconds=asked.received - asked.sent,
             reason=self._reason.value,
         )
-        if not keeper.usable():
+        # The token may also have been refused while it was asked for once more; then the callers start anew.
+        if not keeper.usable() and mine.value not in keeper.dead:
             return self._cool(_DEAD_ON_ARRIVAL, 1)
         return keeper.snapshot
 

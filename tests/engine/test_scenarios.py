@@ -369,6 +369,20 @@ class TestStable:
         assert "T1" == stable.get(provider)
         assert 3 == stable.issuer.fetches
 
+    def test_17_refused_while_renewed(self, stable: World) -> None:
+        """A token that is refused while an early renewal brings it again is then replaced in forced mode."""
+        stable.script("T1", Grant("T1", 280), "T1", "T2")
+        provider = stable.provider()
+        stable.get(provider)
+        stable.advance(6920)
+        held = gate(stable)
+        stable.get(provider)
+        stable.issuer.wait_for(2)
+        threading.Timer(0.05, held.set).start()
+
+        assert "T2" == stable.get(provider, "T1")
+        assert [False, False, False, True] == stable.issuer.asked
+
     def test_17_forced_budget(self, stable: World) -> None:
         """The forced mode is used ten times a day, however often tokens are refused."""
         provider = stable.provider()

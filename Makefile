@@ -1,0 +1,40 @@
+# The short doors. Each makes .venv with $(PYTHON) if there is none; PYTHON=python3.12 make demo takes another one.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST ?= pytest -n auto
+
+.PHONY: demo test lint bench
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	@$(BIN)/wxmiddleware demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m $(PYTEST)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+# An empty file says that this set of packages is installed, and from which pyproject.toml.
+$(VENV)/.demo: pyproject.toml $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' --group dev
+	@touch $(VENV)/.demo $@
+
+# pip reads dependency groups since 25.1.
+$(VENV)/.pip:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "There is no $(PYTHON). Name a Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: $$($(PYTHON) --version 2>&1). wxmiddleware needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a venv. On Debian and Ubuntu install python3-venv." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@

@@ -1,0 +1,131 @@
+"""Sets the stage, plays the story, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from wxmiddleware.exceptions import ConfigurationError
+from wxmiddleware.simulator import SimulatorServer
+
+from ._screen import Screen, screen_for
+from ._servers import DemoError, running
+from ._story import FIRST_LIFE, BriskWeChat, Story
+from ._traffic import Crowd, Tally, dict_with_ttl, user_of
+
+_NEEDED = ("flask", "gunicorn", "uvicorn", "httpx")
+
+
+def run(examples: Path | None = None, *, workers: int = 4, out: TextIO | None = None) -> int:
+    """
+    Run the demo.
+
+    Args:
+        examples: Where ``flask_app`` and ``starlette_app`` are; by default in the source tree.
+        workers: How many workers the Flask app gets.
+        out: Where to show it; by default the standard output.
+
+    Returns:
+        0 if no user saw an error and everything came as it should, else 1.
+
+    Raises:
+        ConfigurationError: Something that it needs is not there.
+        KeyboardInterrupt: Ctrl-C. Everything it started has ended by then.
+    """
+    out = sys.stdout if out is None else out
+    examples = _found(examples)
+    screen = screen_for(out)
+    directory = Path(tempfile.mkdtemp(prefix="wxmiddleware-demo-"))
+    good = interrupted = False
+    try:
+        with _ended_by_sigterm():
+            screen.say(
+                f"Starting a WeChat on this machine, Flask under gunicorn ({workers} workers), Starlette under uvicorn."
+            )
+            story = _play(examples, directory, workers, screen)
+        checks = story.checks()
+        screen.close(story, checks)
+        good = all(check.holds for check in checks)
+        for wrong in {wrong for tally in story.tallies for wrong in tally.first_errors}:
+            screen.say(f"A user saw: {wrong}")
+    except DemoError as error:
+        screen.say(str(error))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    finally:
+        if good or interrupted:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            screen.say(f"What the servers wrote is in {directory}.")
+    return 0 if good else 1
+
+
+def _play(examples: Path, directory: Path, workers: int, screen: Screen) -> Story:
+    # Strict: a forced refresh leaves nothing of the token before. One that was only renewed lives on for a while, as
+    # WeChat's do for 300 s of 7200.
+    wechat = BriskWeChat(
+        lifetime=FIRST_LIFE, overlap=8.0, stable_forced_keeps_previous=False, token_latency=0.15, log_size=100_000
+    )
+    rival = wechat.add_account(appid=f"wx{secrets.token_hex(8)}", secret=secrets.token_hex(16))
+    webhook_token = secrets.token_hex(8)
+    with SimulatorServer(wechat) as server:
+        settings = {
+            "WECHAT_APPID": wechat.appid,
+            "WECHAT_SECRET": wechat.secret,
+            "WECHAT_BASE_URL": server.url,
+            "WECHAT_TOKEN": webhook_token,
+        }
+        with running(examples, directory, settings, workers) as servers:
+            crowds = [
+                Crowd(Tally(each.name, each.title), user_of(each.url, webhook_token), threads=4, rate=12.0)
+                for each in servers
+            ]
+            tally = Tally("A dict", "for comparison")
+            dict_crowd = Crowd(tally, dict_with_ttl(server.url, rival.appid, rival.secret), threads=1, rate=10.0)
+            story = Story(wechat, rival.appid, servers, crowds, dict_crowd)
+            with screen.playing(story):
+                story.play(screen.show)
+            return story
+
+
+def _found(examples: Path | None) -> Path:
+    if os.name != "posix":
+        raise ConfigurationError("The demo runs gunicorn, which needs Linux or macOS.")
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(f"The demo needs {', '.join(missing)}: pip install 'wxmiddleware[demo]'.")
+    place = Path(__file__).parents[3] / "examples" if examples is None else examples.absolute()
+    if not all((place / name / "app.py").is_file() for name in ("flask_app", "starlette_app")):
+        raise ConfigurationError(
+            "The demo runs the two example apps, which are in the source tree and not in the installed package. "
+            "Run `make demo` there, or name their directory: wxmiddleware demo --examples DIR."
+        )
+    return place
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may listen to signals
+        return
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

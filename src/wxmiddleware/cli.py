@@ -1,0 +1,355 @@
+"""
+The shell's way in: ``wxmiddleware token``, ``inspect``, ``simulate``, ``demo``.
+
+Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .exceptions import ConfigurationError, TokenError, TokenRefused
+
+if TYPE_CHECKING:
+    from ._models import Account
+    from ._provider import Status, TokenProvider
+
+__all__ = ["main"]
+
+OK = 0
+UNEXPECTED = 1
+USAGE = 2
+REFUSED = 3
+UNAVAILABLE = 4
+INTERRUPTED = 130
+
+_EXIT_CODES = """\
+exit codes:
+  0    done
+  1    something unexpected, or a demo that did not go as it should
+  2    a wrong option, or the account is not given as it should be
+  3    WeChat refuses this account a token; a person has to change something
+  4    no token at the moment; try again later
+  130  ended by Ctrl-C
+"""
+_ACCOUNT = """\
+The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    Args:
+        argv: What follows the program's name; by default the process's own arguments.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        options = _parser().parse_args(argv)
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except SystemExit as end:  # argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else USAGE
+    except ConfigurationError as error:
+        return _fail(str(error), USAGE)
+    except TokenError as error:
+        return _fail(str(error), _code_of(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has gone. Python would complain once more when it flushes at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNEXPECTED
+    except Exception as error:
+        return _fail(_without_text(error), UNEXPECTED)
+    return code
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"wxmiddleware: {text}", file=sys.stderr)
+    return code
+
+
+def _code_of(error: TokenError) -> int:
+    return REFUSED if isinstance(error, TokenRefused) else UNAVAILABLE
+
+
+def _without_text(error: Exception) -> str:
+    """Say where an exception comes from and not what it says: that may quote anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    return f"Unexpected {type(error).__name__}{where}. Please report it."
+
+
+# The commands ---------------------------------------------------------------------------------------------------------
+
+
+def _token(options: argparse.Namespace) -> int:
+    with _provider(options) as provider:
+        print(provider.get_token())
+    return OK
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    failure: TokenError | None = None
+    with _provider(options) as provider:
+        try:
+            provider.get_token()
+        except TokenError as error:
+            failure = error
+        status = provider.status()
+    if options.json:
+        _print_json(status)
+    else:
+        _print_table(_rows(status))
+    return OK if failure is None else _fail(str(failure), _code_of(failure))
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from .simulator._cli import simulate
+
+    names = ("appid", "overlap", "lifetime", "propagation_lag", "token_latency")
+    knobs: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.secret_file is not None:
+        knobs["secret"] = _read_secret(options.secret_file)
+    where = {"host": options.host, "port": options.port}
+    try:
+        return simulate(**where, admin=options.admin, quiet=options.quiet, speed=options.speed, **knobs)
+    except OSError as error:  # the port is taken, or not ours to take
+        return _fail(f"{error.strerror or error}", UNEXPECTED)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ._demo._run import run
+
+    return run(options.examples, workers=options.workers)
+
+
+# The account ----------------------------------------------------------------------------------------------------------
+
+
+def _provider(options: argparse.Namespace) -> TokenProvider:
+    from ._provider import TokenProvider
+    from .sources import ClassicToken, StableToken
+
+    source = ClassicToken() if options.source == "classic" else StableToken()
+    return TokenProvider(_account(options), source=source, timeout=options.timeout)
+
+
+def _account(options: argparse.Namespace) -> Account:
+    from ._models import Account
+
+    environ = dict(os.environ)
+    if options.appid is not None:
+        environ["WECHAT_APPID"] = options.appid
+    if options.base_url is not None:
+        environ["WECHAT_BASE_URL"] = options.base_url
+    if options.secret_file is not None:
+        environ["WECHAT_SECRET"] = _read_secret(options.secret_file)
+    return Account.from_env(environ)
+
+
+def _read_secret(name: str) -> str:
+    """Read the secret from a file, or from the standard input if its name is ``-``."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text()
+    except OSError as error:
+        raise ConfigurationError(f"The file of the secret cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("The file of the secret is not a text.") from None
+    if not text.strip():
+        raise ConfigurationError("The file of the secret is empty.")
+    return text.strip()
+
+
+# Showing --------------------------------------------------------------------------------------------------------------
+
+
+def _rows(status: Status) -> list[tuple[str, str]]:
+    rows = [("appid", status.appid), ("kind", status.kind), ("host", status.host), ("state", status.state)]
+    if status.expires_in is not None:
+        rows.append(("ends in", f"{status.expires_in:.0f} s"))
+    if status.renews_in is not None:
+        rows.append(("renews in", f"{status.renews_in:.0f} s"))
+    if status.generation:
+        rows.append(("generation", str(status.generation)))
+    if status.cooling is not None:
+        rows.append(("left alone for", f"{status.cooling:.0f} s"))
+    if status.reason is not None:
+        rows.append(("reason", status.reason))
+    return rows
+
+
+def _print_table(rows: Sequence[tuple[str, str]]) -> None:
+    if sys.stdout.isatty():
+        with contextlib.suppress(ImportError):
+            return _print_rich(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+    return None
+
+
+def _print_rich(rows: Sequence[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"fresh": "green", "ahead": "yellow"}
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        colour = colours.get(value, "red") if name == "state" else ""
+        table.add_row(Text(name, "dim"), Text(value, colour))
+    Console(highlight=False).print(table)
+
+
+def _print_json(status: Status) -> None:
+    import json
+    from dataclasses import asdict
+
+    print(
+        json.dumps({name: round(v, 1) if isinstance(v, float) else v for name, v in asdict(status).items()}, indent=2)
+    )
+
+
+# The options ----------------------------------------------------------------------------------------------------------
+
+
+class _Version(argparse.Action):
+    """Prints the version; looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"wxmiddleware {version('wxmiddleware')}")
+        parser.exit()
+
+
+class _Never(argparse.Action):
+    """Answers an option that people expect and that would show the secret to everybody on the machine."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        parser.error(
+            "a secret is not given on the command line, where `ps` and the shell's history show it: set WECHAT_SECRET, "
+            "or use --secret-file PATH (- for the standard input)"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="wxmiddleware",
+        description="Keeps WeChat access tokens valid.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_token(commands)
+    _add_inspect(commands)
+    _add_simulate(commands)
+    _add_demo(commands)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """As argparse has it, with paragraphs as they are written and without guessing at abbreviated options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+def _add_token(commands: Any) -> None:
+    command = commands.add_parser(
+        "token",
+        help="print a token and nothing else",
+        description=f"Print a token and nothing else, so that $(wxmiddleware token) works.\n\n{_ACCOUNT}",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_token)
+    _add_account_options(command)
+
+
+def _add_inspect(commands: Any) -> None:
+    command = commands.add_parser(
+        "inspect",
+        help="tell how it stands with the token; never prints it",
+        description=f"Get a token and tell how it stands with it. The token itself is never printed.\n\n{_ACCOUNT}",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_inspect)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_account_options(command)
+
+
+def _add_account_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--appid", help="instead of WECHAT_APPID")
+    command.add_argument("--base-url", metavar="URL", help="instead of WECHAT_BASE_URL; by default WeChat's own")
+    _add_secret_options(command, "instead of WECHAT_SECRET: a file with the secret, - for the standard input")
+    command.add_argument(
+        "--source",
+        choices=("stable", "classic"),
+        default="stable",
+        help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the one before",
+    )
+    command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="wait at most so long (10)")
+
+
+def _add_secret_options(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--secret-file", metavar="PATH", help=text)
+    command.add_argument("--secret", action=_Never, nargs="?", help=argparse.SUPPRESS)
+
+
+def _add_simulate(commands: Any) -> None:
+    command = commands.add_parser(
+        "simulate",
+        help="run a WeChat on this machine, for trying things out",
+        description="Run a simulated WeChat until Ctrl-C. It prints the environment variables that lead to it.",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_simulate)
+    command.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    command.add_argument("--port", type=int, default=0, help="the port; 0 takes a free one (0)")
+    command.add_argument("--no-admin", dest="admin", action="store_false", help="do not serve /_simulator/")
+    command.add_argument("--quiet", action="store_true", help="print no line per request")
+    command.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (1)")
+    command.add_argument("--appid", help="AppID of the simulated account; by default a new one")
+    _add_secret_options(command, "a file with the secret of the simulated account; by default a new one")
+    command.add_argument("--lifetime", type=int, metavar="SECONDS", help="how long a token lives (7200)")
+    command.add_argument("--overlap", type=float, metavar="SECONDS", help="how long a replaced token lives on (300)")
+    command.add_argument(
+        "--propagation-lag", type=float, metavar="SECONDS", help="how long a new token is refused at first (0)"
+    )
+    command.add_argument("--token-latency", type=float, metavar="SECONDS", help="how long a fetch takes (0)")
+
+
+def _add_demo(commands: Any) -> None:
+    command = commands.add_parser(
+        "demo",
+        help="see it work: two apps, a thief and an outage, in half a minute",
+        description="Run both example apps under real servers against a simulated WeChat, and make trouble.\n"
+        "Ends with 0 if no user saw an error. Needs no account and no network.",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_demo)
+    command.add_argument(
+        "--examples", type=Path, metavar="DIR", help="where the example apps are; by default in the source tree"
+    )
+    command.add_argument("--workers", type=_workers, default=4, metavar="N", help="gunicorn's workers, 1 to 16 (4)")
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 16:
+        raise ValueError
+    return number
