@@ -1,0 +1,102 @@
+"""
+Is this answer a refused token?
+
+WeChat answers HTTP 200 and says in JSON that it did not like the token (`Getting the Access Token`_, and probed on 14
+endpoints): ``{"errcode": 40001, "errmsg": "invalid credential, …"}``. The content type is no help: errors of endpoints
+that send images have come as ``text/plain`` and as ``image/jpeg``. So whatever the type, a body that begins with ``{``
+after whitespace is read as JSON in UTF-8.
+
+Only API calls are judged here. On a token endpoint 40001 means a wrong secret, and on ``sns/*`` it speaks of a user's
+own OAuth token; no fetch of ours cures either.
+
+.. _Getting the Access Token:
+   https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Get_access_token.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ._bodies import LIMIT, abody_of, body_of, may_be_object
+from ._errcodes import CURABLE
+from .exceptions import TokenError
+
+__all__ = ["CURABLE", "aerrcode_of", "errcode_of", "errcode_of_error", "refused"]
+
+
+def refused(errcode: int | None, codes: Collection[int] = CURABLE) -> bool:
+    """Tell whether an errcode, if there is one, says that the token was refused."""
+    return errcode is not None and errcode in codes
+
+
+def errcode_of(answer: object) -> int | None:
+    """
+    Find the errcode in what an API call returned: a mapping, a response, or a body as bytes or text.
+
+    A response that still streams is looked at only as far as an error answer can reach, and nothing is taken from it.
+
+    Returns:
+        The errcode, which may be 0; ``None`` if there is none to be seen.
+    """
+    if isinstance(answer, Mapping):
+        return _in_mapping(answer)
+    return _in_body(answer if isinstance(answer, bytes | bytearray | str) else body_of(answer))
+
+
+async def aerrcode_of(answer: object) -> int | None:
+    """Find the errcode in what an API call returned. Like `errcode_of`, and never blocks the event loop."""
+    if isinstance(answer, Mapping):
+        return _in_mapping(answer)
+    return _in_body(answer if isinstance(answer, bytes | bytearray | str) else await abody_of(answer))
+
+
+def errcode_of_error(error: BaseException) -> int | None:
+    """
+    Find the errcode of what an API call raised: any exception that has an ``errcode``, such as wechatpy's.
+
+    A `TokenError` has one too and is passed over: it comes from the token endpoint, where a new token cures nothing.
+    """
+    return None if isinstance(error, TokenError) else _number(getattr(error, "errcode", None))
+
+
+def _in_mapping(answer: Mapping[Any, Any]) -> int | None:
+    errcode = _number(answer.get("errcode"))
+    if errcode is not None:
+        return errcode
+    # The device APIs wrap it: {"base_resp": {"errcode": 0, "errmsg": "ok"}}; some say "ret" there.
+    nested = answer.get("base_resp")
+    if not isinstance(nested, Mapping):
+        return None
+    errcode = _number(nested.get("errcode"))
+    return _number(nested.get("ret")) if errcode is None else errcode
+
+
+def _in_body(body: bytes | bytearray | str | None) -> int | None:
+    if body is None or len(body) > LIMIT:
+        return None
+    if isinstance(body, str):
+        body = body.encode("utf-8", "replace")
+    # The second look spares the parsing of most answers that are no errors.
+    if not may_be_object(bytes(body[:LIMIT])) or (b'"errcode"' not in body and b'"base_resp"' not in body):
+        return None
+    try:
+        # WeChat lets control characters and halves of emoji through in what users typed.
+        answer = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return _in_mapping(answer) if isinstance(answer, dict) else None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    # wechatpy coerces strings; the longest code WeChat has ever sent has seven digits.
+    if isinstance(value, str) and len(value) <= 12:
+        text = value.strip()
+        if text.isascii() and text.removeprefix("-").isdecimal():
+            return int(text)
+    return None

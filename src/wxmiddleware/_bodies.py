@@ -1,0 +1,323 @@
+"""
+The body of a response that somebody else is going to read.
+
+Handed over are the bytes of a body that may be one of WeChat's error answers: all of it, at most `LIMIT` bytes, or
+nothing. What the response holds in memory is looked at where it lies. Of a body that still streams only the beginning
+is fetched, and no further than it takes to see that it is no JSON object or is longer than `LIMIT`; then it is put
+back, so that whoever reads the response afterwards gets every byte, and a connection that broke meanwhile breaks there.
+
+Known are the responses of requests, httpx, httpx2, werkzeug (Flask's is one) and starlette. They are told by their
+names, so that no client is imported for the sake of a question about it. Two kinds of streams are left alone: those of
+werkzeug and starlette, where reading runs the application's own code, and a stream of the other colour, which could
+be read only by blocking an event loop.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+# Bytes. WeChat's error answers have some 200; its longest errmsg quotes two URLs.
+LIMIT: Final = 64 * 1024
+
+_WHITESPACE: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+_FAMILIES: Final = {
+    ("requests", "Response"): "requests",
+    ("httpx", "Response"): "httpx",
+    ("httpx2", "Response"): "httpx",
+    ("werkzeug", "Response"): "werkzeug",
+    ("starlette", "Response"): "starlette",
+}
+_seen: WeakKeyDictionary[type, str | None] = WeakKeyDictionary()
+_rejoined_classes: dict[type, Any] = {}
+
+
+def body_of(answer: object) -> bytes | None:
+    """Get the body of a response, reading the beginning of a stream if that can be done without an event loop."""
+    match _family(type(answer)):
+        case "requests":
+            return _body_of_requests(answer)
+        case "httpx":
+            return _body_of_httpx(answer)
+        case "werkzeug":
+            return _body_of_werkzeug(answer)
+        case "starlette":
+            return _short(getattr(answer, "body", None))
+    return None
+
+
+async def abody_of(answer: object) -> bytes | None:
+    """Get the body of a response, reading the beginning of a stream if that does not block the event loop."""
+    match _family(type(answer)):
+        case "requests":
+            return _short(getattr(answer, "_content", None))
+        case "httpx":
+            return await _abody_of_httpx(answer)
+    return body_of(answer)
+
+
+def discard(answer: object) -> None:
+    """Give back the connection of a response that nobody is going to see."""
+    streaming = getattr(answer, "_content", None) is False and _family(type(answer)) == "requests"
+    if streaming or _streams(answer, "SyncByteStream"):
+        answer.close()  # type: ignore[attr-defined]  # a response, told by its name
+
+
+async def adiscard(answer: object) -> None:
+    """Give back the connection of a response that nobody is going to see."""
+    if _streams(answer, "AsyncByteStream"):
+        await answer.aclose()  # type: ignore[attr-defined]  # a response, told by its name
+    else:
+        discard(answer)
+
+
+def may_be_object(text: bytes) -> bool:
+    """Tell whether this is, or may yet become, a JSON object: nothing or ``{`` after whitespace."""
+    text = text.removeprefix(_BOM).lstrip(_WHITESPACE)
+    return not text or text.startswith(b"{")
+
+
+def _family(cls: type) -> str | None:
+    try:
+        return _seen[cls]
+    except KeyError:
+        names = ((base.__module__.partition(".")[0], base.__name__) for base in cls.__mro__)
+        family = _seen[cls] = next((_FAMILIES[name] for name in names if name in _FAMILIES), None)
+        return family
+
+
+def _short(body: object) -> bytes | None:
+    return body if isinstance(body, bytes) and len(body) <= LIMIT else None
+
+
+class _Head:
+    """The beginning of a body as it comes off the wire, gathered until it is plain that it is no error answer."""
+
+    def __init__(self, encoding: str) -> None:
+        self.chunks: list[bytes] = []
+        self.failure: Exception | None = None
+        self._size = 0
+        self._text = b""
+        self._complete = False
+        # 47: zlib finds out by itself whether it is gzip or zlib.
+        self._unpack = zlib.decompressobj(47) if encoding else None
+
+    @staticmethod
+    def of(headers: Any) -> _Head | None:
+        """Begin with a body, unless its headers say that it is too long, or packed in a way that is not undone here."""
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > LIMIT:
+            return None
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding in ("", "identity"):
+            return _Head("")
+        return _Head(encoding) if encoding in ("gzip", "x-gzip", "deflate") else None
+
+    def wants_more(self, chunk: bytes) -> bool:
+        """Take the next bytes, which are kept in any case."""
+        self.chunks.append(chunk)
+        self._size += len(chunk)
+        try:
+            self._text += self._unpack.decompress(chunk, LIMIT + 1) if self._unpack else chunk
+        except zlib.error:
+            return False
+        return self._size <= LIMIT and len(self._text) <= LIMIT and may_be_object(self._text)
+
+    def end(self) -> None:
+        """Nothing follows."""
+        self._complete = True
+
+    def body(self) -> bytes | None:
+        """Get the body if it is all there; what is cut short is no answer."""
+        return self._text if self._complete else None
+
+
+# requests
+
+
+def _body_of_requests(response: Any) -> bytes | None:
+    content = getattr(response, "_content", None)
+    if content is not False or response._content_consumed:
+        return _short(content)
+    raw = response.raw
+    # Anything but urllib3's own, or read already by the caller: not ours to touch.
+    if not hasattr(raw, "read1") or not hasattr(raw, "release_conn") or raw.closed or raw.tell():
+        return None
+    head = _Head.of(raw.headers)
+    if head is None:
+        return None
+    try:
+        # Undecoded, so that urllib3 can decode it for the caller; read1, so that nobody waits for more than has come.
+        while chunk := raw.read1(LIMIT, decode_content=False):
+            if not head.wants_more(chunk):
+                break
+        else:
+            head.end()
+    except Exception as error:
+        head.failure = error
+    if head.chunks or head.failure:
+        response.raw = _put_back(head, raw)
+    return head.body()
+
+
+def _put_back(head: _Head, raw: Any) -> Any:
+    import urllib3
+
+    return urllib3.HTTPResponse(
+        body=_Rejoined(head, raw),
+        headers=raw.headers,
+        status=raw.status,
+        version=raw.version,
+        reason=raw.reason,
+        preload_content=False,
+        decode_content=raw.decode_content,
+        original_response=raw._original_response,
+        msg=raw.msg,
+        retries=raw.retries,
+        request_method=getattr(raw, "_request_method", None),
+        request_url=raw.url,
+    )
+
+
+class _Rejoined(io.BufferedIOBase):
+    """The bytes that were fetched, then the rest of the stream they came from."""
+
+    def __init__(self, head: _Head, rest: Any) -> None:
+        self._start = io.BytesIO(b"".join(head.chunks))
+        self._failure = head.failure
+        self._rest = rest
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        everything = size is None or size < 0
+        data = self._start.read(None if everything else size)
+        if everything or not data:
+            data += self._following("read", None if everything else size)
+        if everything:
+            self.close()
+        return data
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._start.read(size) or self._following("read1", size)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._rest.close()
+        super().close()
+
+    def _following(self, how: str, size: int | None) -> bytes:
+        if self._failure is not None:
+            raise self._failure
+        data: bytes = b"" if self.closed else getattr(self._rest, how)(size, decode_content=False)
+        if not data:
+            # As http.client does at the end of a body: urllib3 asks until its source is closed.
+            self.close()
+        return data
+
+
+# httpx and httpx2
+
+
+def _body_of_httpx(response: Any) -> bytes | None:
+    if not _streams(response, "SyncByteStream"):
+        return _short(getattr(response, "_content", None))
+    head = _Head.of(response.headers)
+    if head is None:
+        return None
+    chunks = iter(response.stream)
+    try:
+        for chunk in chunks:
+            if not head.wants_more(chunk):
+                break
+        else:
+            head.end()
+    except Exception as error:
+        head.failure = error
+    response.stream = _rejoined(response, "SyncByteStream")(head, chunks, response.stream)
+    return head.body()
+
+
+async def _abody_of_httpx(response: Any) -> bytes | None:
+    if not _streams(response, "AsyncByteStream"):
+        return _short(getattr(response, "_content", None))
+    head = _Head.of(response.headers)
+    if head is None:
+        return None
+    chunks = aiter(response.stream)
+    try:
+        async for chunk in chunks:
+            if not head.wants_more(chunk):
+                break
+        else:
+            head.end()
+    except Exception as error:
+        head.failure = error
+    response.stream = _rejoined(response, "AsyncByteStream")(head, chunks, response.stream)
+    return head.body()
+
+
+def _library_of(response: Any) -> Any:
+    family = next(base for base in type(response).__mro__ if base.__name__ == "Response")
+    return sys.modules[family.__module__.partition(".")[0]]
+
+
+def _streams(response: Any, kind: str) -> bool:
+    """Tell whether the body has not been read yet and can be read in this colour."""
+    if _family(type(response)) != "httpx" or response.is_stream_consumed or response.is_closed:
+        return False
+    return isinstance(response.stream, getattr(_library_of(response), kind))
+
+
+def _rejoined(response: Any, kind: str) -> Any:
+    """Get the class for what is put back: httpx takes only streams of its own classes."""
+    base = getattr(_library_of(response), kind)
+    if base not in _rejoined_classes:
+        _rejoined_classes[base] = type("_Rejoined", (_RejoinedChunks, base), {})
+    return _rejoined_classes[base]
+
+
+class _RejoinedChunks:
+    """The chunks that were fetched, then the rest of the stream they came from; in the colour of that stream."""
+
+    def __init__(self, head: _Head, rest: Any, stream: Any) -> None:
+        self._head = head
+        self._rest = rest
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._start()
+        yield from self._rest
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._start():
+            yield chunk
+        async for chunk in self._rest:
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        # An unfinished generator that nobody closes is reported by trio.
+        if hasattr(self._rest, "aclose"):
+            await self._rest.aclose()
+        await self._stream.aclose()
+
+    def _start(self) -> Iterator[bytes]:
+        yield from self._head.chunks
+        if self._head.failure is not None:
+            raise self._head.failure
+
+
+# werkzeug
+
+
+def _body_of_werkzeug(response: Any) -> bytes | None:
+    if response.direct_passthrough or not response.is_sequence:
+        return None
+    size = response.calculate_content_length()
+    return bytes(response.get_data()) if size is not None and size <= LIMIT else None
