@@ -37,12 +37,13 @@ class Flight(Generic[T]):
         mishap: Makes a result of an exception, so that waiters are always ended.
         landed: Called with the result in the flight's thread, once the waiters have it.
         due: When, on the process's clock, this flight should have ended; after that it may be overtaken.
+        inline: Whoever starts it may as well run it.
 
     Attributes:
         overtaken: Another flight has taken off since; what this one may fail with is of no interest any more.
     """
 
-    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due", "overtaken")
+    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due", "inline", "overtaken")
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class Flight(Generic[T]):
         mishap: Callable[[BaseException], T],
         landed: Callable[[Flight[T]], None],
         due: float,
+        inline: bool = False,
     ) -> None:
         self._work = work
         self._mishap = mishap
         self._landed = landed
         self.due = due
+        self.inline = inline
         self.overtaken = False
         self._begin = threading.Lock()
         self._grounded = False
@@ -77,11 +80,14 @@ class Flight(Generic[T]):
         """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
         # An empty context: nothing of the request that happened to be first reaches the refresh.
         thread = threading.Thread(
-            target=contextvars.Context().run, args=(self.fly,), name="wxmiddleware-refresh", daemon=True
+            target=contextvars.Context().run, args=(self._fly_alone,), name="wxmiddleware-refresh", daemon=True
         )
         try:
-            thread.start()
-        except RuntimeError:  # no more threads, or the interpreter is shutting down
+            # At its end the interpreter starts threads that never run, and waits for them; later versions raise.
+            self._grounded = sys.is_finalizing()
+            if not self._grounded:
+                thread.start()
+        except RuntimeError:  # no more threads
             self._grounded = True
         return not self._grounded
 
@@ -104,6 +110,11 @@ class Flight(Generic[T]):
         self._landed(self)
         if end is not None:
             raise end
+
+    def _fly_alone(self) -> None:
+        """In a thread of its own there is nobody to be told what ended it."""
+        with suppress(BaseException):
+            self.fly()
 
     def wait(self, timeout: float) -> T | None:
         """
@@ -142,20 +153,17 @@ class Flight(Generic[T]):
     async def _arrival(self, timeout: float) -> T | None:
         if not self._future.done():
             with anyio.move_on_after(timeout):
-                if in_asyncio():
-                    await asyncio.wrap_future(self._future)
-                else:
+                if _in_trio():
                     await _trio_arrival(self._future)
+                else:
+                    await asyncio.wrap_future(self._future)
         return self._future.result() if self._future.done() else None
 
 
-def in_asyncio() -> bool:
-    """Whether an asyncio loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+def _in_trio() -> bool:
+    """Whether the task that runs here is trio's, also as a guest in another loop."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 async def _trio_arrival(future: Future[T]) -> None:

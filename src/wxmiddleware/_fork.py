@@ -8,6 +8,8 @@ also ask `check`, which compares process ids.
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from typing import Protocol
 from weakref import WeakSet
 
@@ -18,6 +20,7 @@ class Forkable(Protocol):
 
 
 _pid = os.getpid()
+_once: dict[int, threading.RLock] = {}
 _members: WeakSet[Forkable] = WeakSet()
 
 
@@ -28,15 +31,19 @@ def register(member: Forkable) -> None:
 
 def check() -> None:
     """Run the hooks if this is a child in which nobody did."""
-    if os.getpid() != _pid:
-        _in_child()
+    pid = os.getpid()
+    if pid != _pid:
+        with _once.setdefault(pid, threading.RLock()):
+            if pid != _pid:
+                _in_child()
 
 
 def _in_child() -> None:
     global _pid  # noqa: PLW0603  # one process, one id
-    _pid = os.getpid()
     for member in list(_members):
-        member.after_fork()
+        with suppress(Exception):  # one that fails must not keep the others from it
+            member.after_fork()
+    _pid = os.getpid()
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Final
-from weakref import WeakValueDictionary
+from typing import Final, Protocol
+from weakref import WeakValueDictionary, ref
+
+from cachetools import LRUCache
 
 from . import _fork
 from ._clock import Clock
@@ -66,6 +68,13 @@ class Plan:
     reuse: bool = True  # hand out what the store has
 
 
+class Listener(Protocol):
+    """Who has observers."""
+
+    @property
+    def observers(self) -> tuple[Observer, ...]: ...
+
+
 class Keeper:
     """One token of one account in this process."""
 
@@ -80,7 +89,8 @@ class Keeper:
         "flight",
         "key",
         "known",
-        "observers",
+        "listeners",
+        "look_again",
         "plan",
         "refusals_from",
         "snapshot",
@@ -106,18 +116,20 @@ class Keeper:
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.store_down = False
-        self.observers: tuple[Observer, ...] = ()
+        self.listeners: tuple[ref[Listener], ...] = ()
         self.refusals_from = -math.inf  # a refused token is of no use to anybody before this time
         self.first_refusal = (0, -math.inf)  # which generation was refused, and when for the first time
         self.cured_generation = -1  # the last one that a refused call was accepted with
         self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
         self.suspects: deque[float] | None = None
-        self._lock = threading.Lock()
+        self.look_again = -math.inf  # while WeChat is left alone, a shared store is looked at from here on
+        # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
+        self._lock = threading.RLock()
         _fork.register(self)
 
     def after_fork(self) -> None:
         """In a child there is no flight, and the lock may have been another thread's. The snapshot stays."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.flight = None
 
     # What a caller gets
@@ -134,16 +146,17 @@ class Keeper:
         events: list[Event] = []
         with self._lock:
             now = self.world.clock()
-            accused = rejected is not None and rejected == self.snapshot.value and not self.snapshot.refused
+            accused = bool(rejected) and rejected == self.snapshot.value and not self.snapshot.refused
             if accused:
-                if self.first_refusal[0] != self.snapshot.generation:
+                first = self.first_refusal[0] != self.snapshot.generation
+                if first:
                     self.first_refusal = (self.snapshot.generation, now)
                 if now < self.refusals_from:
                     return replace(TOO_SOON, retry_after=self.refusals_from - now)
-                self._accuse(now, events)
+                self._accuse(now, events, first=first)
             answer, launch = self._answer(now, events, accused=accused, overtake=overtake)
-        if launch is not None and not launch.take_off():
-            self._stranded(launch)
+        if launch is not None:
+            self._launch(launch)
         if launch is None:  # else the flight tells them, before its own
             self.tell(events)
         return answer
@@ -162,6 +175,11 @@ class Keeper:
         # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
         mended = accused and cooldown is not None and cooldown.failure.cause in MENDED_BY_A_REFUSAL
         if cooldown is not None and now < cooldown.until and not mended:
+            if (self.store.shared or self.plan.follow) and now >= self.look_again:
+                # Another process may have been luckier.
+                self.look_again = now + 1.0
+                launch = self._flight(Reason.LOOK, now, events)
+                return launch, launch
             return replace(cooldown.failure, retry_after=cooldown.until - now), None
         launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now, events)
         return launch, launch
@@ -169,24 +187,41 @@ class Keeper:
     def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
         """Start what is due while the token is good, and nothing twice."""
         cooldown, flight = self.cooldown, self._under_way()
-        if cooldown is not None and now < cooldown.until:
-            self._hot_until(cooldown.until)
-            return None
         if flight is not None and (now < flight.due or threads_freeze()):
             self._hot_until(max(flight.due, now + 1.0))
             return None
-        return self._flight(Reason.AHEAD if current is State.AHEAD else Reason.LOOK, now, [])
+        if current is State.AHEAD and (cooldown is None or now >= cooldown.until):
+            return self._flight(Reason.AHEAD, now, [])
+        if now >= self.snapshot.look_at:
+            return self._flight(Reason.LOOK, now, [])
+        self._heat()
+        return None
 
     def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[Outcome]:
         refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
             self.flight.overtaken = True
-        self.flight = Flight(refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE)
+        # A look at a store that is in this process takes no time worth a thread.
+        inline = reason is Reason.LOOK and not self.store.shared
+        self.flight = Flight(
+            refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE, inline=inline
+        )
         self._hot_until(self.flight.due)
         return self.flight
 
     def _under_way(self) -> Flight[Outcome] | None:
         return None if self.flight is None or self.flight.done else self.flight
+
+    def _launch(self, flight: Flight[Outcome]) -> None:
+        if flight.inline:
+            flight.fly()
+        elif not flight.take_off():
+            self._stranded(flight)
+
+    def _heat(self) -> None:
+        """Hand the token out until something is due: a look at the store, or a renewal."""
+        cooling = -math.inf if self.cooldown is None else self.cooldown.until
+        self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
 
     def _hot_until(self, until: float) -> None:
         """Hand the token out without a thought until then."""
@@ -194,12 +229,12 @@ class Keeper:
         if snapshot.value and not snapshot.refused and self.plan.cache:
             self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
 
-    def _accuse(self, now: float, events: list[Event]) -> None:
+    def _accuse(self, now: float, events: list[Event], *, first: bool) -> None:
         snapshot = self.snapshot
         self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
         events.append(self.event(Happening.REFUSED, "WeChat refused the token in use.", generation=snapshot.generation))
-        if snapshot.own and now - snapshot.received_at < SUSPICION_WINDOW:
+        if first and snapshot.own and now - snapshot.received_at < SUSPICION_WINDOW:
             suspects = self.suspects = self.suspects or deque(maxlen=SUSPICION_COUNT)
             suspects.append(now)
             if len(suspects) == SUSPICION_COUNT and now - suspects[0] < SUSPICION_WINDOW:
@@ -243,7 +278,7 @@ class Keeper:
                 return False
             draw = self.world.draw()
             ahead = ahead_at(now, expires_at, self.plan.timing, draw)
-            look = look_at(now, self.plan.timing, draw) if self.store.shared or self.plan.follow else math.inf
+            look = look_at(now, self.plan.timing, draw)
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
@@ -262,10 +297,9 @@ class Keeper:
         """The store has nothing newer: look again later."""
         with self._lock:
             now = self.world.clock()
-            if state(self.snapshot, now) is State.FRESH:
-                look = look_at(now, self.plan.timing, self.world.draw())
-                self.snapshot = replace(self.snapshot, look_at=look)
-                self._hot_until(min(self.snapshot.ahead_at, look))
+            if state(self.snapshot, now) in _USABLE:
+                self.snapshot = replace(self.snapshot, look_at=look_at(now, self.plan.timing, self.world.draw()))
+                self._heat()
 
     def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
         """
@@ -279,7 +313,7 @@ class Keeper:
             self.cooldown = cooldown
             if self.snapshot.value:
                 self.snapshot = replace(self.snapshot, expires_at=min(expires_at, self.snapshot.expires_at))
-                self._hot_until(cooldown.until)
+                self._heat()
 
     def landed(self, flight: Flight[Outcome]) -> None:
         """The flight has ended."""
@@ -293,7 +327,7 @@ class Keeper:
             if self.snapshot.refused:
                 self.dead = tuple(value for value in self.dead if value != self.snapshot.value)
                 self.snapshot = replace(self.snapshot, refused=False)
-                self._hot_until(min(self.snapshot.ahead_at, self.snapshot.look_at))
+                self._heat()
 
     def streak(self, record: Record, behind: float) -> int:
         """How many fetches in a row, caused by refusals, have cured nothing so far."""
@@ -310,18 +344,10 @@ class Keeper:
 
     # Telling
 
-    def observe(self, observers: Iterable[Observer]) -> None:
-        """Tell them, too."""
+    def listen(self, listener: Listener) -> None:
+        """Tell the observers of `listener`, too, for as long as it is there."""
         with self._lock:
-            self.observers += tuple(observers)
-
-    def ignore(self, observers: Iterable[Observer]) -> None:
-        """Tell them no longer."""
-        with self._lock:
-            left = list(self.observers)
-            for observer in observers:
-                left.remove(observer)
-            self.observers = tuple(left)
+            self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
 
     def event(self, name: Happening, message: str, **fields: object) -> Event:
         """Make an event of this keeper's."""
@@ -331,7 +357,8 @@ class Keeper:
     def tell(self, events: list[Event]) -> None:
         """Tell the observers. Not under the lock."""
         if events:
-            tell(events, self.observers)
+            listeners = [listener for each in self.listeners if (listener := each()) is not None]
+            tell(events, [observer for listener in listeners for observer in listener.observers])
 
 
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
@@ -348,22 +375,40 @@ class _Registry:
 
     def __init__(self) -> None:
         self._keepers: WeakValueDictionary[Hashable, Keeper] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        # An app may make a provider for each request; what was learnt in one (a failure, a refusal) serves the next.
+        self._lately: LRUCache[int, Keeper] = LRUCache(1024)
+        self._lock = threading.RLock()
         _fork.register(self)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def keeper(
-        self, account: Account, source: TokenSource, store: TokenStore, plan: Plan, world: Surroundings
+        self,
+        account: Account,
+        source: TokenSource,
+        store: TokenStore,
+        plan: Plan,
+        world: Surroundings,
+        *,
+        remember: bool,
     ) -> Keeper:
-        """The one keeper of these in this process."""
+        """
+        The one keeper of these in this process.
+
+        Args:
+            remember: Keep it for a while even if nobody holds it.
+        """
         _fork.check()
-        identity = (account, source, id(store), plan, world)
+        # A source that compares by value is the same wherever it was made; one without a hash is only itself.
+        which = source if isinstance(source, Hashable) else id(source)
+        identity = (account, which, id(store), plan, world)
         with self._lock:
             found = self._keepers.get(identity)
             if found is None:
                 found = self._keepers[identity] = Keeper(account, source, store, plan, world)
+            if remember:
+                self._lately[id(found)] = found
             return found
 
 

@@ -94,7 +94,7 @@ def _checked_url(url: object) -> str:
     # The URL itself stays out of the message: it may hold a password, and here nobody knows yet which part of it.
     if not wellformed or any(c.isspace() for c in url):
         raise ConfigurationError(f"base_url is not a URL of a host. {advice}")
-    if parts.query or parts.fragment or parts.username or parts.password:
+    if any(c in url for c in "?#@"):
         raise ConfigurationError(f"base_url has a user, a query or a fragment. {advice}")
     return url.rstrip("/")
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
+from . import _fork
 from ._clock import Clock
 from ._clock import clock as process_clock
 from ._events import Observer
@@ -41,6 +42,7 @@ from .stores.memory import process_store
 # The operating system's randomness: forked workers do not share its state.
 _draw = random.SystemRandom().random
 
+_LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
 _ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was refused since
 
 
@@ -136,14 +138,23 @@ class TokenProvider:
             cache=bool(cache),
             reuse=bool(cache) or store is not None,
         )
-        store = store or process_store(clock)
         self.account: Final = account
-        self._own = registry.keeper(account, source, store, plan, Surroundings(clock, wall, sleep, draw))
+        own = store is None
+        store = process_store(clock) if store is None else store
+        self._own = registry.keeper(
+            account,
+            source,
+            store,
+            plan,
+            Surroundings(clock, wall, sleep, draw),
+            remember=own and clock is process_clock,
+        )
         self._keeper: Keeper | _Closed = self._own
         self._clock = clock
-        self._timeout = float(timeout)
+        self._timeout = _patience(timeout)
         self._observers = observers
-        self._own.observe(observers)
+        if observers:
+            self._own.listen(self)
 
     def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
         """
@@ -198,27 +209,32 @@ class TokenProvider:
         keeper = self._live()
         if rejected is not None and not isinstance(rejected, str):
             raise TypeError(f"rejected must be the refused token, a str, not {_kind(rejected)}")
-        patience = self._timeout if timeout is None else float(timeout)
+        patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
         overtake = False
         for _ in range(_ROUNDS):
             answer = keeper.decide(rejected, overtake=overtake)
             if isinstance(answer, Flight):
-                # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
-                late = not overtake and keeper.world.clock() >= answer.due
                 left = max(0.0, end - time.monotonic())
-                outcome = yield answer, min(left, START_GRACE) if late else left
+                # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
+                grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
+                outcome = yield answer, min(left, grace)
                 if outcome is None:
-                    if not late or left <= START_GRACE:
-                        break
+                    if left <= grace:
+                        raise TokenUnavailable(
+                            f"No token came within {patience:.3g} s; the refresh goes on.", retry_after=1.0
+                        )
                     overtake = True
                     continue
                 answer = outcome
             if isinstance(answer, Failure):
+                kept = keeper.snapshot
+                if keeper.plan.cache and kept.value != rejected and keeper.usable():
+                    return kept.value  # the refresh failed whoever was refused, and the token is kept for the others
                 raise answer.error()
             if answer.value != rejected and not answer.refused and keeper.world.clock() < answer.expires_at:
                 return answer.value
-        raise TokenUnavailable(f"No token came within {patience:.3g} s; the refresh goes on.", retry_after=1.0)
+        raise TokenUnavailable("The token was refused again and again while it was waited for.", retry_after=1.0)
 
     def peek(self) -> str | None:
         """
@@ -249,7 +265,9 @@ class TokenProvider:
 
         Elsewhere it does nothing. The middleware calls it when the body is out.
         """
-        flight = self._live().flight
+        keeper = self._live()
+        _fork.check()
+        flight = keeper.flight
         if flight is not None and threads_freeze():
             flight.wait(self._timeout)
 
@@ -277,6 +295,11 @@ class TokenProvider:
         )
 
     @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who is told; nobody after `close`."""
+        return self._observers
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return isinstance(self._keeper, _Closed)
@@ -289,7 +312,7 @@ class TokenProvider:
         """
         if not self.closed:
             self._keeper = _CLOSED
-            self._own.ignore(self._observers)
+            self._observers = ()
 
     def __enter__(self) -> Self:
         return self
@@ -317,6 +340,12 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
+
+def _patience(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise ConfigurationError("timeout must be a number of seconds; 0 does not wait.")
+    return min(max(0.0, float(timeout)), _LONGEST_WAIT)
 
 
 def _check_seconds(name: str, value: object) -> None:

@@ -8,7 +8,6 @@ with a lease that ended long ago. No step holds a lock.
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 from collections.abc import Callable
@@ -81,7 +80,17 @@ class Refresh:
         events: What has happened before, to be told first.
     """
 
-    __slots__ = ("_clock", "_events", "_flight", "_keeper", "_owner", "_reason", "_rejected", "_store_failed")
+    __slots__ = (
+        "_claimed",
+        "_clock",
+        "_events",
+        "_flight",
+        "_keeper",
+        "_owner",
+        "_reason",
+        "_rejected",
+        "_store_failed",
+    )
 
     def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None, events: list[Event]) -> None:
         self._keeper = keeper
@@ -89,19 +98,21 @@ class Refresh:
         self._rejected = rejected
         self._clock = keeper.world.clock
         # Whoever holds a lease is known by this: a process and a flight, nothing else.
-        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = f"{_process()}{secrets.token_hex(4)}"
         self._events = events
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
+        self._claimed: _Seen | None = None
 
     def run(self, flight: Flight[Outcome]) -> Outcome:
         """Do it, in whatever thread this is."""
         self._flight = flight
         keeper = self._keeper
         patience = self._clock() + self._lease() + 1.0
-        for claims in itertools.count():
+        lost = 0
+        while True:
             seen = self._look()
-            if claims >= _CLAIMS or self._store_failed:
+            if lost >= _CLAIMS or self._store_failed:
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
                 keeper.looked()
@@ -117,18 +128,20 @@ class Refresh:
                 keeper.world.sleep(_POLL)
                 continue
             claim = self._claim(seen)
-            if claim is None:
-                continue  # somebody was faster: look what they did
-            outcome = self._fetch(claim)
+            # Somebody was faster, or the lease ran out: look what they did.
+            outcome = None if claim is None else self._fetch(claim)
             if outcome is not None:
                 return outcome
-        raise AssertionError("unreachable")
+            lost += 1
 
     def mishap(self, exc: BaseException) -> Outcome:
         """The refresh broke: a mistake in a source or store of the user's, or the interpreter's end."""
         failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
-        with suppress(Exception):  # whatever is broken: the waiters are waiting
-            return self._cool(failure, 1)
+        with suppress(BaseException):  # whatever is broken: the waiters are waiting
+            if self._claimed is None:
+                return self._cool(failure, 1)
+            now = self._clock()
+            return self._failed(self._claimed, failure, _Asked(failure, now, now))
         return failure
 
     def landed(self, flight: Flight[Outcome]) -> None:
@@ -140,16 +153,28 @@ class Refresh:
 
     def _look(self) -> _Seen:
         keeper = self._keeper
-        loaded = self._try(lambda: keeper.store.load(keeper.key))
-        if loaded is None:
+        seen = self._load()
+        if seen is None:
             return _Seen(keeper.known[0], None, keeper.known[1])
-        behind = self._clock() - loaded.now
-        record = loaded.record or Record()
-        seen = self._put_back(_Seen(record, loaded.version, behind))
-        keeper.known = (seen.record, behind)
-        if keeper.plan.reuse and keeper.adopt(seen.record, behind):
+        seen = self._put_back(seen)
+        keeper.known = (seen.record, seen.behind)
+        if keeper.plan.reuse and keeper.adopt(seen.record, seen.behind):
             generation = seen.record.generation
             self._note(Happening.ADOPTED, "Took a newer token from the store.", generation=generation)
+        return seen
+
+    def _load(self) -> _Seen | None:
+        """Read the store; again, if that took so long that its clock and ours cannot be compared."""
+        store, key = self._keeper.store, self._keeper.key
+        for _ in range(3):
+            before = self._clock()
+            loaded = self._try(lambda: store.load(key))
+            if loaded is None:
+                return None
+            # Reckoned from before: rather too early an end of a token's life than too late.
+            seen = _Seen(loaded.record or Record(), loaded.version, before - loaded.now)
+            if self._clock() - before < 1.0:
+                break
         return seen
 
     def _put_back(self, seen: _Seen) -> _Seen:
@@ -202,7 +227,10 @@ class Refresh:
 
     def _leased(self, seen: _Seen) -> bool:
         lease = seen.record.lease
-        return lease is not None and lease.owner != self._owner and self._clock() - seen.behind < lease.until
+        if lease is None or lease.owner == self._owner or self._clock() - seen.behind >= lease.until:
+            return False
+        # In a store of this process alone the lease of another process is one that a fork has copied.
+        return self._keeper.store.shared or lease.owner.startswith(_process())
 
     def _nobody_came(self) -> Failure:
         who = "The process that may fetch" if self._keeper.plan.follow else "Another process is refreshing and"
@@ -217,10 +245,11 @@ class Refresh:
             # Without a store each process asks for itself; not all in the same moment.
             self._keeper.world.sleep(2.0 * self._keeper.world.draw())
             self._due()
-            return seen
+            return replace(seen, record=replace(seen.record, lease=None))
         lease = Lease(self._owner, self._clock() - seen.behind + self._lease())
         claim = self._save(replace(seen.record, lease=lease), seen)
         if claim is not None:
+            self._claimed = claim
             self._due()
         return claim
 
@@ -239,6 +268,7 @@ class Refresh:
         return self._clock() - claim.behind + self._keeper.source.timeout <= lease.until
 
     def _release(self, claim: _Seen) -> None:
+        self._claimed = None
         self._save(replace(claim.record, lease=None), claim)
 
     # Fetch
@@ -260,7 +290,10 @@ class Refresh:
             Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
         )
         sent = self._clock()
-        answer = keeper.source.fetch(keeper.account, force=force)
+        try:
+            answer = keeper.source.fetch(keeper.account, force=force)
+        except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
+            answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(answer, sent, self._clock())
 
     def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
@@ -281,15 +314,18 @@ class Refresh:
         spent = replace(claim, record=record) if claim.version is None else self._save(record, claim)
         if spent is None:
             return None
+        self._claimed = spent
         self._due()
         asked = self._ask(force=True)
         if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._confirmed(spent, asked, forced_wait(record, now, wall))
         return self._conclude(spent, asked)
 
-    def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Failure:
+    def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Outcome:
         """WeChat stands by the token that its API refused. Then the fault is not the token's, and it is kept."""
         self._publish(claim, asked, confirmed=True)
+        if self._keeper.usable() and self._keeper.snapshot.value != self._rejected:
+            return self._keeper.snapshot  # meanwhile another process has published a newer one
         self._keeper.acquit()
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
 
@@ -304,20 +340,21 @@ class Refresh:
         """Save the new token over the one that was seen, unless a newer one is there."""
         keeper, grant = self._keeper, asked.answer
         assert isinstance(grant, Grant)
+        self._claimed = None
+        if self._flight is not None and self._flight.overtaken and keeper.snapshot.sent_at > asked.sent:
+            return keeper.snapshot  # frozen, thawed, and by now an old story
         mine = self._minted(claim, claim.record, grant, asked)
         saved = self._save(mine, claim) if claim.version is not None else None
         swaps = 0
         while saved is None and not self._store_failed and swaps < _SWAPS:
             swaps += 1
-            loaded = self._try(lambda: keeper.store.load(keeper.key))
-            if loaded is None:
+            theirs = self._load()
+            if theirs is None:
                 break
-            behind = self._clock() - loaded.now
-            theirs = _Seen(loaded.record or Record(), loaded.version, behind)
             if theirs.record.generation > claim.record.generation and not self._later(theirs, asked):
                 # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
-                keeper.known = (theirs.record, behind)
-                if keeper.adopt(theirs.record, behind):
+                keeper.known = (theirs.record, theirs.behind)
+                if keeper.adopt(theirs.record, theirs.behind):
                     self._note(
                         Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation
                     )
@@ -364,9 +401,10 @@ class Refresh:
             refusals=keeper.streak(over, seen.behind) + 1 if refused else 0,
         )
 
-    def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Failure:
+    def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Outcome:
         """Remember the failure, here and in the store, and give the lease back."""
         keeper, before = self._keeper, claim.record.cooldown
+        self._claimed = None
         self._note(
             Happening.FETCH_FAILED,
             failure.message,
@@ -389,9 +427,12 @@ class Refresh:
             cooldown=Cooldown(until, failure, streak),
             expires_at=min(claim.record.expires_at, end - claim.behind),
         )
-        # If the swap fails, somebody has written meanwhile; what they know is newer than our failure.
         if claim.version is None or self._save(record, claim) is not None:
             keeper.known = (record, claim.behind)
+        elif not self._store_failed:
+            self._look()  # somebody has written meanwhile; what they know is newer than our failure
+            if keeper.usable() and keeper.snapshot.value != self._rejected:
+                return keeper.snapshot
         return told
 
     def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
@@ -438,6 +479,11 @@ class Refresh:
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
         self._events.append(self._keeper.event(name, message, **fields))
+
+
+def _process() -> str:
+    """What the owners of this process's leases begin with."""
+    return f"{os.getpid()}-"
 
 
 MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)

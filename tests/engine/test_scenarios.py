@@ -7,6 +7,7 @@ in docs/why.md. What needs real processes is in tests/processes/.
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 
@@ -207,6 +208,36 @@ class TestRefused:
         assert {"errcode": 40001, "errmsg": "invalid credential"} == call()
         assert ["T1", "T2"] == sent
         assert 2 == world.issuer.fetches
+
+    def test_bystanders_of_a_refusal_that_comes_too_soon(self, stable: World) -> None:
+        """When a refused token is kept after all, those who only waited get it."""
+        stable.script("T1", "T1", "T1")
+        provider = stable.provider()
+        stable.get(provider)
+        held = gate(stable)
+        assert isinstance(stable.error(provider, "T1", timeout=0), TokenUnavailable)
+        threading.Timer(0.05, held.set).start()
+
+        assert ["T1"] * 64 == stable.herd(provider)
+
+    def test_one_token_refused_by_many_is_no_other_system(self, world: World) -> None:
+        """One token that is refused three times is not three tokens."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.get(provider, "T1")
+        for _ in range(4):
+            world.error(provider, "T2")
+            world.advance(2)
+
+        assert Happening.OTHER_SYSTEM not in world.names()
+
+    def test_empty_string(self, world: World) -> None:
+        """An empty string is no token that could be refused."""
+        world.script("T1")
+
+        assert "T1" == world.get(world.provider(), "")
+        assert Happening.REFUSED not in world.names()
 
     def test_after_half_a_minute(self, world: World) -> None:
         """After 30 s a refused token may cause a fetch again."""
@@ -541,6 +572,42 @@ class TestFailures:
 
         assert "T2" == world.get(provider)
 
+    def test_a_source_that_raises_gives_its_lease_back(self, world: World) -> None:
+        """After a source has raised, the next try needs not wait for its lease."""
+        world.script(RuntimeError(), "T1")
+        here, there = world.provider(), world.elsewhere()
+        world.error(here)
+        world.advance(1)
+        before = world.clock()
+
+        assert "T1" == world.get(there)
+        assert before == world.clock()
+
+    def test_a_source_that_exits(self, world: World) -> None:
+        """A source that ends its thread ends all waiters, too, and leaves no lease."""
+        world.script(SystemExit(), "T1")
+        provider = world.provider()
+        assert isinstance(world.error(provider), TokenUnavailable)
+        world.advance(1)
+        before = world.clock()
+
+        assert "T1" == world.get(provider)
+        assert before == world.clock()
+
+    def test_luckier_process(self, world: World) -> None:
+        """While a process leaves WeChat alone, it takes the token that a luckier one has stored."""
+        world.script(WRONG, "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.error(here)
+        seen = world.store.load(here._own.key)
+        assert seen.record is not None
+        world.store.save(here._own.key, replace(seen.record, cooldown=None), seen.version)
+        assert "T2" == world.get(there)
+        world.advance(1)
+
+        if world.store.shared:
+            assert "T2" == world.get(here)
+
     def test_20_dead_on_arrival(self, world: World) -> None:
         """A token whose life is over when it arrives is a failure, and not a loop."""
         world.script(Grant("T1", 1))
@@ -614,12 +681,45 @@ class TestFleet:
         """When the process that holds the lease is gone, another fetches when the lease ends."""
         provider = world.provider()
         seen = world.store.load(provider._own.key)
-        world.store.save(provider._own.key, Record(lease=Lease("1-gone", seen.now + 8)), seen.version)
+        gone = f"{os.getpid()}-gone"  # in a store of one process a lease is always its own
+        world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
         world.script("T1")
         before = world.clock()
 
         assert "T1" == world.get(provider)
         assert 8 <= world.clock() - before <= 9
+
+    def test_06_leader_gone_with_an_old_token(self, world: World) -> None:
+        """The same when there is an old record, and the others have waited for long."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(7100)
+        seen = world.store.load(provider._own.key)
+        gone = f"{os.getpid()}-gone"
+        assert seen.record is not None
+        world.store.save(provider._own.key, replace(seen.record, lease=Lease(gone, seen.now + 108)), seen.version)
+        world.advance(100)
+
+        assert "T2" == world.get(provider)
+        assert 8 <= world.clock() - 57_200 <= 9
+
+    def test_06_leader_gone_and_store_down(self, world: World) -> None:
+        """When the store fails after the dead leader's lease was seen, the process fetches for itself."""
+        world.script("T1")
+        provider = world.provider()
+        seen = world.store.load(provider._own.key)
+        gone = f"{os.getpid()}-gone"
+        world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
+        save = world.store.save
+
+        def fail(*_: object) -> None:
+            raise OSError
+
+        world.store.save = fail
+
+        assert "T1" == world.get(provider)
+        world.store.save = save
 
     def test_07_leader_comes_back(self, world: World) -> None:
         """A process that stood still past its lease does not put its older token over a newer one."""
@@ -714,7 +814,7 @@ class TestFleet:
             assert "T2" == world.get(there)
 
     def test_new_token_is_noticed(self, world: World) -> None:
-        """A process looks at a shared store within a minute, and takes what is newer."""
+        """Whoever shares a store looks at it within a minute, and takes what is newer."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
         world.get(here)
@@ -724,7 +824,7 @@ class TestFleet:
         world.get(here)
         world.settle()
 
-        assert ("T2" if isinstance(world.store, FleetStore) else "T1") == world.get(here)
+        assert "T2" == world.get(here)
 
     def test_16_store_down(self, world: World) -> None:
         """A store that fails is no reason to fail: the process fetches for itself, and says so once."""
@@ -838,6 +938,65 @@ class TestFlights:
         frozen.wait(20)
 
         assert provider.status().cooling is None
+
+    def test_04_frozen_flight_without_a_store(self, world: World) -> None:
+        """The same when the store is down: what was sent earlier is older."""
+        world.script("T1", "T2")
+        held = gate(world)
+        provider = world.provider()
+        world.error(provider, timeout=0)
+        world.issuer.wait_for(1)
+        frozen = provider._own.flight
+        assert frozen is not None
+        world.advance(600)
+        world.issuer.gate = None
+
+        def fail(*_: object) -> None:
+            raise OSError
+
+        world.store.load = world.store.save = fail
+        assert "T2" == world.get(provider)
+        held.set()
+        frozen.wait(20)
+
+        assert "T2" == world.get(provider)
+
+    def test_13_suspended_during_a_look(self, world: World) -> None:
+        """A machine that is suspended while the store is read does not add the nap to the token's life."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        load = world.store.load
+
+        def nap(key: str) -> object:
+            loaded = load(key)
+            world.store.load = load
+            world.advance(7000)
+            return loaded
+
+        world.store.load = nap
+        world.get(there)
+        world.advance(201)
+
+        assert "T2" == world.get(there)
+
+    @pytest.mark.parametrize("face", ["threads"], indirect=True)
+    def test_asked_while_deciding(self, world: World) -> None:
+        """A signal handler or finaliser that asks for a token while its thread decides does not lock itself out."""
+        world.script("T1")
+        provider = world.provider()
+        results: list[str | None] = []
+
+        def deciding() -> None:
+            with provider._own._lock:
+                results.append(provider.peek())
+
+        caller = threading.Thread(target=deciding, daemon=True)
+        caller.start()
+        caller.join(10)
+
+        assert [None] == results
+        assert "T1" == world.get(provider)
 
     def test_12_wall_clock_steps(self, world: World) -> None:
         """A wall clock that jumps by hours, either way, changes nothing."""

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3 import exceptions as low
 
 from .._errcodes import token_endpoint_failure
 from .._models import Account, Cause, Failure, Grant
 from ..exceptions import ConfigurationError
+from ._deadline import DeadlineAdapter, Exchange
 
+_HEADERS = {"Accept-Encoding": "identity", "Connection": "close"}
 _MOST_BYTES = 65_536
 _LONGEST_TOKEN = 4096  # WeChat asks for room for 512
 _LONGEST_LIFE = 86_400
+_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 # Failures of these kinds happen before anything is sent.
-_NOT_SENT = (low.NewConnectionError, low.ConnectTimeoutError, low.NameResolutionError, low.SSLError, low.ProxyError)
+_NOT_SENT = (
+    low.NewConnectionError,
+    low.ConnectTimeoutError,
+    low.NameResolutionError,
+    low.ProxyError,
+    ssl.SSLCertVerificationError,
+)
+# These say that no request can be made at all: a host that cannot be, a file of certificates that is not there.
+_CANNOT_BE_MADE = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 def checked_timeouts(connect_timeout: float, timeout: float) -> None:
@@ -60,64 +75,58 @@ def fetch(
         timeout: Seconds in all.
     """
     started = time.monotonic()
+    exchange = Exchange(started + timeout)
+    limits = Timeout(total=timeout, connect=connect_timeout)
     failure: Failure | None = None
     raw = b""
     status = 0
     try:
-        if session is None:
-            with requests.Session() as own:
-                status, raw = _send(own, account, method, path, connect_timeout, timeout, query, body)
-        else:
-            status, raw = _send(session, account, method, path, connect_timeout, timeout, query, body)
+        with requests.Session() as own:
+            request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
+            status, raw = _send(session or own, request, exchange, limits)
     except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
         # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
-        failure = _of_exception(account, exc, time.monotonic() - started)
+        failure = _of_exception(account, exc, exchange, time.monotonic() - started)
     return failure or _read(account, status, raw)
 
 
 def _send(
-    session: requests.Session,
-    account: Account,
-    method: str,
-    path: str,
-    connect_timeout: float,
-    timeout: float,
-    query: Mapping[str, str] | None,
-    body: Mapping[str, Any] | None,
+    session: requests.Session, request: requests.Request, exchange: Exchange, limits: Timeout
 ) -> tuple[int, bytes]:
-    deadline = time.monotonic() + timeout
-    response = session.request(
-        method,
-        account.base_url + path,
-        params=query,
-        json=body,
-        headers={"Accept-Encoding": "identity", "Connection": "close"},
-        timeout=Timeout(total=timeout, connect=connect_timeout),  # type: ignore[arg-type]  # requests passes it on
-        allow_redirects=False,  # the secret is for this host only
-        stream=True,
-    )
-    with closing(response):
+    prepared = session.prepare_request(request)
+    url = prepared.url or ""
+    settings = session.merge_environment_settings(url, {}, True, None, None)
+    theirs = session.get_adapter(url)
+    ours = DeadlineAdapter(exchange)
+    # A transport of the user's own: nobody knows whether it was connected.
+    exchange.connected = type(theirs) is not HTTPAdapter
+    adapter = theirs if exchange.connected else ours
+    # Not session.send(), which follows redirects (the secret is for this host only) or reads them in full.
+    with closing(ours), closing(adapter.send(prepared, timeout=limits, **settings)) as response:  # type: ignore[arg-type]
         content = b""
-        # read1() returns with whatever is there, so a peer that trickles meets the deadline, too.
+        # read1() returns with whatever is there, so that the deadline is looked at.
         while chunk := response.raw.read1(8192):
             content += chunk
             if len(content) > _MOST_BYTES:
                 break
-            if time.monotonic() > deadline:
+            if time.monotonic() > exchange.deadline:
                 raise requests.ReadTimeout
         return response.status_code, content
 
 
-def _of_exception(account: Account, exc: BaseException, seconds: float) -> Failure:
+def _of_exception(account: Account, exc: BaseException, exchange: Exchange, seconds: float) -> Failure:
     kinds = _chain(exc)
     names = [
         type(kind).__name__ for kind in kinds if not isinstance(kind, requests.RequestException | low.MaxRetryError)
     ]
     name = names[0] if names else type(exc).__name__
-    if isinstance(exc, requests.ConnectTimeout) or any(isinstance(kind, _NOT_SENT) for kind in kinds):
+    if not exchange.connected and isinstance(exc, _CANNOT_BE_MADE):
+        return Failure(
+            Cause.FINAL,
+            f"A request to {account.host} cannot be made ({name}). Check base_url, proxies and certificates.",
+        )
+    if not exchange.connected or any(isinstance(kind, _NOT_SENT) for kind in kinds):
         return Failure(Cause.PASSING, f"{account.host} cannot be reached ({name}).")
-    if isinstance(exc, requests.RequestException) and isinstance(exc, ValueError):  # an unusable URL or header
-        return Failure(Cause.FINAL, f"A request to {account.host} cannot be made ({name}). Check base_url and proxies.")
     return Failure(
         Cause.AMBIGUOUS,
         f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same.",
@@ -132,7 +141,7 @@ def _chain(exc: BaseException) -> list[BaseException]:
         one = todo.pop()
         if isinstance(one, BaseException) and one not in found:
             found.append(one)
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+            todo += [one.__cause__, getattr(one, "reason", None), *one.args]
     return found
 
 
@@ -149,8 +158,8 @@ def _read(account: Account, status: int, raw: bytes) -> Grant | Failure:
     if not isinstance(answer, dict):
         return _nonsense(account, "JSON that is not an object")
     errcode = _number(answer.get("errcode", 0))
-    if errcode is None:
-        return _nonsense(account, "an errcode that is not a number")
+    if errcode is None or errcode != int(errcode):
+        return _nonsense(account, "an errcode that is not a whole number")
     if errcode != 0:
         errmsg = answer.get("errmsg")
         return token_endpoint_failure(int(errcode), _masked(account, errmsg) if isinstance(errmsg, str) else "")
@@ -170,9 +179,11 @@ def _number(value: object) -> float | None:
     """A number, also where it is written as a string; some endpoints and proxies do that."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return None
     return number if math.isfinite(number) else None
 
@@ -183,7 +194,9 @@ def _visible(token: str) -> bool:
 
 def _masked(account: Account, text: str) -> str:
     """Whatever stands between us and WeChat might quote the request."""
-    return text.replace(account.secret, "***")[:512]
+    for secret in {account.secret, quote(account.secret, safe=""), quote_plus(account.secret), quote(account.secret)}:
+        text = text.replace(secret, "***")
+    return text[:512]
 
 
 def _nonsense(account: Account, what: str) -> Failure:

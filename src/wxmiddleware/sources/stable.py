@@ -23,7 +23,8 @@ class StableToken:
     Args:
         connect_timeout: Seconds to get a connection.
         timeout: Seconds that a request may take in all.
-        session: A `requests.Session` of yours, for proxies and certificates. Its connections are not kept open.
+        session: A `requests.Session` of yours, for proxies, certificates and headers. If you have mounted a transport
+            adapter of your own, its deadlines are its own, too.
 
     Raises:
         ConfigurationError: A timeout is not a positive number.

@@ -1,0 +1,187 @@
+"""The in-process TTL cache. What it has in common with the others: contract.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from stores.contract import KEY, TOKEN, TokenStoreContract, record
+
+from wxmiddleware import ConfigurationError
+from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware.stores.memory import MemoryStore, process_store
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class TestMemoryStore(TokenStoreContract):
+    @pytest.fixture
+    def store(self, clock: Clock) -> MemoryStore:
+        return MemoryStore(clock=clock)
+
+    def test_not_shared(self, store: MemoryStore) -> None:
+        """No other process writes to it, so nobody has to look again."""
+        assert store.shared is False
+
+    def test_clock_is_its_own(self, store: MemoryStore, clock: Clock) -> None:
+        """The time it tells is that of the clock it was given."""
+        clock.now = 4242.5
+
+        assert store.load(KEY).now == 4242.5
+
+    @pytest.mark.parametrize(
+        ("changes", "end"),
+        [
+            ({}, 8200.0),
+            ({"expires_at": 1300.0}, 1300.0),
+            ({"expires_at": 1300.0, "refusals_at": 1000.0}, 1600.0),
+            ({"expires_at": 1300.0, "lease": Lease("1-a", 1308.0)}, 1308.0),
+            ({"expires_at": 1300.0, "cooldown": Cooldown(1600.0, Failure(Cause.QUOTA, "No."))}, 2200.0),
+            ({"forced_at": 1000.0}, 87_400.0),
+        ],
+    )
+    def test_end_of_life(self, store: MemoryStore, clock: Clock, changes: dict[str, Any], end: float) -> None:
+        """A record lives as long as its own token, or whatever else it remembers; then it is gone by itself."""
+        store.save(KEY, record(clock.now, **changes), store.load(KEY).version)
+        clock.now = end - 0.001
+        before = store.load(KEY).record
+        clock.now = end
+
+        assert before is not None
+        assert store.load(KEY).record is None
+
+    def test_each_its_own_end(self, store: MemoryStore, clock: Clock) -> None:
+        """Records of different lives end one by one."""
+        for life in (100, 300, 200):
+            store.save(str(life), record(clock.now, expires_at=clock.now + life), 0)
+        left = []
+        for now in (1099.0, 1100.0, 1200.0, 1300.0):
+            clock.now = now
+            left.append([key for key in ("100", "200", "300") if store.load(key).record is not None])
+
+        assert [["100", "200", "300"], ["200", "300"], ["300"], []] == left
+
+    def test_save_after_the_end(self, store: MemoryStore, clock: Clock) -> None:
+        """Who saves over a record that has ended meanwhile is told to look again."""
+        version = store.save(KEY, record(clock.now, expires_at=1100.0), 0)
+        clock.now = 1100.0
+
+        assert store.save(KEY, record(clock.now, 2), version or 0) is None
+        assert store.save(KEY, record(clock.now, 2), store.load(KEY).version) is not None
+
+    def test_version_after_the_end(self, store: MemoryStore, clock: Clock) -> None:
+        """The version of a record that has ended is not that of the next one under its key."""
+        version = store.save(KEY, record(clock.now, expires_at=1100.0), 0)
+        clock.now = 1100.0
+        store.save(KEY, record(clock.now, 2), store.load(KEY).version)
+
+        assert store.save(KEY, record(clock.now, 3), version or 0) is None
+
+    def test_over_when_it_is_saved(self, store: MemoryStore, clock: Clock) -> None:
+        """A record with nothing left to remember replaces the one that is there, and its lease."""
+        leased = store.save(KEY, Record(1, TOKEN, expires_at=900.0, lease=Lease("1-a", 1008.0)), 0)
+        store.save(KEY, Record(1, TOKEN, expires_at=900.0), leased or 0)
+
+        assert store.load(KEY).record is None
+
+    def test_bound(self, clock: Clock) -> None:
+        """Beyond its size the least recently used one goes."""
+        store = MemoryStore(2, clock=clock)
+        for key in ("a", "b"):
+            store.save(key, record(clock.now), 0)
+        store.load("a")
+        store.save("c", record(clock.now), 0)
+
+        assert [True, False, True] == [store.load(key).record is not None for key in ("a", "b", "c")]
+
+    def test_overwriting_takes_no_room(self, clock: Clock) -> None:
+        """The same key again displaces nobody."""
+        store = MemoryStore(2, clock=clock)
+        store.save("a", record(clock.now), 0)
+        version = store.save("b", record(clock.now), 0)
+        for generation in range(2, 50):
+            version = store.save("b", record(clock.now, generation), version or 0)
+
+        assert store.load("a").record is not None
+
+    @pytest.mark.parametrize("maxsize", [0, -1, 1.5, True, "10", None, float("inf")])
+    def test_bad_size(self, maxsize: Any) -> None:
+        """A size that is none is said at construction."""
+        with pytest.raises(ConfigurationError, match="maxsize"):
+            MemoryStore(maxsize)
+
+    def test_text(self) -> None:
+        """Its text says what it is."""
+        assert repr(MemoryStore(10)) == "MemoryStore(maxsize=10)"
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+    def test_fork(self, store: MemoryStore, clock: Clock) -> None:
+        """A child that is forked while a thread holds the lock reads and writes all the same."""
+        version = store.save(KEY, record(clock.now), 0)
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store._lock:
+                held.set()
+                done.wait(20)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(20)
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                if store._lock.acquire(timeout=2):
+                    store._lock.release()
+                    saved = store.save(KEY, record(clock.now, 2), version or 0)
+                    code = 0 if saved is not None else 2
+            finally:
+                os._exit(code)
+        done.set()
+        holder.join(20)
+        _, status = os.waitpid(child, 0)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert store.load(KEY).version == version
+
+
+class TestProcessStore:
+    def test_one_for_all(self) -> None:
+        """Providers that were given no store have the same one."""
+        from wxmiddleware._clock import clock
+
+        assert process_store(clock) is process_store(clock)
+        assert not process_store(clock).shared
+
+    def test_another_clock(self) -> None:
+        """Times of two clocks do not meet in one store."""
+        first, second = Clock(), Clock()
+        stores = [process_store(one) for one in (first, second, first)]
+
+        assert stores[0] is stores[2]
+        assert stores[0] is not stores[1]
+
+    def test_is_forgotten(self) -> None:
+        """The store of a test's clock goes with those who use it."""
+        clock = Clock()
+        store = process_store(clock)
+        store.save(KEY, replace(record(clock.now)), 0)
+        del store
+
+        assert process_store(clock).load(KEY).record is None

@@ -1,0 +1,270 @@
+"""What happened, told to logging and to observers. Which events a refresh makes: tests/engine."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, asdict, fields
+from typing import Any
+
+import pytest
+
+from wxmiddleware import TokenProvider
+from wxmiddleware._events import Event, Happening, log, logger, tell
+from wxmiddleware._models import Account, Cause, Grant
+
+FULL = Event(
+    Happening.FETCH_FAILED,
+    "wx1",
+    "stable",
+    "No.",
+    generation=3,
+    seconds=0.25,
+    reason="ahead",
+    cause=Cause.FINAL,
+    errcode=40013,
+    rid="a-b-c",
+    at=1.5,
+)
+
+
+def event(name: Happening = Happening.FETCH_DONE) -> Event:
+    return Event(name, "wx1", "stable", "Something happened.")
+
+
+def test_frozen() -> None:
+    """An observer cannot change what the next one sees."""
+    with pytest.raises(FrozenInstanceError):
+        FULL.message = "else"  # type: ignore[misc]
+
+
+class TestLog:
+    def test_fields(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Every field of an event is an attribute of its log record."""
+        with caplog.at_level(logging.DEBUG, "wxmiddleware"):
+            log(FULL)
+
+        (record,) = caplog.records
+        assert {f"wx_{name}": value for name, value in asdict(FULL).items()} == {
+            name: value for name, value in vars(record).items() if name.startswith("wx_")
+        }
+        assert (record.name, record.getMessage()) == ("wxmiddleware", "fetch_failed (appid wx1, stable): No.")
+
+    def test_no_field_without_a_value(self, caplog: pytest.LogCaptureFixture) -> None:
+        """What an event does not have is not in its record."""
+        with caplog.at_level(logging.DEBUG, "wxmiddleware"):
+            log(event())
+
+        assert {"wx_name", "wx_appid", "wx_kind", "wx_message", "wx_at"} == {
+            name for name in vars(caplog.records[0]) if name.startswith("wx_")
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "level"),
+        [
+            (Happening.FETCH_BEGUN, logging.DEBUG),
+            (Happening.FETCH_DONE, logging.INFO),
+            (Happening.FETCH_FAILED, logging.WARNING),
+            (Happening.ADOPTED, logging.DEBUG),
+            (Happening.REFUSED, logging.INFO),
+            (Happening.HEALED, logging.INFO),
+            (Happening.COOLING, logging.WARNING),
+            (Happening.OTHER_SYSTEM, logging.WARNING),
+            (Happening.STORE_FAILED, logging.WARNING),
+            (Happening.STORE_BACK, logging.INFO),
+        ],
+    )
+    def test_level(self, name: Happening, level: int, caplog: pytest.LogCaptureFixture) -> None:
+        """What a person should look at is a warning."""
+        with caplog.at_level(logging.DEBUG, "wxmiddleware"):
+            log(event(name))
+
+        assert [level] == [record.levelno for record in caplog.records]
+
+    def test_levels_cover_every_happening(self) -> None:
+        """The table above is whole."""
+        marks = TestLog.test_level.pytestmark  # type: ignore[attr-defined]
+
+        assert set(Happening) == {row[0] for row in marks[0].args[1]}
+
+    def test_no_clash_with_logging(self) -> None:
+        """No field's name is one that logging keeps for itself, which would be a KeyError."""
+        own = vars(logging.LogRecord("n", 10, "p", 1, "m", (), None))
+
+        assert [] == [one.name for one in fields(Event) if f"wx_{one.name}" in own]
+
+    def test_below_the_level_nothing_is_made(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A record below the logger's level does not exist."""
+        with caplog.at_level(logging.WARNING, "wxmiddleware"):
+            log(event())
+
+        assert [] == caplog.records
+
+    def test_quiet_by_default(self) -> None:
+        """A program that has not set up logging sees nothing on stderr, not even a warning."""
+        code = (
+            "from wxmiddleware._events import Event, Happening, tell\n"
+            "def broken(event): raise ValueError\n"
+            "tell([Event(name, 'wx1', 'stable', 'No.') for name in Happening], [broken])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+        assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+
+    def test_goes_through_to_the_root(self) -> None:
+        """A program that has set up logging sees it without doing anything for this package."""
+        assert logger.propagate
+        assert [logging.NullHandler] == [type(handler) for handler in logger.handlers]
+        assert logging.NOTSET == logger.level
+
+
+ANYTHING = [ValueError("x"), RuntimeError(), MemoryError(), StopIteration(), concurrent.futures.CancelledError()]
+# These end a thread or a task; an observer that calls into gevent or asyncio may raise them by accident.
+ENDS = [asyncio.CancelledError(), SystemExit(1)]
+
+
+class TestTell:
+    def test_order(self) -> None:
+        """Events come one after the other, each to every observer."""
+        seen: list[tuple[str, str]] = []
+        events = [event(Happening.FETCH_BEGUN), event(Happening.FETCH_DONE)]
+
+        tell(events, [lambda e: seen.append(("a", e.name)), lambda e: seen.append(("b", e.name))])
+
+        assert [("a", "fetch_begun"), ("b", "fetch_begun"), ("a", "fetch_done"), ("b", "fetch_done")] == seen
+
+    def test_every_observer_sees_every_event(self) -> None:
+        """Observers that come as an iterator are not used up by the first event."""
+        seen: list[Event] = []
+
+        tell([FULL, event()], iter([seen.append]))
+
+        assert [FULL, event()] == seen
+
+    @pytest.mark.parametrize("raised", ANYTHING, ids=lambda e: type(e).__name__)
+    def test_survives(self, raised: Exception, caplog: pytest.LogCaptureFixture) -> None:
+        """What an observer raises is logged by its name alone, and the others are told all the same."""
+        seen: list[Event] = []
+
+        def broken(_: Event) -> None:
+            raise raised
+
+        tell([FULL], [broken, seen.append])
+
+        assert [FULL] == seen
+        assert f"An observer of wxmiddleware's events raised {type(raised).__name__}." in caplog.messages
+        assert [] == [record for record in caplog.records if record.exc_info]
+
+    def test_a_broken_logging_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A handler of the program's that raises does not keep the observers from being told."""
+        seen: list[Event] = []
+
+        class Broken(logging.Handler):
+            def handle(self, record: logging.LogRecord) -> bool:
+                raise ValueError
+
+        monkeypatch.setattr(logger, "handlers", [Broken()])
+        tell([FULL], [seen.append])
+
+        assert [FULL] == seen
+
+
+class Source:
+    """Gives a new token at every call."""
+
+    kind = "fake"
+    timeout = 5.0
+    ahead = 600.0
+    kills = True
+    forcible = False
+
+    def __init__(self) -> None:
+        self.fetches = 0
+
+    def fetch(self, account: Account, *, force: bool = False) -> Grant:
+        self.fetches += 1
+        return Grant(f"T{self.fetches}", 7200)
+
+
+def provider(observer: Any, appid: str) -> tuple[TokenProvider, Source]:
+    source = Source()
+    now = [0.0]
+    made = TokenProvider(
+        Account(appid, "secret"), source=source, observers=[observer], clock=lambda: now[0], wall=lambda: 1.7e9
+    )
+    return made, source
+
+
+def landed() -> None:
+    """Events are told when the callers have been served; let that come to its end."""
+    for thread in threading.enumerate():
+        if thread.name == "wxmiddleware-refresh":
+            thread.join(10)
+
+
+@pytest.fixture
+def refreshes_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What ends a flight's thread, once everything is done, is not the test's business."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    yield
+    landed()
+
+
+class TestObserversOfAProvider:
+    @pytest.mark.parametrize("raised", [*ANYTHING, *ENDS], ids=lambda e: type(e).__name__)
+    @pytest.mark.usefixtures("refreshes_end")
+    def test_harm_nothing(self, raised: BaseException) -> None:
+        """Callers get their tokens, whatever an observer raises at whichever event."""
+        seen = []
+
+        def broken(happened: Event) -> None:
+            seen.append(happened.name)
+            raise raised
+
+        made, source = provider(broken, f"wx-{type(raised).__name__}")
+        first = made.get_token()
+        try:
+            second = made.get_token(rejected=first)
+        except BaseException as exc:
+            pytest.fail(f"The caller got {type(exc).__name__}.")
+
+        landed()
+
+        assert ("T1", "T2", 2) == (first, second, source.fetches)
+        assert Happening.REFUSED in seen
+
+    def test_may_ask_for_a_token(self) -> None:
+        """An observer that uses the provider is outside every lock and finds the new token."""
+        got: list[str] = []
+        told = threading.Event()
+
+        def asks(happened: Event) -> None:
+            if happened.name is Happening.FETCH_DONE:
+                got.append(made.get_token())
+                told.set()
+
+        made, _ = provider(asks, "wx-asks")
+        made.get_token()
+
+        assert told.wait(10)
+        assert ["T1"] == got
+
+    def test_told_after_the_callers_are_served(self) -> None:
+        """A slow observer keeps nobody waiting."""
+        go_on, told = threading.Event(), threading.Event()
+
+        def slow(happened: Event) -> None:
+            told.set()
+            go_on.wait(10)
+
+        made, _ = provider(slow, "wx-slow")
+        token = made.get_token(timeout=5)
+        go_on.set()
+
+        assert token == "T1"
+        assert told.wait(10)

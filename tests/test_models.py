@@ -1,0 +1,270 @@
+"""What the modules pass to each other: values that are checked, immutable and silent about secrets."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+
+from wxmiddleware._models import (
+    NOTHING,
+    WECHAT_URL,
+    Account,
+    Cause,
+    Cooldown,
+    Failure,
+    Grant,
+    Lease,
+    Loaded,
+    Record,
+    Snapshot,
+)
+from wxmiddleware.exceptions import ConfigurationError, TokenRefused, TokenUnavailable
+
+SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
+TOKEN = "88_T0kenT0kenT0ken"
+
+
+class TestAccount:
+    def test_default_host(self) -> None:
+        """Without a base_url it is WeChat's own."""
+        assert WECHAT_URL == Account("wx1", SECRET).base_url == "https://api.weixin.qq.com"
+
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [
+            ("https://sh.api.weixin.qq.com/", "https://sh.api.weixin.qq.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[::1]:8080//", "http://[::1]:8080"),
+            ("https://proxy.example/wechat/", "https://proxy.example/wechat"),
+            ("HTTPS://api.weixin.qq.com", "HTTPS://api.weixin.qq.com"),
+        ],
+    )
+    def test_base_url(self, given: str, kept: str) -> None:
+        """A base_url is kept without the slashes at its end."""
+        assert kept == Account("wx1", SECRET, base_url=given).base_url
+
+    @pytest.mark.parametrize(
+        ("appid", "secret", "named"),
+        [
+            ("", SECRET, "appid is empty"),
+            ("wx1", "", "secret is empty"),
+            (None, SECRET, "appid must be a str, not NoneType"),
+            ("wx1", None, "secret must be a str, not NoneType"),
+            ("wx1", SECRET.encode(), "secret must be a str, not bytes"),
+            (" wx1", SECRET, "appid has white space"),
+            ("wx 1", SECRET, "appid has white space"),
+            ("wx1", f"{SECRET}\n", "secret has white space"),
+            ("wx1", f"{SECRET}\x00", "secret has white space or control characters"),
+            ("wx1", f"{SECRET}\u3000", "secret has white space"),
+            ("wx1", f"{SECRET}\u200b", "secret has white space or control characters"),
+            ("wx1", f"{SECRET}\ud800", "secret has white space or control characters"),
+        ],
+    )
+    def test_bad_words(self, appid: Any, secret: Any, named: str) -> None:
+        """An AppID or AppSecret that cannot be one is named, and what to do about it said."""
+        with pytest.raises(ConfigurationError, match=named) as caught:
+            Account(appid, secret)
+
+        assert str(caught.value).endswith(".")
+        assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "api.weixin.qq.com",
+            "//api.weixin.qq.com",
+            "ftp://api.weixin.qq.com",
+            "https://",
+            "https://:443",
+            "https:///cgi-bin",
+            "http://[::1",
+            "http://host:0",
+            "http://host:65536",
+            "http://host:port",
+            "http://ho st",
+            "http://host/\n",
+            "https://host?x=1",
+            "https://host/#top",
+            "https://user@host",
+            f"https://user:{SECRET}@host",
+            f"https://:{SECRET}@host",
+            None,
+            b"https://host",
+            8080,
+        ],
+    )
+    def test_bad_urls(self, url: Any) -> None:
+        """A base_url that leads to no API is refused with an example of a good one, and not quoted."""
+        with pytest.raises(ConfigurationError, match=r"base_url .*https://api\.weixin") as caught:
+            Account("wx1", SECRET, base_url=url)
+
+        assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize("url", ["https://host?", "https://host#", "https://host/?#", "https://@host"])
+    def test_urls_with_an_empty_part(self, url: str) -> None:
+        """A query or a fragment is refused also if it is empty, for the path would be put behind it."""
+        with pytest.raises(ConfigurationError, match="base_url"):
+            Account("wx1", SECRET, base_url=url)
+
+    def test_base_url_is_named(self) -> None:
+        """A host cannot be given by position, where it might be taken for a secret."""
+        with pytest.raises(TypeError):
+            Account("wx1", SECRET, "https://host")  # type: ignore[misc]
+
+    def test_immutable(self) -> None:
+        """No attribute can be changed or added."""
+        account = Account("wx1", SECRET)
+
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            account.secret = "other"  # type: ignore[misc]
+        with pytest.raises((AttributeError, TypeError)):
+            account.extra = 1  # type: ignore[attr-defined]
+
+    def test_equality(self) -> None:
+        """Accounts with the same values are one key, however the URL was written."""
+        same = Account("wx1", SECRET), Account("wx1", SECRET, base_url=f"{WECHAT_URL}/")
+
+        assert len(set(same)) == 1
+
+    def test_copies(self) -> None:
+        """It can be copied and sent to another process."""
+        account = Account("wx1", SECRET, base_url="http://host")
+
+        assert account == copy.copy(account) == pickle.loads(pickle.dumps(account))
+
+    def test_fingerprint(self) -> None:
+        """The fingerprint differs by AppID, secret and host, and gives none of them away."""
+        accounts = [
+            Account("wx1", SECRET),
+            Account("wx2", SECRET),
+            Account("wx1", SECRET[::-1]),
+            Account("wx1", SECRET, base_url="http://host"),
+        ]
+        prints = {account.fingerprint for account in accounts}
+
+        assert len(prints) == len(accounts)
+        assert all(len(one) == 12 and int(one, 16) >= 0 and one not in SECRET for one in prints)
+        assert accounts[0].fingerprint == Account("wx1", SECRET).fingerprint
+
+    def test_fingerprint_has_no_seams(self) -> None:
+        """A character that moves from the AppID into the secret makes another fingerprint."""
+        assert Account("wx1", "2abc").fingerprint != Account("wx12", "abc").fingerprint
+
+    def test_host(self) -> None:
+        """The host is what messages show of the URL."""
+        assert Account("wx1", SECRET, base_url="http://127.0.0.1:80/wechat").host == "127.0.0.1:80"
+
+
+class TestFromEnv:
+    def test_reads(self) -> None:
+        """AppID, secret and host come from the environment."""
+        environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": SECRET, "WECHAT_BASE_URL": "http://host"}
+
+        assert Account("wx1", SECRET, base_url="http://host") == Account.from_env(environ)
+
+    @pytest.mark.parametrize("url", [{}, {"WECHAT_BASE_URL": ""}])
+    def test_host_is_optional(self, url: dict[str, str]) -> None:
+        """Without a host it is WeChat's own."""
+        environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": SECRET, **url}
+
+        assert Account("wx1", SECRET) == Account.from_env(environ)
+
+    @pytest.mark.parametrize(
+        ("environ", "message"),
+        [
+            ({}, "Set the environment variables WECHAT_APPID and WECHAT_SECRET."),
+            ({"WECHAT_APPID": "wx1"}, "Set the environment variable WECHAT_SECRET."),
+            ({"WECHAT_APPID": "", "WECHAT_SECRET": SECRET}, "Set the environment variable WECHAT_APPID."),
+        ],
+    )
+    def test_missing(self, environ: dict[str, str], message: str) -> None:
+        """What is missing is named."""
+        with pytest.raises(ConfigurationError) as caught:
+            Account.from_env(environ)
+
+        assert message == str(caught.value)
+
+    def test_malformed(self) -> None:
+        """What is malformed is refused as anywhere else."""
+        with pytest.raises(ConfigurationError, match="secret has white space"):
+            Account.from_env({"WECHAT_APPID": "wx1", "WECHAT_SECRET": f"{SECRET}\n"})
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("cause", "kind"),
+        [
+            (Cause.PASSING, TokenUnavailable),
+            (Cause.AMBIGUOUS, TokenUnavailable),
+            (Cause.QUOTA, TokenUnavailable),
+            (Cause.FINAL, TokenRefused),
+        ],
+    )
+    def test_kind_of_error(self, cause: Cause, kind: type[Exception]) -> None:
+        """Only what asking again cannot cure is a refusal."""
+        assert kind is type(Failure(cause, "No.").error())
+
+    def test_error_carries_everything(self) -> None:
+        """The error has the code, WeChat's text, the request's id and the time to wait."""
+        error = Failure(Cause.FINAL, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c").error(12.3)
+
+        assert (40013, "invalid appid", "a-b-c", 12.3) == (error.errcode, error.errmsg, error.rid, error.retry_after)
+        assert str(error) == "No. The next try is in 13 s."
+
+    @pytest.mark.parametrize(
+        ("own", "given", "expected"),
+        [(None, None, None), (5.0, None, 5.0), (5.0, 7.0, 7.0), (None, 7.0, 7.0), (5.0, 0.0, 0.0)],
+    )
+    def test_retry_after(self, own: float | None, given: float | None, expected: float | None) -> None:
+        """The time to wait is the one given, else the failure's own."""
+        assert expected == Failure(Cause.PASSING, "No.", retry_after=own).error(given).retry_after
+
+    def test_message_without_a_time(self) -> None:
+        """A failure that does not know when to try again promises nothing."""
+        assert str(Failure(Cause.PASSING, "No.").error()) == "No."
+
+    def test_errors_are_separate(self) -> None:
+        """Every waiting caller gets an error of its own, as a shared one would collect their tracebacks."""
+        failure = Failure(Cause.PASSING, "No.")
+
+        assert failure.error() is not failure.error()
+
+
+VALUES = [
+    Account("wx1", SECRET),
+    Grant(TOKEN, 7200),
+    Record(1, TOKEN, lease=Lease("1-a", 1.0), cooldown=Cooldown(1.0, Failure(Cause.PASSING, "No."))),
+    Loaded(Record(1, TOKEN), 1, 0.0),
+    Snapshot(TOKEN, 1),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+class TestValues:
+    def test_silent(self, value: Any) -> None:
+        """Neither token nor secret is in the text of a value, nor of one that holds it."""
+        texts = [repr(value), str(value), f"{value}", repr([value])]
+
+        assert not [text for text in texts if SECRET in text or TOKEN in text]
+
+    def test_frozen(self, value: Any) -> None:
+        """No field can be changed."""
+        name = dataclasses.fields(value)[0].name
+
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
+
+    def test_slots(self, value: Any) -> None:
+        """A value has no dict of its own: a platform holds a hundred thousand."""
+        assert not hasattr(value, "__dict__")
+
+
+def test_nothing() -> None:
+    """The snapshot before the first token is never good at any time."""
+    assert ("", 0) == (NOTHING.value, NOTHING.generation)
+    assert NOTHING.hot_until == NOTHING.expires_at == float("-inf")

@@ -1,0 +1,152 @@
+"""What is shipped, and what an import costs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import wxmiddleware
+
+SHY = ["flask", "fastapi", "django", "httpx", "trio", "rich", "gevent", "redis", "sqlalchemy", "pymemcache"]
+INTEGRATIONS = {
+    "wsgi": [],
+    "asgi": [],
+    "decorators": [],
+    "sources": [],
+    "stores": [],
+    "stores.memory": [],
+    "exceptions": [],
+    "starlette": [],
+    "flask": ["flask"],
+    "fastapi": ["fastapi"],
+}
+
+
+def modules() -> list[str]:
+    """Every module of the package, save those that run as a program when they are imported."""
+    walked = pkgutil.walk_packages(wxmiddleware.__path__, "wxmiddleware.", onerror=lambda _: None)
+    return sorted(one.name for one in walked if not one.name.endswith("__main__") and "_demo" not in one.name)
+
+
+def after(code: str) -> dict[str, list[str]]:
+    """Run `code` in a fresh interpreter and tell which modules it has loaded and which threads it has started."""
+    report = (
+        "\nimport json, sys, threading\n"
+        "print(json.dumps({'modules': sorted(sys.modules), 'threads': [t.name for t in threading.enumerate()]}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code + report], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    loaded: dict[str, list[str]] = json.loads(done.stdout)
+    return loaded
+
+
+def of(names: list[str], loaded: list[str]) -> list[str]:
+    return [name for name in names if name in loaded]
+
+
+def with_all() -> list[ModuleType]:
+    found = [importlib.import_module(name) for name in modules() if name.rpartition(".")[2][:1] != "_"]
+    return [module for module in (wxmiddleware, *found) if hasattr(module, "__all__")]
+
+
+@pytest.mark.parametrize("module", with_all(), ids=lambda module: module.__name__)
+class TestAll:
+    def test_sorted(self, module: ModuleType) -> None:
+        """Public names are listed once, in order."""
+        assert sorted(set(module.__all__)) == list(module.__all__)
+
+    def test_real(self, module: ModuleType) -> None:
+        """Every public name is there."""
+        assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+
+    def test_documented(self, module: ModuleType) -> None:
+        """Every public class and function has a docstring."""
+        public = {name: getattr(module, name) for name in module.__all__}
+        speaking = {name: one for name, one in public.items() if inspect.isclass(one) or inspect.isroutine(one)}
+
+        assert [] == [name for name, one in speaking.items() if not one.__doc__]
+
+
+def test_fixed_names() -> None:
+    """The names that the design has fixed are where it says."""
+    from wxmiddleware.asgi import TokenMiddleware as ASGIMiddleware
+    from wxmiddleware.sources import ClassicToken, StableToken
+    from wxmiddleware.stores.memory import MemoryStore
+    from wxmiddleware.wsgi import TokenMiddleware as WSGIMiddleware
+
+    fixed = {"Account", "TokenProvider", "with_token", "current_token"}
+    assert fixed <= set(wxmiddleware.__all__)
+    assert all(callable(one) for one in (ASGIMiddleware, WSGIMiddleware, ClassicToken, StableToken, MemoryStore))
+
+
+def test_typed() -> None:
+    """Type checkers are told that the package has annotations."""
+    assert resources.files("wxmiddleware").joinpath("py.typed").is_file()
+
+
+def test_built_for_everybody() -> None:
+    """The package and the pytest plugin are what a wheel is made of, and pytest finds the plugin."""
+    project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    plugins = {one.name: one.value for one in metadata.entry_points(group="pytest11")}
+
+    assert 'only-include = ["src/wxmiddleware", "src/pytest_wxmiddleware.py"]' in project
+    assert plugins["wxmiddleware"] == "pytest_wxmiddleware"
+
+
+def test_version() -> None:
+    """The installed distribution has a version."""
+    assert metadata.version("wxmiddleware")
+
+
+class TestImports:
+    def test_core_is_light(self) -> None:
+        """``import wxmiddleware`` loads no framework that the user may not have, and no simulator."""
+        loaded = after("import wxmiddleware")["modules"]
+
+        assert [] == of([*SHY, "wxmiddleware.simulator", "wxmiddleware.wsgi", "wxmiddleware.asgi", "pytest"], loaded)
+
+    def test_plugin_is_light(self) -> None:
+        """The pytest plugin loads nothing of ours before a fixture is used."""
+        assert [] == of(["wxmiddleware", "werkzeug", "requests"], after("import pytest_wxmiddleware")["modules"])
+
+    @pytest.mark.parametrize("name", INTEGRATIONS)
+    def test_alone(self, name: str) -> None:
+        """Each integration is imported alone, and loads only the framework that it is for."""
+        if any(importlib.util.find_spec(needed) is None for needed in INTEGRATIONS[name]):
+            pytest.skip(f"{INTEGRATIONS[name]} is not installed")
+        loaded = after(f"import wxmiddleware.{name}")["modules"]
+
+        assert INTEGRATIONS[name] == of(SHY, loaded)
+        assert "wxmiddleware.simulator" not in loaded
+
+    def test_nothing_starts(self) -> None:
+        """Importing everything starts no thread; making a provider starts none, either."""
+        code = "".join(f"import {name}\n" for name in modules() if not name.startswith("wxmiddleware.simulator"))
+        code += "import wxmiddleware as w\nprovider = w.TokenProvider(w.Account('wx1', 'secret'))\n"
+
+        assert ["MainThread"] == after(code)["threads"]
+
+    def test_simulator_needs_none_of_the_client(self) -> None:
+        """The simulator shares no code with what it judges, save the errors and the package's own door."""
+        code = (
+            "import sys, types\n"
+            "package = types.ModuleType('wxmiddleware')\n"
+            f"package.__path__ = {list(wxmiddleware.__path__)!r}\n"
+            "sys.modules['wxmiddleware'] = package\n"
+            "import wxmiddleware.simulator\n"
+        )
+        loaded = [name for name in after(code)["modules"] if name.startswith("wxmiddleware.")]
+
+        assert ["wxmiddleware.exceptions"] == [name for name in loaded if not name.startswith("wxmiddleware.simulator")]

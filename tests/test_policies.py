@@ -1,0 +1,262 @@
+"""When: tables of numbers. That the engine goes by them: tests/engine."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record, Snapshot
+from wxmiddleware._policies import (
+    FORCED_PER_DAY,
+    LEASE,
+    REFUSAL_STREAK,
+    State,
+    Timing,
+    ahead_at,
+    china_day,
+    forced_wait,
+    keep_until,
+    look_at,
+    next_generation,
+    pause,
+    refusal_wait,
+    state,
+)
+
+INF = math.inf
+CLASSIC, STABLE = Timing(600.0), Timing(290.0)
+GOOD = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, hot_until=6600.0)
+REFUSED = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, refused=True)
+draws = st.floats(0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "now", "expected"),
+    [
+        (Snapshot(), 0.0, State.EMPTY),
+        (Snapshot(), -INF, State.EMPTY),
+        (Snapshot(refused=True), 0.0, State.EMPTY),
+        (GOOD, -1e9, State.FRESH),
+        (GOOD, 0.0, State.FRESH),
+        (GOOD, 6599.9, State.FRESH),
+        (GOOD, 6600.0, State.AHEAD),
+        (GOOD, 7199.9, State.AHEAD),
+        (GOOD, 7200.0, State.EXPIRED),
+        (GOOD, 1e9, State.EXPIRED),
+        (REFUSED, 0.0, State.REFUSED),
+        (REFUSED, 6700.0, State.REFUSED),
+        (REFUSED, 7200.0, State.REFUSED),
+    ],
+)
+def test_state(snapshot: Snapshot, now: float, expected: State) -> None:
+    """A snapshot and a time make a state; a refused token stays one past its end."""
+    assert expected is state(snapshot, now)
+
+
+def test_hot_until_is_no_state() -> None:
+    """Whether there is something else to do with it does not change what a token is good for."""
+    assert state(Snapshot("T", 1, expires_at=10.0, ahead_at=9.0, hot_until=-INF), 0.0) is State.FRESH
+
+
+@pytest.mark.parametrize(
+    ("timing", "life", "draw", "expected"),
+    [
+        (CLASSIC, 7200.0, 0.0, 6600.0),
+        (CLASSIC, 7200.0, 1.0, 6660.0),  # 60 s of jitter, never more
+        (CLASSIC, 7200.0, 0.5, 6630.0),
+        (STABLE, 7200.0, 0.0, 6910.0),  # within the last 300 s, where WeChat gives a new one
+        (STABLE, 7200.0, 1.0, 6968.0),  # a fifth of the window
+        (STABLE, 345.0, 0.0, 258.75),  # a quarter of what is left
+        (CLASSIC, 100.0, 0.0, 75.0),
+        (CLASSIC, 100.0, 1.0, 80.0),
+        (CLASSIC, 2400.0, 0.0, 1800.0),
+        (Timing(600.0, refresh_after=3600.0), 7200.0, 0.0, 3600.0),
+        (Timing(600.0, refresh_after=3600.0), 7200.0, 1.0, 3600.0),
+        (Timing(600.0, refresh_after=7000.0), 7200.0, 0.0, 6600.0),  # the window comes first
+        (Timing(600.0, refresh_after=3600.0), 100.0, 0.0, 75.0),
+    ],
+)
+def test_ahead_at(timing: Timing, life: float, draw: float, expected: float) -> None:
+    """A token is renewed a window before its end, or at an age."""
+    assert pytest.approx(expected) == ahead_at(0.0, life, timing, draw)
+    assert pytest.approx(1e6 + expected) == ahead_at(1e6, 1e6 + life, timing, draw)
+
+
+@given(now=st.floats(0, 1e9), life=st.floats(1.0, 86_400.0), window=st.floats(1.0, 3600.0), draw=draws)
+def test_ahead_within_the_life(now: float, life: float, window: float, draw: float) -> None:
+    """The window is never more than a quarter of the life, nor gone by the jitter."""
+    start = ahead_at(now, now + life, Timing(window), draw)
+
+    assert now + 0.75 * life - 1e-3 <= start <= now + life - 0.8 * min(window, life / 4) + 1e-3
+
+
+@given(draw=draws)
+def test_stable_window_is_inside_the_last_300_seconds(draw: float) -> None:
+    """Asking the stable endpoint earlier would bring the same token, on every call."""
+    assert 7200 - 300 < ahead_at(0.0, 7200.0, STABLE, draw) < 7200 - 200
+
+
+@pytest.mark.parametrize(("draw", "expected"), [(0.0, 130.0), (0.5, 140.0), (1.0, 150.0)])
+def test_look_at(draw: float, expected: float) -> None:
+    """A shared store is looked at after 30 to 50 s."""
+    assert expected == look_at(100.0, CLASSIC, draw)
+
+
+@pytest.mark.parametrize(
+    ("cause", "streak", "has_token", "least", "most"),
+    [
+        (Cause.PASSING, 1, False, 1.0, 1.0),
+        (Cause.PASSING, 2, False, 1.0, 2.0),
+        (Cause.PASSING, 5, False, 1.0, 16.0),
+        (Cause.PASSING, 6, False, 1.0, 30.0),
+        (Cause.PASSING, 6, True, 1.0, 32.0),
+        (Cause.PASSING, 7, True, 1.0, 60.0),
+        (Cause.PASSING, 10_000, True, 1.0, 60.0),
+        (Cause.AMBIGUOUS, 1, True, 1.0, 1.0),
+        (Cause.AMBIGUOUS, 4, True, 1.0, 8.0),
+        (Cause.AMBIGUOUS, 5, False, 1.0, 15.0),
+        (Cause.AMBIGUOUS, 10_000, True, 1.0, 15.0),
+        (Cause.FINAL, 1, False, 60.0, 60.0),
+        (Cause.FINAL, 2, True, 120.0, 120.0),
+        (Cause.FINAL, 4, False, 480.0, 480.0),
+        (Cause.FINAL, 5, False, 600.0, 600.0),
+        (Cause.FINAL, 10_000, False, 600.0, 600.0),
+        (Cause.QUOTA, 1, False, 600.0, 600.0),
+        (Cause.QUOTA, 99, True, 600.0, 600.0),
+    ],
+)
+def test_pause(cause: Cause, streak: int, has_token: bool, least: float, most: float) -> None:
+    """WeChat is left alone longer with each failure, up to a bound that depends on the kind."""
+    low, high = (pause(cause, streak, has_token=has_token, draw=draw) for draw in (0.0, 1.0))
+
+    assert (least, most) == (low, high)
+
+
+@given(cause=st.sampled_from(Cause), streak=st.integers(1, 100_000), has_token=st.booleans(), draw=draws)
+def test_pause_is_bounded(cause: Cause, streak: int, has_token: bool, draw: float) -> None:
+    """No failure leads to a storm, and none to silence for more than ten minutes."""
+    assert 1.0 <= pause(cause, streak, has_token=has_token, draw=draw) <= 600.0
+
+
+@pytest.mark.parametrize(
+    ("since", "streak", "expected"),
+    [
+        (INF, 0, 0.0),
+        (0.0, 1, 30.0),
+        (10.0, 1, 20.0),
+        (30.0, 1, 0.0),
+        (31.0, 1, 0.0),
+        (10.0, REFUSAL_STREAK - 1, 20.0),
+        (10.0, REFUSAL_STREAK, 50.0),
+        (60.0, REFUSAL_STREAK, 0.0),
+        (10.0, REFUSAL_STREAK + 1, 110.0),
+        (10.0, REFUSAL_STREAK + 4, 590.0),
+        (10.0, 10_000, 590.0),
+    ],
+)
+def test_refusal_wait(since: float, streak: int, expected: float) -> None:
+    """One refresh by refusal in 30 s; after ten that cured nothing, one in ever longer times."""
+    record = Record(1, "T", refusals_at=1000.0 - since)
+
+    assert expected == refusal_wait(record, 1000.0, streak)
+
+
+def test_refusals_for_ever_stay_far_below_the_quota() -> None:
+    """A fleet that is refused all day fetches some hundred times."""
+    now, streak, fetches = 0.0, 0, 0
+    record = Record(1, "T")
+    while now < 86_400:
+        now += refusal_wait(record, now, streak)
+        record, streak, fetches = Record(1, "T", refusals_at=now), streak + 1, fetches + 1
+
+    assert 100 < fetches < 200
+
+
+MIDNIGHT = 1_699_977_600.0  # 2023-11-15 00:00:00 in China
+
+
+@pytest.mark.parametrize(
+    ("wall", "same"),
+    [(MIDNIGHT, True), (MIDNIGHT - 0.001, False), (MIDNIGHT + 86_399.9, True), (MIDNIGHT + 86_400, False)],
+)
+def test_china_day(wall: float, same: bool) -> None:
+    """The day of WeChat's limits changes at midnight in China."""
+    assert same is (china_day(MIDNIGHT) == china_day(wall))
+
+
+TODAY = china_day(MIDNIGHT)
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "wall", "expected"),
+    [
+        (Record(), 0.0, MIDNIGHT, 0.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=1), 0.0, MIDNIGHT, 30.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=1), 29.0, MIDNIGHT, 1.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=1), 30.0, MIDNIGHT, 0.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=FORCED_PER_DAY - 1), 30.0, MIDNIGHT, 0.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=FORCED_PER_DAY), 30.0, MIDNIGHT, 86_400.0),
+        (Record(forced_at=0.0, forced_day=TODAY, forced=FORCED_PER_DAY), 9e9, MIDNIGHT + 86_000, 400.0),
+        (Record(forced_at=0.0, forced_day=TODAY - 1, forced=FORCED_PER_DAY), 30.0, MIDNIGHT, 0.0),
+        (Record(forced_at=0.0, forced_day=TODAY - 1, forced=FORCED_PER_DAY), 10.0, MIDNIGHT, 20.0),
+    ],
+)
+def test_forced_wait(record: Record, now: float, wall: float, expected: float) -> None:
+    """The forced mode is used every 30 s at most, and ten times in a day of China's."""
+    assert expected == forced_wait(record, now, wall)
+
+
+def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
+    """WeChat allows 20 a day."""
+    assert FORCED_PER_DAY == 20 // 2
+
+
+@pytest.mark.parametrize(
+    ("previous", "wall", "expected"),
+    [
+        (0, 1_700_000_000.1239, 1_700_000_000_123),
+        (1_700_000_000_123, 1_700_000_000.1239, 1_700_000_000_124),
+        (1_800_000_000_000, 1_700_000_000.0, 1_800_000_000_001),  # the clock was set back
+        (41, 0.0, 42),
+        (0, -5.0, 1),
+    ],
+)
+def test_next_generation(previous: int, wall: float, expected: int) -> None:
+    """A generation is above every earlier one, also those that a flushed store has forgotten."""
+    assert expected == next_generation(previous, wall)
+
+
+FAILURE = Failure(Cause.QUOTA, "No.")
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (Record(), -INF),
+        (Record(1, "T", expires_at=7200.0), 7200.0),
+        (Record(lease=Lease("1-a", 8.0)), 8.0),
+        (Record(cooldown=Cooldown(600.0, FAILURE)), 1200.0),  # the next failure is one more in a row
+        (Record(1, "T", expires_at=100.0, cooldown=Cooldown(600.0, FAILURE), lease=Lease("1-a", 8.0)), 1200.0),
+        (Record(1, "T", expires_at=100.0, refusals_at=50.0), 650.0),
+        (Record(1, "T", expires_at=7200.0, refusals_at=50.0), 7200.0),
+        (Record(1, "T", expires_at=7200.0, forced_at=50.0), 86_450.0),
+    ],
+)
+def test_keep_until(record: Record, expected: float) -> None:
+    """A store keeps a record until the last thing that it remembers is over."""
+    assert expected == keep_until(record)
+
+
+def test_the_pause_after_refusals_is_remembered_to_its_end() -> None:
+    """A store does not forget when a refused token last caused a fetch while that still holds the next one back."""
+    record = Record(1, "T", expires_at=0.0, refusals_at=0.0)
+
+    assert refusal_wait(record, 0.0, 10_000) <= keep_until(record)
+
+
+def test_a_lease_is_shorter_than_a_caller_waits() -> None:
+    """The callers of a leader that died are served, not failed: lease and fetch fit into their ten seconds."""
+    assert 5.0 < LEASE < 10.0
