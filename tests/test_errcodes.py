@@ -99,7 +99,7 @@ def test_message() -> None:
 
     assert failure.message == (
         "WeChat gives no token: errcode 40013 (invalid appid). Check the AppID: WeChat does not know it. "
-        f"Its id of the request is {RID}."
+        f"Request id (rid): {RID}."
     )
     assert failure.errmsg == f"invalid appid rid: {RID}"
 

@@ -71,6 +71,7 @@ class TestLog:
             (Happening.FETCH_DONE, logging.INFO),
             (Happening.FETCH_FAILED, logging.WARNING),
             (Happening.ADOPTED, logging.DEBUG),
+            (Happening.KEPT, logging.WARNING),
             (Happening.REFUSED, logging.INFO),
             (Happening.HEALED, logging.INFO),
             (Happening.COOLING, logging.WARNING),

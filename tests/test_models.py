@@ -268,3 +268,32 @@ def test_nothing() -> None:
     """The snapshot before the first token is never good at any time."""
     assert ("", 0) == (NOTHING.value, NOTHING.generation)
     assert NOTHING.hot_until == NOTHING.expires_at == float("-inf")
+
+
+class TestMixedUp:
+    def test_swapped(self) -> None:
+        """AppID and AppSecret in the wrong order are noticed, and the secret is not shown."""
+        secret = "565ef0a40cf70090e18e9f53076cb272"
+        with pytest.raises(ConfigurationError, match="swapped") as caught:
+            Account(secret, "wx0123456789abcdef")
+
+        assert secret not in str(caught.value)
+
+    def test_original_id(self) -> None:
+        """The id that begins with gh_ is another one."""
+        with pytest.raises(ConfigurationError, match="original id"):
+            Account("gh_1234567890ab", "s")
+
+    @pytest.mark.parametrize("url", ["https://api.weixin.qq.com/cgi-bin", "https://api.weixin.qq.com/cgi-bin/"])
+    def test_url_with_the_path_of_the_endpoint(self, url: str) -> None:
+        """A base_url that goes too far is noticed."""
+        with pytest.raises(ConfigurationError, match="leave that off"):
+            Account("wx1", "s", base_url=url)
+
+    def test_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The process's own environment is the default, and an error names the variables."""
+        monkeypatch.setenv("WECHAT_APPID", "wx1")
+        monkeypatch.setenv("WECHAT_SECRET", "s")
+        monkeypatch.setenv("WECHAT_BASE_URL", "127.0.0.1:9001")
+        with pytest.raises(ConfigurationError, match="WECHAT_BASE_URL"):
+            Account.from_env()

@@ -1,8 +1,8 @@
 """
 Whatever goes wrong, neither the secret nor a token shows: not in an error, what is behind it, an event or a log record.
 
-Of the loggers of other packages this says nothing. At DEBUG urllib3 logs the path and query of every request, so with
-`ClassicToken` the AppID and the secret; with `StableToken` only the path.
+The log is that of every package, at DEBUG: urllib3 logs the path and query of every request there, and with
+`ClassicToken` the secret is in the query.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def get(request: pytest.FixtureRequest) -> Callable[..., str]:
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """All that this package logs at DEBUG: messages, tracebacks and every attribute of every record."""
+    """All that is logged at DEBUG, by anybody: messages, tracebacks and every attribute of every record."""
     text = io.StringIO()
 
     class Everything(logging.Handler):
@@ -189,13 +189,13 @@ def logged() -> Iterator[io.StringIO]:
             text.write(logging.Formatter().format(record))
             text.write(repr(vars(record)))
 
-    ours = logging.getLogger("wxmiddleware")
-    handler, level = Everything(), ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.DEBUG)
+    root = logging.getLogger()
+    handler, level = Everything(), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
     yield text
-    ours.removeHandler(handler)
-    ours.setLevel(level)
+    root.removeHandler(handler)
+    root.setLevel(level)
 
 
 def shown(error: BaseException) -> str:

@@ -697,3 +697,23 @@ class TestConstruction:
         """An option that does not exist is Python's own error."""
         with pytest.raises(TypeError, match="path"):
             TokenMiddleware(Hello(), fake_provider(), path="/x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(("speaks", "other"), [("wsgi", "asgi"), ("asgi", "wsgi")])
+def test_app_of_the_other_protocol(speaks: str, other: str) -> None:
+    """An app that clearly speaks the other protocol is refused at construction, and the error names the right class."""
+    from importlib import import_module
+
+    from wxmiddleware import Account, TokenProvider
+
+    def wsgi(environ: object, start_response: object) -> list[bytes]:
+        return []
+
+    async def asgi(scope: object, receive: object, send: object) -> None:
+        pass
+
+    middleware = import_module(f"wxmiddleware.{speaks}").TokenMiddleware
+    provider = TokenProvider(Account("wx1", "s"))
+    middleware({"wsgi": wsgi, "asgi": asgi}[speaks], provider)
+    with pytest.raises(ConfigurationError, match=f"from wxmiddleware.{other} import"):
+        middleware({"wsgi": wsgi, "asgi": asgi}[other], provider)

@@ -66,5 +66,5 @@ def token_endpoint_failure(errcode: int, errmsg: str) -> Failure:
     rid = request_id(errmsg)
     message = f"WeChat gives no token: errcode {errcode}{f' ({text})' if text else ''}. {advice}"
     if rid:
-        message += f" Its id of the request is {rid}."
+        message += f" Request id (rid): {rid}."
     return Failure(cause, message, errcode=errcode, errmsg=errmsg, rid=rid)

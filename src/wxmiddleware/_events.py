@@ -27,6 +27,7 @@ class Happening(StrEnum):
     FETCH_FAILED = "fetch_failed"
     ADOPTED = "adopted"  # another process's token was taken from the store
     REFUSED = "refused"  # WeChat said no to the token in use
+    KEPT = "kept"  # a refused token is kept, since a refusal has led to a fetch only just now
     HEALED = "healed"  # a call was refused, repeated with a newer token, and accepted
     COOLING = "cooling"  # WeChat is left alone for a while
     OTHER_SYSTEM = "other_system"  # somebody else seems to fetch tokens for this account
@@ -73,6 +74,7 @@ _LEVELS = {
     Happening.ADOPTED: logging.DEBUG,
     Happening.FETCH_FAILED: logging.WARNING,
     Happening.COOLING: logging.WARNING,
+    Happening.KEPT: logging.WARNING,
     Happening.OTHER_SYSTEM: logging.WARNING,
     Happening.STORE_FAILED: logging.WARNING,
 }

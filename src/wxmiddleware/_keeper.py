@@ -33,7 +33,7 @@ from ._policies import (
     look_at,
     state,
 )
-from ._refresh import MENDED_BY_A_REFUSAL, TOO_SOON, Outcome, Reason, Refresh
+from ._refresh import ASK_WHO, MENDED_BY_A_REFUSAL, TOO_SOON, Outcome, Reason, Refresh
 from .sources import TokenSource
 from .stores import TokenStore
 
@@ -147,14 +147,8 @@ class Keeper:
         with self._lock:
             now = self.world.clock()
             accused = bool(rejected) and rejected == self.snapshot.value and not self.snapshot.refused
-            if accused:
-                first = self.first_refusal[0] != self.snapshot.generation
-                if first:
-                    self.first_refusal = (self.snapshot.generation, now)
-                if now < self.refusals_from:
-                    return replace(TOO_SOON, retry_after=self.refusals_from - now)
-                self._accuse(now, events, first=first)
-            answer, launch = self._answer(now, events, accused=accused, overtake=overtake)
+            kept = self._accuse(now, events) if accused else None
+            answer, launch = (kept, None) if kept else self._answer(now, events, accused=accused, overtake=overtake)
         if launch is not None:
             self._launch(launch)
         if launch is None:  # else the flight tells them, before its own
@@ -229,8 +223,17 @@ class Keeper:
         if snapshot.value and not snapshot.refused and self.plan.cache:
             self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
 
-    def _accuse(self, now: float, events: list[Event], *, first: bool) -> None:
+    def _accuse(self, now: float, events: list[Event]) -> Failure | None:
+        """WeChat has refused the token in use: hand it out no more, unless that comes too soon after the last time."""
         snapshot = self.snapshot
+        first = self.first_refusal[0] != snapshot.generation
+        if first:
+            self.first_refusal = (snapshot.generation, now)
+        if now < self.refusals_from:
+            wait = self.refusals_from - now
+            if first:
+                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
+            return replace(TOO_SOON, retry_after=wait)
         self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
         events.append(self.event(Happening.REFUSED, "WeChat refused the token in use.", generation=snapshot.generation))
@@ -240,6 +243,7 @@ class Keeper:
             if len(suspects) == SUSPICION_COUNT and now - suspects[0] < SUSPICION_WINDOW:
                 suspects.clear()
                 events.append(self.event(Happening.OTHER_SYSTEM, _OTHER_SYSTEM))
+        return None
 
     def _stranded(self, flight: Flight[Outcome]) -> None:
         """No thread could be had. Whoever waits will fly it; if nobody does, try again soon."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 
 from .exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnavailable
 
+_SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
 WECHAT_URL = "https://api.weixin.qq.com"
 
 
@@ -41,25 +44,36 @@ class Account:
 
     def __post_init__(self) -> None:
         _check_word("appid", self.appid, "It stands on the account's page at mp.weixin.qq.com.")
+        if _SECRET_LIKE.fullmatch(self.appid):
+            # Without a cause or the value: this may well be the secret.
+            raise ConfigurationError("appid looks like an AppSecret. Have the two been swapped?")
+        if self.appid.startswith("gh_"):
+            raise ConfigurationError(
+                "appid begins with gh_: that is the original id (原始ID). The AppID begins with wx."
+            )
         _check_word("secret", self.secret, "Give the AppSecret, for example os.environ['WECHAT_SECRET'].")
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Account:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Account:
         """
         Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, if it is set, ``WECHAT_BASE_URL``.
+
+        Args:
+            environ: The process's own environment by default.
 
         Raises:
             ConfigurationError: One of them is missing or malformed.
         """
+        environ = os.environ if environ is None else environ
         missing = [name for name in ("WECHAT_APPID", "WECHAT_SECRET") if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"Set the environment variable{'s' * (len(missing) > 1)} {' and '.join(missing)}.")
-        return cls(
-            environ["WECHAT_APPID"],
-            environ["WECHAT_SECRET"],
-            base_url=environ.get("WECHAT_BASE_URL") or WECHAT_URL,
-        )
+        url = environ.get("WECHAT_BASE_URL") or WECHAT_URL
+        try:
+            return cls(environ["WECHAT_APPID"], environ["WECHAT_SECRET"], base_url=url)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"In WECHAT_APPID, WECHAT_SECRET or WECHAT_BASE_URL: {error}") from None
 
     @property
     def fingerprint(self) -> str:
@@ -94,6 +108,8 @@ def _checked_url(url: object) -> str:
     # The URL itself stays out of the message: it may hold a password, and here nobody knows yet which part of it.
     if not wellformed or any(c.isspace() for c in url):
         raise ConfigurationError(f"base_url is not a URL of a host. {advice}")
+    if parts.path.rstrip("/").endswith("/cgi-bin"):
+        raise ConfigurationError(f"base_url ends in /cgi-bin; leave that off. {advice}")
     if any(c in url for c in "?#@"):
         raise ConfigurationError(f"base_url has a user, a query or a fragment. {advice}")
     return url.rstrip("/")

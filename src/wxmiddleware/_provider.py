@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
-from . import _fork
+from . import _fork, _masking
 from ._clock import Clock
 from ._clock import clock as process_clock
 from ._events import Observer
@@ -131,6 +131,7 @@ class TokenProvider:
         for observer in observers:
             if not callable(observer):
                 raise ConfigurationError(f"An observer is a function of one event, not {_kind(observer)}.")
+        _masking.install()
         source = source or StableToken()
         plan = Plan(
             Timing(source.ahead, None if refresh_after is None else float(refresh_after)),
@@ -147,7 +148,7 @@ class TokenProvider:
             store,
             plan,
             Surroundings(clock, wall, sleep, draw),
-            remember=own and clock is process_clock,
+            remember=own,
         )
         self._keeper: Keeper | _Closed = self._own
         self._clock = clock

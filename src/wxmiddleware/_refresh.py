@@ -216,6 +216,8 @@ class Refresh:
                 # Another process may refresh while this one may not, so a shared store is looked at again soon.
                 keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
                 keeper.acquit()
+                if self._clock() - keeper.first_refusal[1] < 1.0:  # said once for each token
+                    self._note(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait)
                 return replace(TOO_SOON, retry_after=wait)
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until:
@@ -444,7 +446,7 @@ class Refresh:
             keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
-                f"WeChat is left alone for {seconds:.0f} s. {failure.message}",
+                f"WeChat is left alone for {seconds:.0f} s ({failure.cause} failure).",
                 seconds=seconds,
                 cause=failure.cause,
                 errcode=failure.errcode,
@@ -488,8 +490,9 @@ def _process() -> str:
 
 MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)
 TOO_SOON = Failure(
-    Cause.PASSING, "WeChat refused the token, but a refused token has led to a fetch only just now; this one is kept."
+    Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
 )
+ASK_WHO = "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid?"
 _DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
     Cause.PASSING,

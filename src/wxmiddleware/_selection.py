@@ -33,6 +33,7 @@ DEFAULT_WAIT = 2.0
 SORRY = b"This service is waiting for an answer from WeChat. Please try again later.\n"
 
 _DEFAULT_RETRY_AFTER = 5
+_ARGUMENTS = {"wsgi": 2, "asgi": 3}
 _PATTERN_CHARACTERS = frozenset("*?#<>{}")
 
 
@@ -45,10 +46,29 @@ class Options(TypedDict, total=False):
     required: bool
 
 
-def check_app(app: object) -> None:
-    """Raise ConfigurationError unless `app` can be called."""
+def check_app(app: object, *, speaks: str) -> None:
+    """
+    Raise ConfigurationError unless `app` can be called, and does not clearly speak the other protocol.
+
+    Args:
+        speaks: ``wsgi`` or ``asgi``.
+    """
     if not callable(app):
         raise ConfigurationError(f"The app must be callable, not {_kind(app)}. Give the WSGI or ASGI application.")
+    other = "asgi" if speaks == "wsgi" else "wsgi"
+    if _takes(app, _ARGUMENTS[other]) and not _takes(app, _ARGUMENTS[speaks]):
+        raise ConfigurationError(
+            f"This is the {speaks.upper()} middleware, and the app speaks {other.upper()}: "
+            f"from wxmiddleware.{other} import TokenMiddleware"
+        )
+
+
+def _takes(app: Callable[..., object], arguments: int) -> bool:
+    try:
+        inspect.signature(app).bind(*range(arguments))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def check_wait(wait: object) -> float:

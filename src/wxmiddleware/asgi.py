@@ -77,7 +77,7 @@ class TokenMiddleware:
         required: bool = False,
         warm: bool = False,
     ) -> None:
-        check_app(app)
+        check_app(app, speaks="asgi")
         self._app = app
         self._wait = check_wait(wait)
         self._chosen = _chooser(check_selection(paths, only)) or only

@@ -73,7 +73,7 @@ class TokenMiddleware:
         wait: float = DEFAULT_WAIT,
         required: bool = False,
     ) -> None:
-        check_app(app)
+        check_app(app, speaks="wsgi")
         self._app = app
         self._wait = check_wait(wait)
         self._chosen = _chooser(check_selection(paths, only)) or only
