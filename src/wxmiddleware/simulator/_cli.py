@@ -63,6 +63,13 @@ def simulate(
         if admin:
             print(f"\ncurl {server.url}/_simulator/state", file=out)
             print(f"curl -X POST {server.url}/_simulator/steal", file=out)
+            if wechat.overlap:
+                hint = (
+                    f"the stolen token lives on for {wechat.overlap:.0f} s, as at WeChat; --overlap 0 kills it at once"
+                )
+                print(f"  # {hint}", file=out)
+            fault = '{"path": "/cgi-bin/stable_token", "kind": "errcode", "errcode": 40164}'
+            print(f"curl -X POST {server.url}/_simulator/faults --json {shlex.quote(fault)}", file=out)
             print(f"curl -X POST '{server.url}/_simulator/advance?seconds=7200'", file=out)
         print(file=out, flush=True)
         _follow(wechat, stop, None if quiet else out)
