@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -40,49 +41,58 @@ _NOT_SENT = (
 _CANNOT_BE_MADE = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError)
 
 
-def checked_timeouts(connect_timeout: float, timeout: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
     """
-    Check the two deadlines of a source.
-
-    Raises:
-        ConfigurationError: One is not a positive number, or the first is longer than the second.
-    """
-    for name, value in (("connect_timeout", connect_timeout), ("timeout", timeout)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigurationError(f"{name} must be a positive number of seconds.")
-    if connect_timeout > timeout:
-        raise ConfigurationError("connect_timeout is part of timeout, so it must not be longer.")
-
-
-def fetch(
-    account: Account,
-    method: str,
-    path: str,
-    *,
-    session: requests.Session | None,
-    connect_timeout: float,
-    timeout: float,
-    query: Mapping[str, str] | None = None,
-    body: Mapping[str, Any] | None = None,
-) -> Grant | Failure:
-    """
-    Ask a token endpoint of WeChat's and read its answer.
+    A token endpoint of WeChat's.
 
     Args:
-        session: The user's own; by default one that lives as long as this request. A fetch happens once in two
-            hours, so there is no connection worth keeping, and none that a forked child could inherit.
         connect_timeout: Seconds to get a connection.
-        timeout: Seconds in all.
+        timeout: Seconds that a request may take in all.
+        session: A `requests.Session` of yours, for proxies, certificates and headers. If you have mounted a transport
+            adapter of your own, its deadlines are its own, too. By default there is none: a fetch happens once in two
+            hours, so there is no connection worth keeping, and none that a forked child could inherit.
+
+    Raises:
+        ConfigurationError: A timeout is not a positive number, or the first is longer than the second.
     """
+
+    connect_timeout: float = 2.0
+    timeout: float = 5.0
+    session: requests.Session | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (("connect_timeout", self.connect_timeout), ("timeout", self.timeout)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} must be a positive number of seconds.")
+        if self.connect_timeout > self.timeout:
+            raise ConfigurationError("connect_timeout is part of timeout, so it must not be longer.")
+
+    def ask(
+        self,
+        account: Account,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Grant | Failure:
+        """Send one request and read its answer."""
+        limits = Timeout(total=self.timeout, connect=self.connect_timeout)
+        request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
+        return _fetch(account, request, self.session, limits, self.timeout)
+
+
+def _fetch(
+    account: Account, request: requests.Request, session: requests.Session | None, limits: Timeout, timeout: float
+) -> Grant | Failure:
     started = time.monotonic()
     exchange = Exchange(started + timeout)
-    limits = Timeout(total=timeout, connect=connect_timeout)
     failure: Failure | None = None
     raw = b""
     status = 0
     try:
         with requests.Session() as own:
-            request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
             status, raw = _send(session or own, request, exchange, limits)
     except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
         # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import requests
+from dataclasses import dataclass
 
 from .._models import Account, Failure, Grant
-from ._http import checked_timeouts, fetch
+from ._http import Endpoint
 
 __all__ = ["StableToken"]
 
 
 @dataclass(frozen=True, slots=True)
-class StableToken:
+class StableToken(Endpoint):
     """
     Ask ``/cgi-bin/stable_token``: everybody who asks gets the same token until its last 300 s.
 
     Processes that share nothing then do not kill each other's token, and neither does the classic endpoint, whose
     token is another one.
 
-    Args:
-        connect_timeout: Seconds to get a connection.
-        timeout: Seconds that a request may take in all.
-        session: A `requests.Session` of yours, for proxies, certificates and headers. If you have mounted a transport
-            adapter of your own, its deadlines are its own, too.
-
-    Raises:
-        ConfigurationError: A timeout is not a positive number.
+    Takes the arguments of `Endpoint`: ``connect_timeout``, ``timeout`` (seconds) and ``session``.
     """
-
-    connect_timeout: float = 2.0
-    timeout: float = 5.0
-    session: requests.Session | None = field(default=None, repr=False)
 
     kind = "stable"
     # Normal mode hands back the same token until its last 300 s; asking earlier would be asking on every use.
@@ -40,12 +27,9 @@ class StableToken:
     kills = False
     forcible = True
 
-    def __post_init__(self) -> None:
-        checked_timeouts(self.connect_timeout, self.timeout)
-
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the token; with `force`, for another one (20 times a day and 30 s apart is all that WeChat does)."""
-        return fetch(
+        return self.ask(
             account,
             "POST",
             "/cgi-bin/stable_token",
@@ -55,7 +39,4 @@ class StableToken:
                 "secret": account.secret,
                 "force_refresh": force,
             },
-            session=self.session,
-            connect_timeout=self.connect_timeout,
-            timeout=self.timeout,
         )
