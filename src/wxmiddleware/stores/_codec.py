@@ -1,0 +1,88 @@
+"""
+A record as text, for stores that other processes read.
+
+One JSON object with a format number. What is never (minus infinity) is left out; what a later version adds is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from .._models import Cause, Cooldown, Failure, Lease, Record
+from ..exceptions import StoreError
+
+_FORMAT = 1
+_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at")
+_COUNTS = ("generation", "refusals", "forced_day", "forced")
+
+
+def dumps(record: Record) -> str:
+    """Write a record as one line of JSON."""
+    fields: dict[str, Any] = {"format": _FORMAT, **asdict(record)}
+    return json.dumps({name: value for name, value in fields.items() if value is not None and value != -math.inf})
+
+
+def loads(text: str | bytes) -> Record | None:
+    """
+    Read a record.
+
+    Returns:
+        The record; ``None`` if this is none (cut off, overwritten by something else): then it may be replaced.
+
+    Raises:
+        StoreError: A later version has written it in a format that this one cannot read; it must not be replaced.
+    """
+    try:
+        fields = json.loads(text)
+        if fields["format"] == _FORMAT:
+            return _record(fields)
+        newer = isinstance(fields["format"], int) and fields["format"] > _FORMAT
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    if newer:
+        raise StoreError("The store holds a record of a later version of wxmiddleware. Update this process, too.")
+    return None
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    value, lease, cooldown = fields.get("value"), fields.get("lease"), fields.get("cooldown")
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError
+    return Record(
+        value=value,
+        lease=None if lease is None else Lease(_text(lease["owner"]), _time(lease["until"])),
+        cooldown=None if cooldown is None else _cooldown(cooldown),
+        **{name: _time(fields.get(name, -math.inf)) for name in _TIMES},
+        **{name: int(fields.get(name, 0)) for name in _COUNTS},  # type: ignore[arg-type]  # one name, one type
+    )
+
+
+def _cooldown(fields: dict[str, Any]) -> Cooldown:
+    failure = fields["failure"]
+    return Cooldown(
+        until=_time(fields["until"]),
+        streak=int(fields["streak"]),
+        failure=Failure(
+            Cause(failure["cause"]),
+            _text(failure["message"]),
+            errcode=failure.get("errcode"),
+            errmsg=_text(failure.get("errmsg", "")),
+            rid=failure.get("rid"),
+        ),
+    )
+
+
+def _time(value: Any) -> float:
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
