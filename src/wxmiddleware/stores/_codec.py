@@ -51,12 +51,13 @@ def _record(fields: dict[str, Any]) -> Record:
     value, lease, cooldown = fields.get("value"), fields.get("lease"), fields.get("cooldown")
     if value is not None and (not isinstance(value, str) or not value):
         raise ValueError
+    numbers: dict[str, Any] = {name: _time(fields.get(name, -math.inf)) for name in _TIMES}
+    numbers.update({name: int(fields.get(name, 0)) for name in _COUNTS})
     return Record(
         value=value,
         lease=None if lease is None else Lease(_text(lease["owner"]), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
-        **{name: _time(fields.get(name, -math.inf)) for name in _TIMES},
-        **{name: int(fields.get(name, 0)) for name in _COUNTS},  # type: ignore[arg-type]  # one name, one type
+        **numbers,
     )
 
 
