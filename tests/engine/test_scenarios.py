@@ -416,6 +416,21 @@ class TestStable:
         assert "T2" == stable.get(provider, "T1")
         assert [False, False, False, True] == stable.issuer.asked
 
+    def test_17_refused_while_renewed_and_bystanders(self, stable: World) -> None:
+        """What an early renewal brings again is not handed out to others either, if it was refused meanwhile."""
+        stable.script("T1", Grant("T1", 280), "T1", "T2")
+        provider = stable.provider()
+        stable.get(provider)
+        stable.advance(6920)
+        held = gate(stable)
+        stable.get(provider)
+        stable.issuer.wait_for(2)
+        assert isinstance(stable.error(provider, "T1", timeout=0), TokenUnavailable)
+        held.set()
+        stable.settle()
+
+        assert "T2" == stable.get(provider)
+
     def test_17_forced_budget(self, stable: World) -> None:
         """The forced mode is used ten times a day, however often tokens are refused."""
         provider = stable.provider()
@@ -972,13 +987,13 @@ class TestFlights:
 
         def nap(key: str) -> object:
             loaded = load(key)
-            world.store.load = load
-            world.advance(7000)
+            world.advance(1500)
             return loaded
 
         world.store.load = nap
-        world.get(there)
-        world.advance(201)
+        assert "T1" == world.get(there)
+        world.store.load = load
+        world.clock.now = 50_000.0 + 7201
 
         assert "T2" == world.get(there)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  # see below
 import json
 import math
+import netrc  # noqa: F401  # requests imports it within a request; a process that is forked then inherits its lock
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -35,7 +36,6 @@ _NOT_SENT = (
     low.ConnectTimeoutError,
     low.NameResolutionError,
     low.ProxyError,
-    ssl.SSLCertVerificationError,
 )
 # These say that no request can be made at all: a host that cannot be, a file of certificates that is not there.
 _CANNOT_BE_MADE = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError)
@@ -135,7 +135,9 @@ def _of_exception(account: Account, exc: BaseException, exchange: Exchange, seco
             Cause.FINAL,
             f"A request to {account.host} cannot be made ({name}). Check base_url, proxies and certificates.",
         )
-    if not exchange.connected or any(isinstance(kind, _NOT_SENT) for kind in kinds):
+    # By its name: there are Pythons without ssl.
+    distrusted = any(type(kind).__name__ == "SSLCertVerificationError" for kind in kinds)
+    if not exchange.connected or distrusted or any(isinstance(kind, _NOT_SENT) for kind in kinds):
         return Failure(Cause.PASSING, f"{account.host} cannot be reached ({name}).")
     return Failure(
         Cause.AMBIGUOUS,
