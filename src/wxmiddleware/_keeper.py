@@ -97,6 +97,8 @@ class Keeper:
         "source",
         "store",
         "store_down",
+        "store_failures",
+        "store_rests_until",
         "suspects",
         "world",
     )
@@ -116,6 +118,8 @@ class Keeper:
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.store_down = False
+        self.store_failures = 0  # in a row
+        self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
         self.refusals_from = -math.inf  # a refused token is of no use to anybody before this time
         self.first_refusal = (0, -math.inf)  # which generation was refused, and when for the first time

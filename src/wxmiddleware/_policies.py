@@ -20,6 +20,9 @@ REFUSAL_PAUSE = 30.0
 REFUSAL_STREAK = 10
 # A token that lived so long before it was refused: whatever was wrong before has been cured.
 REFUSAL_CURED_AFTER = 300.0
+# A store that failed so often in a row is left alone for so long.
+STORE_FAILURES = 3
+STORE_REST = 5.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10

@@ -22,12 +22,15 @@ from ._models import Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Sna
 from ._policies import (
     DOUBTFUL_LIFE,
     LEASE,
+    STORE_FAILURES,
+    STORE_REST,
     china_day,
     forced_wait,
     next_generation,
     pause,
     refusal_wait,
 )
+from .exceptions import StoreError
 
 if TYPE_CHECKING:
     from ._keeper import Keeper
@@ -463,21 +466,33 @@ class Refresh:
 
     def _try(self, call: Callable[[], Any]) -> Any:
         """Ask the store. What it raises is said once, and stays here."""
+        keeper = self._keeper
+        if self._clock() < keeper.store_rests_until:
+            self._store_failed = True
+            return None
         try:
             answer: Loaded | Any = call()
-        except Exception as exc:  # a client's own exceptions may quote its URL, so only their kind is said
-            self._store_failed = True
-            if not self._keeper.store_down:
-                self._keeper.store_down = True
-                message = (
-                    f"The store failed ({type(exc).__name__}); this process carries on with what it has in memory."
-                )
-                self._note(Happening.STORE_FAILED, message)
+        except Exception as exc:
+            self._store_fails(exc)
             return None
-        if self._keeper.store_down and not self._store_failed:
-            self._keeper.store_down = False
+        keeper.store_failures = 0
+        if keeper.store_down and not self._store_failed:
+            keeper.store_down = False
             self._note(Happening.STORE_BACK, "The store answers again.")
         return answer
+
+    def _store_fails(self, exc: Exception) -> None:
+        keeper = self._keeper
+        self._store_failed = True
+        keeper.store_failures += 1
+        if keeper.store_failures >= STORE_FAILURES:
+            keeper.store_failures = 0
+            keeper.store_rests_until = self._clock() + STORE_REST
+        if not keeper.store_down:
+            keeper.store_down = True
+            # A client's own exception may quote its URL, so only its kind is said; a StoreError is written for people.
+            what = str(exc) if isinstance(exc, StoreError) else f"The store failed ({type(exc).__name__})."
+            self._note(Happening.STORE_FAILED, f"{what} This process carries on with what it has in memory.")
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
         self._events.append(self._keeper.event(name, message, **fields))

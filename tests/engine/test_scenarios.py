@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
-from wxmiddleware import Happening, TokenRefused, TokenUnavailable, with_token
+from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, with_token
 from wxmiddleware._models import Lease, Record
 from wxmiddleware._policies import REFUSAL_STREAK
 from wxmiddleware.sources import Failure, Grant
@@ -858,6 +858,47 @@ class TestFleet:
         assert "T2" == world.get(provider)
         assert 1 == world.names().count(Happening.STORE_FAILED)
         assert "password" not in repr(world.events)
+
+    def test_16_store_that_keeps_failing(self, world: World) -> None:
+        """After three failures in a row a store is left alone for five seconds, and then asked again."""
+        world.script("T1")
+        provider = world.provider()
+        load, calls = world.store.load, []
+
+        def fail(key: str) -> object:
+            calls.append(key)
+            raise OSError
+
+        world.store.load = fail
+        world.get(provider)
+        asked = []
+        for step in (60, 60, 1, 1, 60):  # the third failure in a row is at the second of these
+            world.advance(step)
+            provider._own.snapshot = replace(provider._own.snapshot, look_at=0.0, hot_until=0.0)
+            world.get(provider)
+            world.settle()
+            asked.append(len(calls))
+        world.store.load = load
+        world.advance(60)
+        world.get(provider)
+        world.settle()
+
+        assert asked[1] == asked[2] == asked[3] < asked[4]
+        assert Happening.STORE_BACK in world.names()
+
+    def test_store_error_tells_what_to_do(self, world: World) -> None:
+        """What a store says to a person in a StoreError is in the log."""
+        world.script("T1")
+        provider = world.provider()
+
+        def fail(*_: object) -> None:
+            raise StoreError("The disk is full. Make room.")
+
+        world.store.load = fail
+        world.get(provider)
+        world.names()
+
+        assert [event.message for event in world.events if "Make room." in event.message]
 
     def test_store_that_cannot_be_written(self, world: World) -> None:
         """A store that can be read and not written is no reason to fail, or to ask for ever."""
