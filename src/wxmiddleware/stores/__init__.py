@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from .._models import Loaded, Record
+from ._urls import store_from_url
 
-__all__ = ["Loaded", "Record", "TokenStore"]
+__all__ = ["Loaded", "Record", "TokenStore", "store_from_url"]
 
 
 @runtime_checkable
@@ -24,7 +25,8 @@ class TokenStore(Protocol):
         shared: Whether other processes write to it, too. Then each process looks at it from time to time.
     """
 
-    shared: bool
+    @property
+    def shared(self) -> bool: ...
 
     def load(self, key: str) -> Loaded:
         """Read the record of `key`, its version, and the store's clock."""

@@ -72,6 +72,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
             errcode=failure.get("errcode"),
             errmsg=_text(failure.get("errmsg", "")),
             rid=failure.get("rid"),
+            retry_after=failure.get("retry_after"),
         ),
     )
 

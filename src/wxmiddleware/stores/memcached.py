@@ -1,0 +1,276 @@
+"""
+Tokens in memcached: ``pip install 'wxmiddleware[memcached]'``.
+
+memcached has no clock that can be read, so this store's is ``time.time`` of the machine that it runs on: keep the
+machines of a fleet within a second or so of each other, as NTP does. It counts expiry in whole seconds. What it has
+evicted, the next process that holds a good token writes back.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from .. import _fork
+from .._clock import Clock
+from .._models import Loaded, Record
+from .._policies import keep_until
+from ..exceptions import ConfigurationError
+from . import _codec
+
+try:
+    from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
+    from pymemcache.client.base import normalize_server_spec  # type: ignore[import-untyped]
+    from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
+    from pymemcache.pool import ObjectPool  # type: ignore[import-untyped]
+except ModuleNotFoundError as _missing:
+    if _missing.name != "pymemcache":
+        raise
+    raise ModuleNotFoundError(
+        "MemcachedStore needs pymemcache. Install it with: pip install 'wxmiddleware[memcached]'", name="pymemcache"
+    ) from None
+
+__all__ = ["MemcachedStore"]
+
+_TIMEOUT = 0.5
+_LONGEST_KEY = 250
+# Of anything above, memcached thinks that it is a date: long ago, or far off.
+_LONGEST_LIFE = 30 * 86_400
+_STAMP = "stamp"
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """Which save it was, and memcached's own number for it if that is known. Nothing was saved: no stamp."""
+
+    stamp: str = ""
+    cas: Any = field(default=None, compare=False, repr=False)
+
+
+class _AsIs:
+    """Bytes in, bytes out, however the user's client is set up to write its own values."""
+
+    def serialize(self, _key: object, value: bytes) -> tuple[bytes, int]:
+        return value, 0
+
+    def deserialize(self, _key: object, value: bytes, _flags: int) -> bytes:
+        return value
+
+
+class _Server:
+    """
+    Connections of our own to one memcached, set up as the user's are.
+
+    A connection of the user's is never used: it may be in another thread's hands.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._model = _model(client)
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> Any:
+        return ObjectPool(lambda: copy.copy(self._model), after_remove=lambda client: client.close())
+
+    @property
+    def name(self) -> str:
+        where = self._model.server
+        return ":".join(map(str, where)) if isinstance(where, tuple) else str(where)
+
+    @property
+    def room(self) -> int:
+        """How many bytes a key may have."""
+        return _LONGEST_KEY - len(self._model.key_prefix)
+
+    def run(self, work: Callable[[Any, bool], _Result]) -> _Result:
+        """
+        Do `work` with a connection; once more with a new one, if the server has closed it.
+
+        `work` is told whether it is the second time. A connection that was idle while memcached was restarted fails
+        only when it is used, and that must not look like a memcached that is down.
+        """
+        try:
+            return self._run(work, False)
+        except (ConnectionError, MemcacheUnexpectedCloseError):
+            self._pool.clear()
+        return self._run(work, True)
+
+    def _run(self, work: Callable[[Any, bool], _Result], again: bool) -> _Result:
+        with self._pool.get_and_release(destroy_on_fail=True) as client:
+            return work(client, again)
+
+    def forget(self) -> None:
+        """In a child the connections are the parent's: close our ends, and say nothing on them."""
+        inherited, self._pool = self._pool, self._new_pool()
+        for client in (*inherited.free, *inherited.used):
+            client.close()
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+class MemcachedStore:
+    """
+    Keeps records in memcached, one item for each, which ends by itself.
+
+    Of several servers each key has its own; while that one is down the store is down for the key. There is no
+    moving over to another one, where some processes would find one token and the others another.
+
+    Args:
+        client: A `pymemcache.Client`, `PooledClient` or `HashClient`. It is a model: the store opens connections of
+            its own like it, with timeouts of half a second where it has none, and leaves the client to you.
+        prefix: What the keys begin with.
+        clock: Seconds since 1970, the same in all processes; ``time.time`` by default.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    shared = True
+
+    def __init__(self, client: Any, *, prefix: str = "", clock: Clock = time.time) -> None:
+        if not isinstance(client, (Client, PooledClient, HashClient)):
+            raise ConfigurationError(
+                "client must be a pymemcache Client, PooledClient or HashClient, "
+                f"not {type(client).__name__}. Or use MemcachedStore.from_url('memcached://host')."
+            )
+        if not isinstance(prefix, str) or not _plain(prefix) or len(prefix) > 100:
+            raise ConfigurationError("prefix must be a str of at most 100 ASCII characters without white space.")
+        self._clock = clock
+        self._prefix = prefix
+        clients = client.clients if isinstance(client, HashClient) else {"": client}
+        if not clients:
+            raise ConfigurationError("The HashClient has no servers.")
+        self._servers = {name: _Server(one) for name, one in clients.items()}
+        # A copy: the user's client takes servers out of its own while they are down.
+        self._hasher = copy.deepcopy(client.hasher) if isinstance(client, HashClient) else None
+        _fork.register(self)
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "", clock: Clock = time.time) -> Self:
+        """
+        Connect to ``memcached://host:11211``, ``memcached://host1,host2:11212`` or ``memcached:///path/to.sock``.
+
+        Args:
+            url: Where. The port is 11211 if there is none.
+            prefix: What the keys begin with.
+            clock: Seconds since 1970.
+
+        Raises:
+            ConfigurationError: It is no such URL.
+        """
+        servers = _servers(url)
+        options = {"connect_timeout": _TIMEOUT, "timeout": _TIMEOUT, "no_delay": isinstance(servers[0], tuple)}
+        client = Client(servers[0], **options) if len(servers) == 1 else HashClient(servers, **options)
+        return cls(client, prefix=prefix, clock=clock)
+
+    def __repr__(self) -> str:
+        names = ",".join(server.name for server in self._servers.values())
+        return f"MemcachedStore({names}, prefix={self._prefix!r})"
+
+    def after_fork(self) -> None:
+        """A child does not speak on its parent's connections."""
+        for server in self._servers.values():
+            server.forget()
+
+    def close(self) -> None:
+        """Close the store's connections; the next call opens new ones."""
+        for server in self._servers.values():
+            server.close()
+
+    def load(self, key: str) -> Loaded:
+        """Read the record of `key`, its version, and this machine's time."""
+        server, name = self._at(key)
+        raw, cas = server.run(lambda client, _: client.gets(name))
+        if raw is None:
+            return Loaded(None, _Version(), self._clock())
+        return Loaded(_codec.loads(raw), _Version(_stamp(raw), cas), self._clock())
+
+    def save(self, key: str, record: Record, version: _Version) -> _Version | None:
+        """Replace the record of `key`, if nothing was saved since `version` was loaded."""
+        server, name = self._at(key)
+        stamp = secrets.token_hex(8)
+        raw = f'{{"{_STAMP}": "{stamp}", {_codec.dumps(record)[1:]}'.encode()
+        expire = self._life(record)
+
+        def swap(client: Any, again: bool) -> bool:
+            cas = None if again else version.cas
+            if cas is None and (version.stamp or again):
+                # A save tells no number, so after one it must be asked for. So must the outcome of a lost answer.
+                there, cas = client.gets(name)
+                found = "" if there is None else _stamp(there)
+                if found == stamp:
+                    return True
+                if found != version.stamp:
+                    return False
+            if cas is None:
+                return bool(client.add(name, raw, expire=expire, noreply=False))
+            return bool(client.cas(name, raw, cas, expire=expire, noreply=False))
+
+        return _Version(stamp) if server.run(swap) else None
+
+    def _life(self, record: Record) -> int:
+        """Seconds, at least 1: 0 would be for ever. One more than needed: memcached's seconds are not ours."""
+        left = min(max(keep_until(record) - self._clock(), 0.0), _LONGEST_LIFE - 1)
+        return math.ceil(left) + 1 if left else 1
+
+    def _at(self, key: str) -> tuple[_Server, str]:
+        _fork.check()
+        name = self._prefix + key
+        room = min(server.room for server in self._servers.values())
+        if not name or len(name) > room or not _plain(name):
+            name = f"{self._prefix}wx:{hashlib.sha256(key.encode()).hexdigest()}"
+        return self._servers[self._hasher.get_node(name) if self._hasher is not None else ""], name
+
+
+def _model(client: Any) -> Any:
+    """A client like the user's, not connected, that neither converts values nor takes an outage for emptiness."""
+    model = client._create_client() if isinstance(client, PooledClient) else copy.copy(client)
+    model.sock = None
+    model.serde = _AsIs()
+    model.ignore_exc = False
+    model.timeout = _TIMEOUT if model.timeout is None else model.timeout
+    model.connect_timeout = _TIMEOUT if model.connect_timeout is None else model.connect_timeout
+    return model
+
+
+def _stamp(raw: bytes) -> str:
+    """Which save it was; of what this store has not written, a digest."""
+    try:
+        stamp = json.loads(raw)[_STAMP]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        stamp = None
+    if isinstance(stamp, str) and stamp:
+        return stamp
+    return f"?{hashlib.sha256(raw).hexdigest()}"
+
+
+def _plain(name: str) -> bool:
+    return all("!" <= c <= "~" for c in name)
+
+
+def _servers(url: object) -> list[tuple[str, int] | str]:
+    advice = "Give one like 'memcached://localhost:11211' or 'memcached://host1,host2', without a user."
+    if not isinstance(url, str):
+        raise ConfigurationError(f"The URL must be a str, not {type(url).__name__}. {advice}")
+    # The URL stays out of the messages: it may hold a password, and nobody knows which part of it.
+    try:
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        given = parts.netloc.split(",") if parts.netloc else [path]
+        found = [normalize_server_spec(each) for each in given if each]
+        valid = all(isinstance(each, str) or (each[0] and 0 < each[1] < 65_536) for each in found)
+    except ValueError:
+        found, valid = [], False
+    wellformed = valid and found and parts.scheme == "memcached" and not (parts.netloc and path)
+    if not wellformed or any(c in url for c in "@?#") or any(c.isspace() for c in url):
+        raise ConfigurationError(f"That is no URL of memcached. {advice}")
+    return found

@@ -1,0 +1,368 @@
+"""
+Real MariaDB and PostgreSQL servers on free ports, in directories of their own, for tests that kill them.
+
+And fleets of processes that share a store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from stores.contract import KEY, record
+
+import wxmiddleware
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.sources import ClassicToken
+
+PATIENCE = 60.0  # real seconds after which a server is taken for hanging
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find(program: str, *places: str) -> str:
+    """Where `program` is; without it the test is skipped, in CI it fails."""
+    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places]))
+    if path is None:
+        reason = f"{program} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+def wait_until(done: Callable[[], object], what: str) -> None:
+    """Wait for a real server."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+class Server:
+    """A server process with data of its own; `kill` and `start` as often as a test likes."""
+
+    user = ""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="wx-test-", dir="/tmp"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = (self.folder / "log").open("ab")
+        self._as: dict[str, str | int] = {}
+        if os.geteuid() == 0 and self.user:
+            person = pwd.getpwnam(self.user)
+            os.chown(self.folder, person.pw_uid, person.pw_gid)
+            self._as = {"user": person.pw_uid, "group": person.pw_gid}
+        try:
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def prepare(self) -> None:
+        """Make the data."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 0.5).close()
+        except OSError:
+            return False
+        return True
+
+    def run(self, *command: str) -> None:
+        subprocess.run(
+            command, check=True, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, cwd="/", **self._as
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(
+            self.command(), stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, cwd="/", **self._as
+        )
+        wait_until(self._up, f"{type(self).__name__} did not start")
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+        return self.answers()
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        """End it, and wait until it has."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    def close(self) -> None:
+        self.kill()
+        self._log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class MariaDB(Server):
+    """A MariaDB with the database ``wx`` and the user ``wx`` (password ``pa55word``)."""
+
+    user = "mysql"
+
+    @property
+    def url(self) -> str:
+        return f"mysql+pymysql://wx:pa55word@127.0.0.1:{self.port}/wx"
+
+    def prepare(self) -> None:
+        program = find("mariadbd")
+        find("mariadb-install-db")
+        data = self.folder / "data"
+        start = self.folder / "start.sql"
+        start.write_text(
+            "CREATE DATABASE IF NOT EXISTS wx;"
+            "\nCREATE OR REPLACE USER wx@'127.0.0.1' IDENTIFIED BY 'pa55word';"
+            "\nGRANT ALL ON *.* TO wx@'127.0.0.1';\n"
+        )
+        start.chmod(0o644)
+        self.run(
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
+        self._program = program
+
+    def command(self) -> list[str]:
+        return [
+            self._program,
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.folder / 'sock'}",
+            f"--pid-file={self.folder / 'pid'}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            f"--init-file={self.folder / 'start.sql'}",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-buffer-pool-size=16M",
+            # A time zone and a collation that would show in careless code.
+            "--default-time-zone=+05:30",
+            "--character-set-server=utf8mb4",
+            "--collation-server=utf8mb4_general_ci",
+        ]
+
+    def answers(self) -> bool:
+        import pymysql
+
+        try:
+            pymysql.connect(
+                host="127.0.0.1", port=self.port, user="wx", password="pa55word", database="wx", connect_timeout=1
+            ).close()
+        except pymysql.Error:
+            return False
+        return True
+
+
+class PostgreSQL(Server):
+    """A PostgreSQL with the user ``postgres``, who needs no password."""
+
+    user = "postgres"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres:pa55word@127.0.0.1:{self.port}/postgres"
+
+    def prepare(self) -> None:
+        # Newest first: Debian keeps them apart.
+        places = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+        self._program = str(Path(find("postgres", *places)).resolve())
+        data = str(self.folder / "data")
+        self.run(find("initdb", *places), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "timezone": "Asia/Kolkata",
+            "max_connections": 200,
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [self._program, "-D", str(self.folder / "data"), *options]
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        # At SIGKILL it would leave children behind that keep the next one from starting; SIGQUIT is its own "at once".
+        super().kill(signal.SIGQUIT if how == signal.SIGKILL else how)
+
+    def answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=2").close()
+        except psycopg.Error:
+            return False
+        return True
+
+
+# Processes that share a store
+
+
+class _Work:
+    """What a process of a fleet can be asked for."""
+
+    def __init__(self, url: str) -> None:
+        self._loaded: Any = None
+        self._provider: Any = None
+        if url.startswith("memcached:"):
+            from wxmiddleware.stores.memcached import MemcachedStore
+
+            self._store: Any = MemcachedStore.from_url(url)
+        else:
+            from wxmiddleware.stores.sql import SQLStore
+
+            self._store = SQLStore.from_url(url)
+
+    def load(self) -> int | None:
+        """Load; the generation that is there."""
+        self._loaded = self._store.load(KEY)
+        return None if self._loaded.record is None else self._loaded.record.generation
+
+    def save(self) -> bool:
+        """Save over what was loaded; whether that won."""
+        saved = record(self._loaded.now, os.getpid())
+        return self._store.save(KEY, saved, self._loaded.version) is not None
+
+    def provide(self, url: str, appid: str, secret: str) -> None:
+        """Make a provider."""
+        self._provider = TokenProvider(Account(appid, secret, base_url=url), source=ClassicToken(), store=self._store)
+
+    def tokens(self, rejected: str | None = None) -> list[str]:
+        """Let eight threads ask; their tokens, or what was raised."""
+        start = threading.Barrier(8)
+
+        def ask(_: int) -> str:
+            start.wait(20)
+            try:
+                return str(self._provider.get_token(rejected))
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(ask, range(8)))
+
+
+def serve() -> None:
+    """A process of a fleet: does what each line asks for."""
+    work = _Work(sys.argv[1])
+    for line in sys.stdin:
+        name, *args = json.loads(line)
+        sys.stdout.write(json.dumps(getattr(work, name)(*args)) + "\n")
+        sys.stdout.flush()
+
+
+class Fleet:
+    """Processes that share the store at `url`."""
+
+    def __init__(self, count: int, url: str) -> None:
+        path = [str(Path(wxmiddleware.__file__).parents[1]), str(Path(__file__).parents[1])]
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", "from stores.sql_servers import serve; serve()", url],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+            )
+            for _ in range(count)
+        ]
+
+    def all(self, name: str, *args: object) -> list[Any]:
+        """Ask all of them at once; what they answered."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps([name.removesuffix("()"), *args]) + "\n")
+            process.stdin.flush()
+        answers = []
+        for process in self._processes:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, "A process of the fleet broke off."
+            answers.append(json.loads(line))
+        return answers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
+
+
+def one_fetch(url: str) -> None:
+    """See that 8 processes of 8 threads fetch once when they are cold, and once when their token is refused."""
+    from wxmiddleware.simulator import SimulatorServer, WeChat
+
+    wechat = WeChat(overlap=0, token_latency=0.2)
+    (appid,) = wechat.accounts
+    with SimulatorServer(wechat) as simulator, Fleet(8, url) as fleet:
+        fleet.all("provide", simulator.url, appid, wechat.secret)
+        cold = {token for tokens in fleet.all("tokens") for token in tokens}
+
+        assert {wechat.current()} == cold
+        assert wechat.fetches() == 1
+
+        wechat.revoke()
+        refused = {token for tokens in fleet.all("tokens", *cold) for token in tokens}
+
+        assert {wechat.current()} == refused
+        assert refused != cold
+        assert wechat.fetches() == 2
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """Run `work` in a forked child; what it returned, or 99 if it raised or came to no end."""
+    child = os.fork()
+    if not child:
+        code = 99
+        try:
+            signal.alarm(20)
+            code = work()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)

@@ -1,0 +1,509 @@
+"""Tokens in MariaDB, PostgreSQL and SQLite, all of them real. What they have in common with the others: contract.py."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
+from stores.sql_servers import Fleet, MariaDB, PostgreSQL, Server, in_child, one_fetch
+
+from wxmiddleware import ConfigurationError
+from wxmiddleware.exceptions import StoreError
+
+sa = pytest.importorskip("sqlalchemy")
+
+from wxmiddleware.stores.sql import SQLStore  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[MariaDB]:
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    with PostgreSQL() as server:
+        yield server
+
+
+def drop(url: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS wx_token"))
+    engine.dispose()
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDB) -> str:
+    drop(mariadb.url)
+    return mariadb.url
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> str:
+    drop(postgresql.url)
+    return postgresql.url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'wx.db'}"
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    made: str = request.getfixturevalue(f"{request.param}_url")
+    return made
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Server:
+    request.getfixturevalue(f"{request.param}_url")
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def stores() -> Iterator[Callable[..., SQLStore]]:
+    """Makes stores, and closes them."""
+    made: list[SQLStore] = []
+
+    def make(url: str, **options: Any) -> SQLStore:
+        made.append(SQLStore.from_url(url, **options))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(url: str, stores: Callable[..., SQLStore]) -> SQLStore:
+    return stores(url)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Any]:
+    """The engine that a user has."""
+    made = sa.create_engine(url)
+    yield made
+    made.dispose()
+
+
+def fill(store: SQLStore, generation: int = 1) -> Any:
+    loaded = store.load(KEY)
+    version = store.save(KEY, record(loaded.now, generation), loaded.version)
+    assert version is not None
+    return version
+
+
+def generation(store: SQLStore) -> int:
+    found = store.load(KEY).record
+    return 0 if found is None else found.generation
+
+
+class SQLContract(TokenStoreContract):
+    @pytest.fixture
+    def store(self, url: str, stores: Callable[..., SQLStore]) -> SQLStore:
+        return stores(url)
+
+    @pytest.fixture
+    def second(self, url: str, stores: Callable[..., SQLStore]) -> SQLStore:
+        return stores(url)
+
+
+class TestSQLite(SQLContract):
+    @pytest.fixture
+    def url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
+
+class TestMariaDB(SQLContract):
+    @pytest.fixture
+    def url(self, mariadb_url: str) -> str:
+        return mariadb_url
+
+
+class TestPostgreSQL(SQLContract):
+    @pytest.fixture
+    def url(self, postgresql_url: str) -> str:
+        return postgresql_url
+
+
+class TestUsersEngine(SQLContract):
+    """The contract over an engine of the user's, on every database."""
+
+    @pytest.fixture
+    def store(self, engine: Any) -> Iterator[SQLStore]:
+        with closing(SQLStore(engine)) as store:
+            yield store
+
+
+class TestRows:
+    def test_shared(self, store: SQLStore) -> None:
+        """Other processes write to it, too."""
+        assert store.shared is True
+
+    def test_clock_is_of_the_epoch(self, store: SQLStore) -> None:
+        """The database's clock is not moved by its time zone or the session's."""
+        import time
+
+        assert store.load(KEY).now == pytest.approx(time.time(), abs=2.0)
+
+    def test_clock_goes_on_in_between(self, store: SQLStore) -> None:
+        """Two looks give two times, also where a transaction's time stands still."""
+        times = [store.load(KEY).now for _ in range(3) if not threading.Event().wait(0.01)]
+
+        assert times == sorted(set(times))
+
+    def test_row(self, store: SQLStore, engine: Any) -> None:
+        """One row says to people whose token it is, until when it is kept and when it was written."""
+        fill(store)
+        now = store.load(KEY).now
+        with engine.connect() as connection:
+            rows = connection.execute(sa.text("SELECT * FROM wx_token")).mappings().all()
+
+        assert len(rows) == 1
+        assert ("wx1", "stable") == (rows[0]["appid"], rows[0]["kind"])
+        assert rows[0]["expires_at"] == pytest.approx(now + 7200, abs=3)
+        assert rows[0]["updated"] == pytest.approx(now, abs=3)
+
+    def test_no_secret_in_the_row(self, store: SQLStore, engine: Any) -> None:
+        """Nothing but the record has the token, and nothing the secret."""
+        fill(store)
+        with engine.connect() as connection:
+            row = dict(connection.execute(sa.text("SELECT * FROM wx_token")).mappings().one())
+        texts = {name: str(value) for name, value in row.items()}
+
+        assert ["record"] == [name for name, text in texts.items() if TOKEN in text]
+        assert [] == [name for name, text in texts.items() if SECRET in text]
+
+    def test_case_matters(self, store: SQLStore) -> None:
+        """Keys that differ in case alone are two."""
+        fill(store)
+
+        assert store.load(KEY.upper()).record is None
+
+    @pytest.mark.parametrize("key", ["x" * 5000, "wx:\u5fae\u4fe1:stable:0", "wx: a b:stable:1", "a'\";--%s:%(x)s"])
+    def test_odd_keys(self, store: SQLStore, key: str) -> None:
+        """Any text is a key."""
+        loaded = store.load(key)
+        store.save(key, record(loaded.now), loaded.version)
+
+        assert store.load(key).record is not None
+        assert store.load(key + "x").record is None
+
+    @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"format": 1, "expires_at": "x"}'])
+    def test_corrupt(self, store: SQLStore, engine: Any, text: str) -> None:
+        """What cannot be read is nothing, and is replaced."""
+        fill(store)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE wx_token SET record = :text"), {"text": text})
+        loaded = store.load(KEY)
+
+        assert loaded.record is None
+        assert store.save(KEY, record(loaded.now, 2), loaded.version) is not None
+        assert generation(store) == 2
+
+    def test_later_format(self, store: SQLStore, engine: Any) -> None:
+        """What a later version has written is left alone."""
+        fill(store)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE wx_token SET record = :text"), {"text": '{"format": 2}'})
+
+        with pytest.raises(StoreError, match="later version"):
+            store.load(KEY)
+
+    def test_truncated(self, store: SQLStore, engine: Any) -> None:
+        """Who saves over a row that is gone is told to look again."""
+        version = fill(store)
+        with engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM wx_token"))
+        lost = store.save(KEY, record(0.0, 2), version)
+        fill(store, 3)
+
+        assert lost is None
+        assert generation(store) == 3
+
+
+class TestTable:
+    def test_ddl_is_enough(self, url: str, engine: Any, stores: Callable[..., SQLStore]) -> None:
+        """Who may not create tables is told so, and the printed statement makes one that does."""
+        store = stores(url, create=False)
+        with pytest.raises(StoreError, match=r"wx_token is missing.*ddl"):
+            store.load(KEY)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(store.ddl().rstrip(";\n"))
+        fill(store)
+
+        assert generation(store) == 1
+
+    @pytest.mark.parametrize("dialect", ["mysql", "mariadb", "postgresql", "sqlite"])
+    def test_ddl_of_others(self, sqlite_url: str, stores: Callable[..., SQLStore], dialect: str) -> None:
+        """It is printed for any of the databases."""
+        text = stores(sqlite_url).ddl(dialect)
+
+        assert text.startswith("CREATE TABLE IF NOT EXISTS wx_token (")
+        assert ("COLLATE ascii_bin" in text) == (dialect in ("mysql", "mariadb"))
+
+    def test_dropped_meanwhile(self, store: SQLStore, url: str) -> None:
+        """A table that is dropped is made again."""
+        fill(store)
+        drop(url)
+        fill(store, 2)
+
+        assert generation(store) == 2
+
+    def test_another_name(self, url: str, stores: Callable[..., SQLStore]) -> None:
+        """Tables of other names are apart."""
+        store = stores(url)
+        fill(store)
+        other = stores(url, table="Other_tokens")
+        other.load(KEY)
+
+        assert other.load(KEY).record is None
+
+    @pytest.mark.parametrize("name", ["", "a b", "x;--", "a.b.c", "1a", "wx'", "\u8868", None, 7])
+    def test_bad_name(self, sqlite_url: str, name: Any) -> None:
+        """A name that is none is said at construction."""
+        with pytest.raises(ConfigurationError, match="table"):
+            SQLStore.from_url(sqlite_url, table=name)
+
+
+class TestConstruction:
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+    def test_in_memory(self, url: str) -> None:
+        """A database that nobody shares is none for this."""
+        with pytest.raises(ConfigurationError, match="memory"):
+            SQLStore.from_url(url)
+
+    @pytest.mark.parametrize("url", ["pa55word", "//u:pa55word@h", "mysql://u:pa55word@h:port/x", 7, None])
+    def test_bad_url(self, url: Any) -> None:
+        """A URL that is none is said, and not quoted."""
+        with pytest.raises(ConfigurationError, match="URL") as caught:
+            SQLStore.from_url(url)
+
+        assert "pa55word" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize(
+        ("url", "told"),
+        [
+            ("oracle+oracledb://u:pa55word@h/x", "oracledb"),
+            ("nonsense://u:pa55word@h/x", "nonsense"),
+            ("mysql+mysqldb://u:pa55word@h/x", r"pip install 'wxmiddleware\[sql\]'"),
+        ],
+    )
+    def test_other_databases(self, url: str, told: str) -> None:
+        """A database or driver that is not there is named."""
+        with pytest.raises(ConfigurationError, match=told) as caught:
+            SQLStore.from_url(url)
+
+        assert "pa55word" not in str(caught.value)
+
+    def test_no_engine(self) -> None:
+        """What is no engine is said."""
+        with pytest.raises(ConfigurationError, match="Engine"):
+            SQLStore("sqlite:///x")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("name", ["mysql", "mariadb", "postgresql", "postgres"])
+    def test_short_names(self, name: str) -> None:
+        """A database without a driver gets the one that is installed."""
+        text = repr(SQLStore.from_url(f"{name}://u:pa55word@h/x"))
+
+        assert "+pymysql" in text or "+psycopg" in text
+
+    def test_repr(self) -> None:
+        """Neither user nor password shows."""
+        text = repr(SQLStore.from_url("mysql://someone:pa55word@db.example:3307/wx?ssl_key=pa55word"))
+
+        assert "SQLStore(mysql+pymysql://db.example:3307/wx, table='wx_token')" == text
+
+
+class TestUsersTransactions:
+    def test_repeatable_read(self, server: Server, stores: Callable[..., SQLStore]) -> None:
+        """While a transaction of the user's still sees the past, the store sees the newest record."""
+        other = stores(server.url)
+        fill(other)
+        engine = sa.create_engine(server.url, isolation_level="REPEATABLE READ", pool_size=1, max_overflow=0)
+        store = SQLStore(engine)
+        with engine.connect() as session:
+            count = session.execute(sa.text("SELECT MIN(version) FROM wx_token")).scalar_one()
+            loaded = other.load(KEY)
+            newest = other.save(KEY, record(loaded.now, 2), loaded.version)
+            seen = store.load(KEY)
+            saved = store.save(KEY, record(seen.now, 3), seen.version)
+            still = session.execute(sa.text("SELECT MIN(version) FROM wx_token")).scalar_one()
+        store.close()
+        engine.dispose()
+
+        assert newest == seen.version
+        assert saved is not None
+        assert count == still
+        assert generation(other) == 3
+
+    def test_rollback(self, server: Server) -> None:
+        """What the store has saved stays when the user's transaction is rolled back."""
+        engine = sa.create_engine(server.url)
+        store = SQLStore(engine)
+        with engine.connect() as session:
+            session.execute(sa.text("SELECT 1"))
+            fill(store)
+            session.rollback()
+        found = generation(store)
+        store.close()
+        engine.dispose()
+
+        assert found == 1
+
+    def test_engine_is_left_alone(self, engine: Any) -> None:
+        """The store takes no connection out of the user's pool, and leaves none of its settings there."""
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            taken = engine.pool.status()
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+            level = connection.get_isolation_level()
+
+        assert "Connections in pool: 0" in taken
+        assert level != "AUTOCOMMIT"
+
+    def test_close_leaves_the_engine(self, engine: Any) -> None:
+        """After `close` the user's connections are as before."""
+        store = SQLStore(engine)
+        with engine.connect() as connection:
+            fill(store)
+            store.close()
+
+            assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
+
+    def test_works_after_close(self, store: SQLStore) -> None:
+        """It opens new connections when it is used again."""
+        fill(store)
+        store.close()
+
+        assert generation(store) == 1
+
+
+class TestOutages:
+    def test_killed_and_restarted(self, server: Server, stores: Callable[..., SQLStore]) -> None:
+        """While it is down there is an error soon; afterwards idle connections do no harm, and all is there."""
+        engine = sa.create_engine(server.url)  # without pre-ping
+        own, users = stores(server.url), SQLStore(engine)
+        version = fill(own)
+        assert generation(users) == 1
+        server.kill()
+        try:
+            for store in (own, users):
+                with pytest.raises(StoreError) as caught:
+                    store.load(KEY)
+                assert caught.value.__context__ is None
+        finally:
+            server.start()
+
+        assert users.save(KEY, record(0.0, 2), version) is not None
+        assert generation(own) == 2
+        users.close()
+        engine.dispose()
+
+    def test_restarted_while_idle(self, server: Server, stores: Callable[..., SQLStore]) -> None:
+        """A restart that nobody saw is not noticed, be the next one who loads or who saves."""
+        engine = sa.create_engine(server.url)
+        loader, saver = SQLStore(engine), SQLStore(engine)
+        version = fill(loader)
+        assert generation(saver) == 1
+        server.kill()
+        server.start()
+
+        assert saver.save(KEY, record(0.0, 2), version) is not None
+        assert generation(loader) == 2
+        loader.close()
+        saver.close()
+        engine.dispose()
+
+    def test_lost_answer(self, store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A save whose answer was lost is known to have won."""
+        version = fill(store)
+        once = store._once
+        tries: list[bool] = []
+
+        def losing(work: Any, again: bool) -> Any:
+            tries.append(again)
+            done = once(work, again)
+            if not again:
+                raise sa.exc.OperationalError("", {}, Exception("gone"), connection_invalidated=True)
+            return done
+
+        monkeypatch.setattr(store, "_once", losing)
+        saved = store.save(KEY, record(0.0, 2), version)
+        monkeypatch.undo()
+
+        assert [False, True] == tries
+        assert saved == store.load(KEY).version
+
+    def test_errors_hold_no_values(self, store: SQLStore, engine: Any) -> None:
+        """A statement that fails says why, without token, key or password."""
+        version = fill(store)
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE wx_token RENAME COLUMN updated TO other"))
+
+        with pytest.raises(StoreError) as caught:
+            store.save(KEY, record(0.0, 2), version)
+        assert TOKEN not in repr(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+
+    def test_log_of_statements(self, store: SQLStore, caplog: pytest.LogCaptureFixture) -> None:
+        """SQLAlchemy's log has no token in it."""
+        with caplog.at_level(logging.DEBUG, "sqlalchemy"):
+            fill(store)
+
+        assert TOKEN not in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+class TestFork:
+    def test_connections_stay_with_the_parent(self, store: SQLStore) -> None:
+        """A child saves on a connection of its own, and the parent's is as good as before."""
+        version = fill(store)
+
+        def work() -> int:
+            saved = store.save(KEY, record(0.0, 2), version)
+            store.close()
+            return 0 if saved is not None else 2
+
+        assert in_child(work) == 0
+        assert generation(store) == 2
+        assert in_child(lambda: generation(store)) == 2
+        assert store.save(KEY, record(0.0, 3), store.load(KEY).version) is not None
+
+
+class TestFleet:
+    def test_one_winner(self, url: str) -> None:
+        """Of eight processes that save over the same version exactly one wins, every time."""
+        with Fleet(8, url) as fleet:
+            for _ in range(15):
+                fleet.all("load()")
+                assert [True] == [won for won in fleet.all("save()") if won]
+
+    def test_created_at_once(self, url: str) -> None:
+        """Eight processes that find no table make one, and nobody fails."""
+        with Fleet(8, url) as fleet:
+            for _ in range(5):
+                drop(url)
+                assert [None] * 8 == fleet.all("load()")
+                assert [True] == [won for won in fleet.all("save()") if won]
+
+    def test_one_fetch(self, url: str) -> None:
+        """Eight cold processes of eight threads fetch once; when their token is refused, once more."""
+        one_fetch(url)
