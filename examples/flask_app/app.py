@@ -17,10 +17,12 @@ import requests
 from flask import Flask, Response, abort, request
 
 from wxmiddleware import Account, TokenError, TokenProvider, with_token
+from wxmiddleware.stores import store_from_url
 from wxmiddleware.wsgi import TokenMiddleware
 
 account = Account.from_env(os.environ)
-provider = TokenProvider(account)
+store = store_from_url(os.environ["WXM_STORE"]) if "WXM_STORE" in os.environ else None
+provider = TokenProvider(account, store=store)
 webhook_token = os.environ.get("WECHAT_TOKEN", "")
 
 app = Flask(__name__)

@@ -26,9 +26,11 @@ from starlette.routing import Route
 
 from wxmiddleware import Account, TokenError, TokenProvider, with_token
 from wxmiddleware.asgi import TokenMiddleware
+from wxmiddleware.stores import store_from_url
 
 account = Account.from_env(os.environ)
-provider = TokenProvider(account)
+store = store_from_url(os.environ["WXM_STORE"]) if "WXM_STORE" in os.environ else None
+provider = TokenProvider(account, store=store)
 webhook_token = os.environ.get("WECHAT_TOKEN", "")
 
 

@@ -1,0 +1,239 @@
+"""
+Tokens in Redis, for many processes on many machines.
+
+Each record is one hash under one key, so it lies on one node of a cluster. Two small scripts run on the server: one
+reads the record together with the server's time, the other compares and writes. Each is one round trip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from .._models import Loaded, Record
+from .._policies import keep_until
+from ..exceptions import ConfigurationError, StoreError
+from ._codec import dumps, loads
+
+try:
+    from redis.backoff import NoBackoff
+    from redis.client import Redis
+    from redis.exceptions import NoScriptError, ResponseError
+    from redis.retry import Retry
+except ImportError as exc:
+    raise ImportError("RedisStore needs the redis package: pip install 'wxmiddleware[redis]'", name=exc.name) from None
+
+if TYPE_CHECKING:
+    from redis.cluster import RedisCluster
+
+__all__ = ["RedisStore"]
+
+# What we write is ASCII. Something else at our key has to get past clients that decode, or nobody could replace it.
+_STAMP = """
+local stamp = redis.call('HGET', KEYS[1], 'stamp') or ''
+if string.find(stamp, '[^%w]') then stamp = redis.sha1hex(stamp) end
+"""
+_LOAD = f"""{_STAMP}
+local record = redis.call('HGET', KEYS[1], 'record') or ''
+if string.find(record, '[^ -~]') then record = '' end
+local time = redis.call('TIME')
+return {{stamp, record, time[1], time[2]}}
+"""
+# KEYS: the key. ARGV: the version that was loaded, the new one, the record, and when it ends (ms).
+# The new stamp is there already if a client that lost the answer sends the same command once more.
+_SAVE = f"""{_STAMP}
+if stamp == ARGV[2] then return ARGV[2] end
+if stamp ~= ARGV[1] then return false end
+redis.call('HSET', KEYS[1], 'stamp', ARGV[2])
+redis.call('HSET', KEYS[1], 'record', ARGV[3])
+redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
+return ARGV[2]
+"""
+_FOREVER = 10**15  # ms; PEXPIREAT takes no more than 64 bits
+_HINTS = {
+    "AskError": "Give the store a RedisCluster client.",
+    "MovedError": "Give the store a RedisCluster client.",
+    "NoPermissionError": "Let its user run EVAL, EVALSHA, HGET, HSET, EXISTS, PEXPIREAT and TIME on the store's keys.",
+    "OutOfMemoryError": "It has no memory left: raise maxmemory, or let it evict keys that expire (volatile-ttl).",
+    "ReadOnlyError": "It is a replica: give the store the primary, or a Sentinel client's master_for().",
+}
+
+
+class _Script:
+    """Runs by its digest; a server that does not know it (restarted, failed over) gets the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, client: Any, key: str, *args: str | int) -> Any:
+        try:
+            return client.evalsha(self._digest, 1, key, *args)
+        except NoScriptError:
+            pass
+        return client.eval(self._text, 1, key, *args)
+
+
+_load, _save = _Script(_LOAD), _Script(_SAVE)
+
+
+class RedisStore:
+    """
+    Keeps each record in a Redis hash that expires by itself.
+
+    Times are the Redis server's. A record is gone when its token has ended and there is nothing else to remember.
+
+    Args:
+        client: A client of redis-py, such as ``redis.Redis``, ``Sentinel(...).master_for(...)`` or ``RedisCluster``;
+            with or without ``decode_responses``. It stays yours: `close` leaves it open. Give it short timeouts.
+        prefix: What the names of the keys begin with, where several programs share a database.
+
+    Raises:
+        ConfigurationError: `client` is none of redis-py's synchronous ones.
+    """
+
+    shared: Final = True
+
+    def __init__(self, client: Redis | RedisCluster, *, prefix: str = "") -> None:
+        if isinstance(client, type) or not callable(getattr(client, "evalsha", None)):
+            raise ConfigurationError(
+                f"RedisStore(client) takes a client such as redis.Redis(), not {_kind(client)}. "
+                "For a URL there is RedisStore.from_url()."
+            )
+        if hasattr(client, "aclose"):
+            raise ConfigurationError(
+                "RedisStore takes a synchronous client such as redis.Redis(), also where tasks use the provider: "
+                "a refresh never runs on the event loop."
+            )
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a str, not {_kind(prefix)}.")
+        self._client: Any = client
+        self._prefix = prefix
+        self._own = False
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "", **options: Any) -> Self:
+        """
+        Connect to the Redis at `url`, once it is needed.
+
+        Args:
+            url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…`` for TLS, or ``unix://…``.
+            prefix: What the names of the keys begin with.
+            options: For ``redis.Redis``. By default a try to connect and an answer may take 0.5 s each, and what
+                fails is tried once more at once: the connection may have been idle for too long.
+
+        Raises:
+            ConfigurationError: The URL is none of Redis's.
+        """
+        options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1), **options}
+        client = None
+        if isinstance(url, str):
+            with suppress(ValueError, AttributeError):  # their texts may quote the password
+                client = Redis.from_url(url, **options)
+        if client is None:
+            raise ConfigurationError(
+                "url is none that redis-py can read. Give one like redis://localhost:6379/0; "
+                "special characters in a password are to be percent-encoded."
+            )
+        store = cls(client, prefix=prefix)
+        store._own = True
+        return store
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._where()}, prefix={self._prefix!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def load(self, key: str) -> Loaded:
+        """
+        Read the record of `key`.
+
+        Raises:
+            StoreError: Redis refuses, or holds something else under this name. Where it cannot be reached, the
+                client's own exceptions are raised.
+        """
+        stamp, record, seconds, micros = self._run(_load, key)
+        now = int(seconds) + int(micros) / 1e6
+        return Loaded(loads(record) if record else None, _text(stamp), now)
+
+    def save(self, key: str, record: Record, version: str) -> str | None:
+        """
+        Replace the record of `key`, if nothing was saved since `version` was loaded.
+
+        Raises:
+            StoreError: As with `load`.
+        """
+        # Made up for each save, so that what was saved after a flush never has a version from before it.
+        stamp = secrets.token_hex(12)
+        saved = self._run(_save, key, version or "", stamp, dumps(record), _milliseconds(keep_until(record)))
+        return None if saved is None else _text(saved)
+
+    def close(self) -> None:
+        """Close the connections, if `from_url` has made them."""
+        if self._own:
+            self._client.close()
+
+    def _run(self, script: _Script, key: str, *args: str | int) -> Any:
+        # The braces keep whatever else may be stored for this key on the same node of a cluster.
+        name = f"{self._prefix}{{{key}}}"
+        try:
+            return script.run(self._client, name, *args)
+        except ResponseError as exc:
+            problem = _explain(exc, name)
+        # Out of the except clause: Redis quotes a command that it does not know, so the cause may hold the token.
+        raise StoreError(problem)
+
+    def _where(self) -> str:
+        try:
+            options = self._client.get_connection_kwargs()
+            if options.get("path"):
+                return f"{options['path']}, db={options.get('db') or 0}"
+            if not hasattr(self._client, "connection_pool") or "service_name" in vars(self._client.connection_pool):
+                return _kind(self._client)
+            return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}, db={options.get('db') or 0}"
+        except Exception:  # other clients keep it elsewhere; a repr never fails
+            return _kind(self._client)
+
+
+def _explain(exc: ResponseError, name: str) -> str:
+    if "WRONGTYPE" in str(exc):
+        return (
+            f"Under the key {name!r} Redis holds something that wxmiddleware has not written. "
+            "Delete that key, or give the store a prefix=."
+        )
+    hint = _HINTS.get(type(exc).__name__)
+    text = str(exc)
+    if hint is None and "NOPERM" in text:
+        hint = _HINTS["NoPermissionError"]
+    elif hint is None and "OOM" in text:
+        hint = _HINTS["OutOfMemoryError"]
+    elif hint is None and "READONLY" in text:
+        hint = _HINTS["ReadOnlyError"]
+    elif hint is None and "unknown command" in text:
+        hint = "It must be able to run Lua scripts (EVAL and EVALSHA)."
+    return f"Redis refused a command ({type(exc).__name__}). {hint or 'Its own log says more.'}"
+
+
+def _milliseconds(seconds: float) -> int:
+    if seconds <= 0:
+        return 0
+    return _FOREVER if seconds * 1000 >= _FOREVER else math.ceil(seconds * 1000)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _kind(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -1,0 +1,245 @@
+"""
+What the tests of shared stores start.
+
+A real redis-server on a free port, which a test may kill and start again; and several processes on one store.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from processes.program import Program, environment
+
+from wxmiddleware.simulator import SimulatorServer, WeChat
+
+if TYPE_CHECKING:
+    import redis
+
+PROGRAM = "redis-server"
+PATIENCE = 60.0
+PROCESSES, THREADS = 8, 8
+
+
+def find_server() -> str:
+    """Where the server is; without one, skip the test on a laptop and fail it in CI."""
+    found = shutil.which(PROGRAM)
+    if found is None:
+        reason = f"needs {PROGRAM}: apt-get install redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """
+    A Redis of a test's own.
+
+    Args:
+        directory: Where it keeps what it keeps.
+        options: Options of its command line, such as ``--requirepass``; with ``--appendonly yes`` it remembers its
+            data when it is started again.
+    """
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._program = find_server()
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [
+                *(self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)),
+                *("--save", "", "--logfile", "redis.log", *self._options),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            log = self._directory / "redis.log"
+            assert self._process.poll() is None, log.read_text() if log.exists() else "It ended at once."
+            assert time.monotonic() < deadline, "The server does not answer."
+            time.sleep(0.01)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                # One that wants a password is ready, too; one that still loads its data is not.
+                return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def client(self, **options: object) -> redis.Redis:
+        """A client for the test to look with."""
+        import redis
+
+        return redis.Redis(port=self.port, **options)  # type: ignore[arg-type]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+_MEMBER = """
+import os
+import sys
+import threading
+
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.sources import ClassicToken, StableToken
+IMPORTS
+
+provider = TokenProvider(Account.from_env(os.environ), source=SOURCE(), store=STORE)
+token = None
+print("ready", flush=True)
+for line in sys.stdin:
+    start = threading.Barrier(THREADS)
+    answers = []
+
+    def ask():
+        start.wait(20)
+        try:
+            answers.append(provider.get_token(token))
+        except Exception as error:
+            answers.append(f"{type(error).__name__}: {error}".replace(" ", "_"))
+
+    threads = [threading.Thread(target=ask) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    token = answers[0]
+    print(*answers, flush=True)
+"""
+
+
+class Fleet:
+    """
+    Processes that ask for a token when they are told to.
+
+    Args:
+        members: The processes.
+    """
+
+    def __init__(self, members: list[Program]) -> None:
+        self._members = members
+
+    def ask(self) -> list[str]:
+        """Let all threads of all processes ask; from the second time on WeChat has refused what they have."""
+        for each in self._members:
+            each.say("go")
+        return [token for each in self._members for token in each.hear().split()]
+
+
+@contextmanager
+def fleet_of(wechat: WeChat, store: str, imports: str, source: str) -> Iterator[Fleet]:
+    """
+    Start a fleet.
+
+    Args:
+        wechat: Whom they ask.
+        store: The expression that makes the store.
+        imports: What it needs.
+        source: The name of the source.
+    """
+    text = textwrap.dedent(_MEMBER).replace("IMPORTS", imports).replace("SOURCE", source).replace("STORE", store)
+    with tempfile.TemporaryDirectory() as directory, SimulatorServer(wechat) as server:
+        file = Path(directory) / "member.py"
+        file.write_text(text.replace("THREADS", str(THREADS)))
+        account = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}
+        members = [Program(file, env=environment(**account)) for _ in range(PROCESSES)]
+        try:
+            for each in members:
+                each.hear()
+            yield Fleet(members)
+        finally:
+            for each in members:
+                each.close()
+
+
+def in_children(work: Callable[[], str], count: int) -> list[str]:
+    """Run `work` in forked children, all at the same moment, and give what each returned or raised."""
+    gate, opening = os.pipe()
+    children = []
+    for _ in range(count):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(opening)
+                os.read(gate, 1)  # ends when the parent, and every later child, has closed the other end
+                told = work()
+            except BaseException as error:
+                told = f"{type(error).__name__}: {error}"
+            os.write(writing, told.encode())
+            os._exit(0)
+        os.close(writing)
+        children.append((pid, reading))
+    os.close(opening)
+    os.close(gate)
+    return [_told(pid, reading) for pid, reading in children]
+
+
+def _told(pid: int, reading: int) -> str:
+    told = b""
+    try:
+        while True:
+            if not select.select([reading], [], [], PATIENCE)[0]:
+                os.kill(pid, signal.SIGKILL)
+                return "hangs"
+            chunk = os.read(reading, 65536)
+            if not chunk:
+                return told.decode()
+            told += chunk
+    finally:
+        os.close(reading)
+        os.waitpid(pid, 0)

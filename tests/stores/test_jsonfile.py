@@ -1,0 +1,670 @@
+"""Tokens in a JSON file. What it has in common with the other stores: contract.py."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
+from stores.redis_server import fleet_of, in_children
+
+from wxmiddleware import ConfigurationError, StoreError
+from wxmiddleware._models import Lease, Record
+from wxmiddleware.simulator import WeChat
+from wxmiddleware.stores import jsonfile
+from wxmiddleware.stores.jsonfile import JSONFileStore
+
+if sys.platform == "win32":
+    pytest.skip("needs flock", allow_module_level=True)
+
+import fcntl
+
+OTHER = f"{KEY}:other"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    directory = tmp_path / "tokens"
+    directory.mkdir()
+    return directory / "access_token.json"
+
+
+@pytest.fixture
+def store(path: Path) -> JSONFileStore:
+    return JSONFileStore(path)
+
+
+def put(store: JSONFileStore, key: str = KEY, **changes: Any) -> Record:
+    """Save a record, whatever is there."""
+    loaded = store.load(key)
+    made = record(loaded.now, **changes)
+    assert store.save(key, made, loaded.version) is not None
+    return made
+
+
+def names(path: Path) -> list[str]:
+    """What lies in the directory of the file."""
+    return sorted(each.name for each in path.parent.iterdir())
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class TestJSONFileStore(TokenStoreContract):
+    @pytest.fixture
+    def store(self, path: Path) -> JSONFileStore:
+        return JSONFileStore(path)
+
+    @pytest.fixture
+    def second(self, path: Path) -> JSONFileStore:
+        return JSONFileStore(path)
+
+
+class TestFile:
+    def test_shared(self, store: JSONFileStore) -> None:
+        """Other processes write to it."""
+        assert store.shared is True
+
+    def test_what_is_in_it(self, store: JSONFileStore, path: Path) -> None:
+        """One JSON object with the records by their keys; no secret, neither in it nor in a name."""
+        put(store)
+        put(store, OTHER)
+        content = json.loads(path.read_text())
+
+        assert content["wxmiddleware"] == 1
+        assert [KEY, OTHER] == sorted(content["records"])
+        assert content["records"][KEY]["record"]["value"] == TOKEN
+        assert SECRET not in path.read_text() + str(names(path))
+
+    def test_names(self, store: JSONFileStore, path: Path) -> None:
+        """Nothing but the file and its lock is left behind."""
+        put(store)
+
+        assert ["access_token.json", "access_token.json.lock"] == names(path)
+
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177])
+    def test_modes(self, store: JSONFileStore, path: Path, umask: int) -> None:
+        """Only the owner may read, whatever the umask."""
+        before = os.umask(umask)
+        try:
+            put(store)
+            put(store)
+        finally:
+            os.umask(before)
+
+        assert mode(path) == 0o600
+        assert mode(path.with_name("access_token.json.lock")) == 0o600
+
+    def test_mode_of_a_file_that_was_open(self, store: JSONFileStore, path: Path) -> None:
+        """A file that others could read is closed to them with the next save."""
+        put(store)
+        path.chmod(0o644)
+        put(store)
+
+        assert mode(path) == 0o600
+
+    def test_loading_leaves_nothing(self, store: JSONFileStore, path: Path) -> None:
+        """Who only reads creates nothing."""
+        store.load(KEY)
+
+        assert names(path) == []
+
+    def test_clock(self, path: Path) -> None:
+        """The time it tells is that of the clock it was given."""
+        clock = Clock()
+
+        assert JSONFileStore(path, clock=clock).load(KEY).now == 1_700_000_000.0
+        assert JSONFileStore(path).load(KEY).now == pytest.approx(time.time(), abs=5)
+
+    def test_expired_records_go(self, path: Path) -> None:
+        """What has ended is dropped with the next save; what lives stays."""
+        clock = Clock()
+        store = JSONFileStore(path, clock=clock)
+        put(store, "short", expires_at=clock.now + 100)
+        put(store, "leased", expires_at=-math.inf, lease=Lease("1-a", clock.now + 300))
+        put(store, "long")
+        clock.now += 200
+        put(store)
+
+        assert {KEY, "leased", "long"} == set(json.loads(path.read_text())["records"])
+
+    def test_over_when_it_is_saved(self, store: JSONFileStore) -> None:
+        """A record with nothing left to remember replaces the one that is there."""
+        put(store)
+        version = store.save(KEY, Record(3, TOKEN, expires_at=1.0), store.load(KEY).version)
+
+        assert version == store.load(KEY).version
+        assert store.load(KEY).record is None
+
+    def test_stamp_is_new(self, store: JSONFileStore, path: Path) -> None:
+        """A version from before the file was deleted is of no use after it."""
+        version = store.save(KEY, record(time.time()), "")
+        path.unlink()
+
+        assert store.save(KEY, record(time.time(), 2), version or "") is None
+        assert put(store)
+        assert store.save(KEY, record(time.time(), 3), version or "") is None
+
+    @pytest.mark.parametrize("target_there", [True, False])
+    def test_symbolic_link(self, path: Path, tmp_path: Path, target_there: bool) -> None:
+        """What a link leads to is replaced, and the lock is the same by either name."""
+        link = tmp_path / "link.json"
+        link.symlink_to(path)
+        if target_there:
+            put(JSONFileStore(path))
+        saved = put(JSONFileStore(link))
+
+        assert link.is_symlink()
+        assert saved == JSONFileStore(path).load(KEY).record
+        assert ["access_token.json", "access_token.json.lock"] == names(path)
+        assert not (tmp_path / "link.json.lock").exists()
+
+    def test_relative_path(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative path means the same file after the working directory has changed."""
+        monkeypatch.chdir(path.parent)
+        store = JSONFileStore(path.name)
+        monkeypatch.chdir("/")
+        put(store)
+
+        assert path.exists()
+        assert repr(store) == f"JSONFileStore({str(path)!r})"
+
+    def test_lock_that_was_deleted(self, store: JSONFileStore, path: Path) -> None:
+        """A waiter whose lock file was deleted meanwhile takes the new one."""
+        put(store)
+        lock = path.with_name("access_token.json.lock")
+        with lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with ThreadPoolExecutor(1) as pool:
+                saving = pool.submit(put, store, generation=2)
+                lock.unlink()
+                saved = saving.result(20)
+
+        assert saved == store.load(KEY).record
+        assert lock.exists()
+
+    def test_stopped_holder(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A lock that nobody gives back is an error after a while; reading needs none."""
+        monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.05)
+        saved = put(store)
+        with path.with_name("access_token.json.lock").open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(StoreError, match="continue or end it"):
+                put(store)
+
+            assert saved == store.load(KEY).record
+        assert put(store)
+
+
+class TestConstruction:
+    @pytest.mark.parametrize("path", ["", "a\0b", None, 5])
+    def test_bad_path(self, path: Any) -> None:
+        """What is no path is said at construction."""
+        with pytest.raises(ConfigurationError, match="path"):
+            JSONFileStore(path)
+
+    def test_without_flock(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A platform without flock is said at construction."""
+        monkeypatch.setattr(jsonfile, "fcntl", None)
+
+        with pytest.raises(ConfigurationError, match="RedisStore"):
+            JSONFileStore(path)
+
+    def test_import_without_flock(self) -> None:
+        """There the module can be imported all the same."""
+        program = "import sys; sys.modules['fcntl'] = None\nimport wxmiddleware.stores.jsonfile"
+
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+HALF = json.dumps({"wxmiddleware": 1, "records": {KEY: {"stamp": "a", "record": {"format": 1, "value": TOKEN}}}})
+
+
+class TestBadContent:
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"{", HALF[:30].encode(), HALF[:-1].encode(), b"\0" * 100, HALF[:40].encode() + b"\0" * 50],
+        ids=["empty", "one byte", "cut off early", "cut off late", "zeros", "zeros at its end"],
+    )
+    def test_half_written(self, store: JSONFileStore, path: Path, content: bytes) -> None:
+        """What a machine that went down has left of our file counts as nothing, and is replaced."""
+        path.write_bytes(content)
+        loaded = store.load(KEY)
+        saved = put(store)
+
+        assert loaded.record is None
+        assert saved == store.load(KEY).record
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            None,
+            5,
+            [],
+            {},
+            {"stamp": 5, "record": {"format": 1}},
+            {"stamp": "a"},
+            {"stamp": "a", "record": None},
+            {"stamp": "a", "record": {"format": 1, "value": 5}},
+            {"stamp": "a", "record": {"format": "x"}},
+        ],
+    )
+    def test_broken_record(self, store: JSONFileStore, path: Path, entry: Any) -> None:
+        """One record that is none is replaced, and the others stay."""
+        kept = put(store, OTHER)
+        content = json.loads(path.read_text())
+        content["records"][KEY] = content["records"]["broken"] = entry
+        path.write_text(json.dumps(content))
+        loaded = store.load(KEY)
+        saved = put(store)
+
+        assert loaded.record is None
+        assert saved == store.load(KEY).record
+        assert kept == store.load(OTHER).record
+        assert "broken" not in path.read_text()
+
+    @pytest.mark.parametrize("records", [None, [], 5])
+    def test_no_records(self, store: JSONFileStore, path: Path, records: Any) -> None:
+        """A file of ours without records is one without records."""
+        path.write_text(json.dumps({"wxmiddleware": 1, "records": records}))
+
+        assert store.load(KEY).record is None
+        assert put(store) == store.load(KEY).record
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b'{"name": "my-precious-package"}',
+            b"[]",
+            b"null",
+            b"PRECIOUS=1\n",
+            b"\xff\xfe\x00precious",
+            b"[" * 100_000,
+            b'{"wxmiddleware": 0}',
+            b'{"wxmiddleware": null, "records": {}}',
+        ],
+    )
+    @pytest.mark.parametrize("verb", ["load", "save"])
+    def test_somebody_elses(self, store: JSONFileStore, path: Path, content: bytes, verb: str) -> None:
+        """A file that is none of ours is left alone; the error names it, and shows nothing of it."""
+        path.write_bytes(content)
+
+        with pytest.raises(StoreError, match="not a file of tokens") as caught:
+            store.load(KEY) if verb == "load" else store.save(KEY, record(time.time()), "")
+        assert path.read_bytes() == content
+        assert str(path) in str(caught.value)
+        assert "precious" not in f"{caught.value}{caught.value.__cause__!r}{caught.value.__context__!r}"
+        assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize("verb", ["load", "save"])
+    def test_later_file(self, store: JSONFileStore, path: Path, verb: str) -> None:
+        """A file of a later version is left alone."""
+        path.write_text('{"wxmiddleware": 2, "things": []}')
+
+        with pytest.raises(StoreError, match="Update this process"):
+            store.load(KEY) if verb == "load" else store.save(KEY, record(time.time()), "")
+        assert path.read_text() == '{"wxmiddleware": 2, "things": []}'
+
+    def test_later_record(self, store: JSONFileStore, path: Path) -> None:
+        """A record of a later version survives the saves of other keys."""
+        put(store)
+        content = json.loads(path.read_text())
+        theirs = content["records"][OTHER] = {"stamp": "a", "record": {"format": 2, "value": TOKEN}}
+        path.write_text(json.dumps(content))
+        put(store)
+
+        assert json.loads(path.read_text())["records"][OTHER] == theirs
+        with pytest.raises(StoreError, match="Update this process") as caught:
+            store.load(OTHER)
+        assert TOKEN not in str(caught.value)
+
+
+class TestBadPlaces:
+    @pytest.mark.parametrize("slash", ["", "/"])
+    def test_directory(self, path: Path, slash: str) -> None:
+        """A directory is no file."""
+        path.mkdir()
+        store = JSONFileStore(f"{path}{slash}")
+
+        with pytest.raises(StoreError, match="is a directory"):
+            store.load(KEY)
+        with pytest.raises(StoreError, match="is a directory"):
+            store.save(KEY, record(time.time()), "")
+
+    def test_no_directory(self, tmp_path: Path) -> None:
+        """A directory that is missing is named."""
+        store = JSONFileStore(tmp_path / "no" / "file.json")
+
+        assert store.load(KEY).record is None
+        with pytest.raises(StoreError, match="no is not a directory"):
+            store.save(KEY, record(time.time()), "")
+
+    def test_below_a_file(self, tmp_path: Path) -> None:
+        """A file is no directory."""
+        (tmp_path / "file").touch()
+
+        with pytest.raises(StoreError, match="file is not a directory"):
+            JSONFileStore(tmp_path / "file" / "tokens.json").load(KEY)
+
+    def test_pipe(self, store: JSONFileStore, path: Path) -> None:
+        """A pipe keeps nobody waiting."""
+        os.mkfifo(path)
+
+        with pytest.raises(StoreError, match="regular file"):
+            store.load(KEY)
+
+    def test_circle(self, store: JSONFileStore, path: Path) -> None:
+        """Links that lead in a circle are said."""
+        path.symlink_to(path)
+
+        with pytest.raises(StoreError, match="circle"):
+            store.load(KEY)
+
+    def test_lock_is_a_link(self, store: JSONFileStore, path: Path) -> None:
+        """A lock that leads elsewhere is not followed."""
+        path.with_name("access_token.json.lock").symlink_to("/etc/passwd")
+
+        with pytest.raises(StoreError, match="lock is one"):
+            put(store)
+
+    @pytest.mark.parametrize(
+        ("number", "advice"),
+        [
+            (errno.ENOSPC, "Make room"),
+            (errno.EDQUOT, "Make room"),
+            (errno.EROFS, "read-only"),
+            (errno.EACCES, "Let this user own"),
+            (errno.EIO, "Check the path"),
+            (errno.EMFILE, "ulimit"),
+        ],
+    )
+    @pytest.mark.parametrize("call", ["fsync", "replace"])
+    def test_failing_disk(
+        self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str, call: str
+    ) -> None:
+        """A save that fails leaves what was there, nothing beside it, and says what to do."""
+        saved = put(store)
+        version = store.load(KEY).version
+
+        def fail(*_: Any) -> None:
+            raise OSError(number, "no")
+
+        monkeypatch.setattr(os, call, fail)
+        with pytest.raises(StoreError, match=advice) as caught:
+            store.save(KEY, record(time.time(), 2), version)
+        monkeypatch.undo()
+
+        assert saved == store.load(KEY).record
+        assert store.load(KEY).version == version
+        assert ["access_token.json", "access_token.json.lock"] == names(path)
+        assert TOKEN not in str(caught.value)
+        assert put(store)
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_device(self) -> None:
+        """A device is no file."""
+        with pytest.raises(StoreError, match="regular file"):
+            JSONFileStore("/dev/full").load(KEY)
+
+    @forks
+    @pytest.mark.parametrize("there", [True, False])
+    def test_read_only_directory(self, store: JSONFileStore, path: Path, there: bool) -> None:
+        """In a directory that nobody may write to the tokens can be read; who saves is told."""
+        if there:
+            put(store)
+        path.parent.chmod(0o555)
+        try:
+            told = as_nobody(path, lambda: outcome(store.load, KEY), lambda: outcome(put, store))
+        finally:
+            path.parent.chmod(0o755)
+
+        assert "Loaded" in told[0]
+        assert "StoreError" in told[1]
+        assert "Let this user own" in told[1]
+
+    @forks
+    @as_root
+    def test_other_users_file(self, store: JSONFileStore, path: Path) -> None:
+        """Another user's file is not taken away from them, even where the directory would allow it."""
+        saved = put(store)
+        os.chown(path, 1234, 1234)
+        path.chmod(0o644)
+        path.with_name("access_token.json.lock").chmod(0o644)
+        path.parent.chmod(0o777)
+        told = as_nobody(path, lambda: outcome(put, store), own=False)
+
+        assert "belongs to user 1234" in told[0]
+        assert path.stat().st_uid == 1234
+        assert saved == store.load(KEY).record
+
+    @forks
+    @as_root
+    def test_private_file_of_another_user(self, store: JSONFileStore, path: Path) -> None:
+        """A file that this user may not read is said so."""
+        put(store)
+        told = as_nobody(path, lambda: outcome(store.load, KEY), own=False)
+
+        assert "could not be read: user 65534 may not" in told[0]
+
+    @forks
+    @as_root
+    def test_root_leaves_the_owner(self, store: JSONFileStore, path: Path) -> None:
+        """What root saves, in a shell, stays the service's: the file and its lock."""
+        os.chown(path.parent, 65534, 65534)
+        told = as_nobody(path, lambda: outcome(put, store))
+        path.with_name("access_token.json.lock").unlink()
+        put(store)
+        told += as_nobody(path, lambda: outcome(put, store))
+
+        assert ["Record", "Record"] == [each.partition("(")[0] for each in told]
+        assert path.stat().st_uid == 65534
+
+
+def outcome(call: Callable[..., object], *args: Any) -> str:
+    try:
+        return repr(call(*args))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def as_nobody(path: Path, *works: Callable[[], str], own: bool = True) -> list[str]:
+    """Do it as a user without special rights."""
+
+    def become_nobody() -> str:
+        if os.geteuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        return "\0".join(work() for work in works)
+
+    if os.geteuid() == 0:
+        for parent in path.parents:
+            if parent.stat().st_uid == 0 and parent != path.parent and "pytest" in str(parent):
+                parent.chmod(0o755)
+        if own:
+            for each in (path.parent, *path.parent.iterdir()):
+                os.chown(each, 65534, 65534)
+    return in_children(become_nobody, 1)[0].split("\0")
+
+
+@forks
+class TestProcesses:
+    def test_race(self, store: JSONFileStore) -> None:
+        """Eight forked processes swap with one inherited store, and no update is lost."""
+        put(store, refusals=0)
+
+        def work() -> str:
+            won = []
+            while len(won) < 25:
+                loaded = store.load(KEY)
+                assert loaded.record is not None
+                more = replace(loaded.record, refusals=loaded.record.refusals + 1)
+                with suppress(StoreError):  # on a busy machine a waiter may lose its patience; it says so
+                    if store.save(KEY, more, loaded.version) is not None:
+                        won.append(loaded.version)
+            return " ".join(won)
+
+        won = " ".join(in_children(work, 8)).split()
+
+        assert len(won) == len(set(won)) == 200
+        assert getattr(store.load(KEY).record, "refusals", None) == 200
+
+    @pytest.mark.parametrize("call", ["flock", "open", "fchmod", "fsync", "replace", "close"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_killed_at(self, store: JSONFileStore, path: Path, call: str, when: str) -> None:
+        """A process that is killed at any step of a save leaves the old record or the new, and no lock."""
+        old = put(store)
+        new = replace(old, generation=2)
+        version = store.load(KEY).version
+        child = os.fork()
+        if not child:
+            module: Any = fcntl if call == "flock" else os
+            real = getattr(module, call)
+
+            def die(*args: Any, **options: Any) -> None:
+                if when == "after":
+                    real(*args, **options)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            setattr(module, call, die)
+            store.save(KEY, new, version)
+            os._exit(3)
+        _, status = os.waitpid(child, 0)
+        left = store.load(KEY).record
+        again = put(store, generation=3)
+
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        assert left in (old, new)
+        assert again == store.load(KEY).record
+        assert ["access_token.json", "access_token.json.lock"] == names(path)
+
+    def test_killed_any_time(self, store: JSONFileStore, path: Path) -> None:
+        """Writers that are killed without choosing the moment never leave anything but a whole record."""
+        generation = 1
+        put(store, generation=generation)
+        for _ in range(30):
+            child = os.fork()
+            if not child:
+                while True:
+                    loaded = store.load(KEY)
+                    before = loaded.record or record(loaded.now)
+                    value = "x" * (before.generation % 9 * 4000 + 1)
+                    store.save(KEY, replace(before, generation=before.generation + 1, value=value), loaded.version)
+            aim = generation + 3
+            while generation < aim:
+                left = store.load(KEY).record
+                assert left is not None
+                assert generation <= left.generation
+                generation = left.generation
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            left = store.load(KEY).record
+            assert left is not None
+            assert generation <= left.generation
+            generation = left.generation
+        put(store, generation=generation + 1)
+
+        assert ["access_token.json", "access_token.json.lock"] == names(path)
+
+    def test_fork_while_a_thread_holds_the_lock(self, store: JSONFileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A child that is forked then neither has the lock nor keeps it from the others."""
+        put(store)
+        held, forked = threading.Event(), threading.Event()
+        real = os.fsync
+
+        def wait(descriptor: int) -> None:
+            held.set()
+            forked.wait(20)
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", wait)
+        saver = threading.Thread(target=put, args=(store,), kwargs={"generation": 2})
+        saver.start()
+        held.wait(20)
+        gate, opening = os.pipe()
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                monkeypatch.undo()
+                os.close(opening)
+                os.read(gate, 1)  # until the parent has closed the other end
+                put(store, generation=4)
+                code = 0 if not store._locks else 2
+            finally:
+                os._exit(code)
+        forked.set()
+        saver.join(20)
+        monkeypatch.undo()
+        put(store, generation=3)
+        os.close(opening)
+        os.close(gate)
+        _, status = os.waitpid(child, 0)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert getattr(store.load(KEY).record, "generation", None) == 4
+
+    def test_parent_killed_with_the_lock(self, store: JSONFileStore) -> None:
+        """A child that outlives a parent which was killed holding the lock does not hold it for them."""
+        put(store)
+        gate, opening = os.pipe()
+        parent = os.fork()
+        if not parent:
+            os.close(opening)
+
+            def fork_and_die(_: int) -> None:
+                if os.fork() == 0:
+                    os.read(gate, 1)  # until the test is over
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            os.fsync = fork_and_die
+            put(store, generation=2)
+        os.waitpid(parent, 0)
+        again = put(store, generation=3)
+        os.close(opening)
+        os.close(gate)
+
+        assert again == store.load(KEY).record
+
+    @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])
+    def test_fleet(self, path: Path, source: str) -> None:
+        """Eight processes of eight threads fetch once when they are cold, and once when the token is refused."""
+        wechat = WeChat(overlap=0, token_latency=0.2)
+        imports = "from wxmiddleware.stores.jsonfile import JSONFileStore"
+        with fleet_of(wechat, f"JSONFileStore({str(path)!r})", imports, source) as fleet:
+            cold = fleet.ask()
+            fetched = wechat.fetches()
+            wechat.revoke()
+            refused = fleet.ask()
+
+        assert [64, 64] == [len(cold), len(refused)]
+        assert {wechat.current(slot=source[:-5].lower())} == set(refused)
+        assert len(set(cold)) == 1
+        assert set(cold).isdisjoint(refused)
+        assert [1, 2] == [fetched, wechat.fetches()]

@@ -1,0 +1,535 @@
+"""Tokens in a real Redis. What it has in common with the other stores: contract.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.sentinel import Sentinel
+from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
+from stores.redis_server import RedisServer, find_server, fleet_of, in_children
+
+from wxmiddleware import ConfigurationError, StoreError
+from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware.simulator import WeChat
+from wxmiddleware.stores.redis import RedisStore
+
+NAME = f"{{{KEY}}}"
+MakeStore = Callable[..., RedisStore]
+MakeServer = Callable[..., RedisServer]
+
+
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: RedisServer) -> RedisServer:
+    """An empty server that nobody kills."""
+    with one_server.client() as client:
+        client.flushall()
+        client.script_flush()
+    return one_server
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[MakeServer]:
+    """Start a server that may be killed."""
+    servers: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        directory = tmp_path / f"redis{len(servers)}"
+        directory.mkdir()
+        servers.append(RedisServer(directory, *options).start())
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.kill()
+
+
+@pytest.fixture
+def make_store() -> Iterator[MakeStore]:
+    stores: list[RedisStore] = []
+
+    def make(url: str, **options: Any) -> RedisStore:
+        stores.append(RedisStore.from_url(url, **options))
+        return stores[-1]
+
+    yield make
+    for each in stores:
+        each.close()
+
+
+@pytest.fixture
+def store(server: RedisServer, make_store: MakeStore) -> RedisStore:
+    return make_store(server.url)
+
+
+@pytest.fixture
+def raw(server: RedisServer) -> Iterator[redis.Redis]:
+    with server.client() as client:
+        yield client
+
+
+def put(store: RedisStore, **changes: Any) -> Record:
+    """Save a record, whatever is there."""
+    loaded = store.load(KEY)
+    made = record(loaded.now, **changes)
+    assert store.save(KEY, made, loaded.version) is not None
+    return made
+
+
+class TestRedisStore(TokenStoreContract):
+    @pytest.fixture
+    def store(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
+        return make_store(server.url)
+
+    @pytest.fixture
+    def second(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
+        return make_store(server.url)
+
+
+class TestDecoding(TokenStoreContract):
+    """One client decodes what it gets, the other does not."""
+
+    @pytest.fixture
+    def store(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
+        return make_store(server.url, decode_responses=True, protocol=2)
+
+    @pytest.fixture
+    def second(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
+        return make_store(server.url, decode_responses=False, protocol=3)
+
+
+class TestSentinel:
+    def test_master(self, server: RedisServer, mortal: MakeServer, tmp_path: Path) -> None:
+        """A client that asks a Sentinel for the primary is as good as any."""
+        config = tmp_path / "sentinel.conf"
+        config.write_text(f"sentinel monitor mine 127.0.0.1 {server.port} 1\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [find_server(), str(config), "--sentinel", "--port", str(port)], stdout=subprocess.DEVNULL
+        )
+        sentinel = Sentinel([("127.0.0.1", port)], socket_timeout=1)
+        try:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                try:
+                    sentinel.discover_master("mine")
+                    break
+                except redis.RedisError:
+                    time.sleep(0.01)
+            with sentinel.master_for("mine") as client:
+                store = RedisStore(client)
+                saved = put(store)
+                loaded = store.load(KEY)
+        finally:
+            process.kill()
+            process.wait()
+            for each in sentinel.sentinels:
+                each.close()
+
+        assert saved.value == getattr(loaded.record, "value", None)
+        assert "mine" not in repr(store)
+
+
+class TestServerSide:
+    def test_shared(self, store: RedisStore) -> None:
+        """Other processes write to it."""
+        assert store.shared is True
+
+    def test_clock(self, store: RedisStore, raw: redis.Redis) -> None:
+        """The time is the server's, to the microsecond."""
+        seconds, micros = raw.time()
+
+        assert store.load(KEY).now == pytest.approx(seconds + micros / 1e6, abs=5)
+        assert isinstance(store.load(KEY).now, float)
+
+    def test_round_trips(self, store: RedisStore, raw: redis.Redis) -> None:
+        """Each verb is one command."""
+        version = store.save(KEY, record(store.load(KEY).now), "")
+        raw.config_resetstat()
+        store.load(KEY)
+        store.save(KEY, record(time.time(), 2), version or "")
+        calls = {name: stats["calls"] for name, stats in raw.info("commandstats").items()}
+
+        assert calls["cmdstat_evalsha"] == 2
+        assert "cmdstat_eval" not in calls
+
+    @pytest.mark.parametrize(
+        ("changes", "life"),
+        [
+            ({}, 7200.0),
+            ({"expires_at": -math.inf, "lease": 8.25}, 8.25),
+            ({"expires_at": -math.inf, "cooldown": 60.0}, 660.0),
+        ],
+        ids=["token", "lease", "cooldown"],
+    )
+    def test_expiry(self, store: RedisStore, raw: redis.Redis, changes: dict[str, Any], life: float) -> None:
+        """Redis drops a record when there is nothing left to remember."""
+        now = store.load(KEY).now
+        if "lease" in changes:
+            changes = {**changes, "lease": Lease("1-a", now + changes["lease"])}
+        if "cooldown" in changes:
+            changes = {**changes, "cooldown": Cooldown(now + changes["cooldown"], Failure(Cause.QUOTA, "No."))}
+        put(store, **changes)
+        end = raw.pexpiretime(NAME) / 1000
+
+        assert end == pytest.approx(now + life, abs=2)
+
+    def test_expiry_is_renewed(self, store: RedisStore, raw: redis.Redis) -> None:
+        """A record that is replaced has the new one's end."""
+        now = store.load(KEY).now
+        put(store, expires_at=now + 100)
+        put(store, expires_at=now + 5000)
+
+        assert raw.pexpiretime(NAME) / 1000 == pytest.approx(now + 5000, abs=0.01)
+
+    @pytest.mark.parametrize("end", [-math.inf, -1.0, 0.0, 1.0])
+    def test_over_when_it_is_saved(self, store: RedisStore, raw: redis.Redis, end: float) -> None:
+        """A record with nothing left to remember replaces the one that is there."""
+        put(store)
+        loaded = store.load(KEY)
+        version = store.save(KEY, Record(3, TOKEN, expires_at=end), loaded.version)
+
+        assert version == store.load(KEY).version
+        assert raw.exists(NAME) == 0
+
+    def test_without_end(self, store: RedisStore) -> None:
+        """A token without end is kept for longer than anybody waits."""
+        put(store, expires_at=math.inf)
+
+        assert getattr(store.load(KEY).record, "expires_at", None) == math.inf
+
+    def test_key(self, server: RedisServer, make_store: MakeStore, raw: redis.Redis) -> None:
+        """The name of the key holds the prefix, braces for a cluster, and no secret."""
+        put(make_store(server.url, prefix="shop:"))
+
+        assert raw.keys() == [f"shop:{NAME}".encode()]
+        assert SECRET not in str(raw.keys())
+
+    def test_prefixes(self, server: RedisServer, make_store: MakeStore) -> None:
+        """Stores of different prefixes are apart."""
+        put(make_store(server.url, prefix="a:"))
+
+        assert make_store(server.url, prefix="b:").load(KEY).record is None
+
+    def test_same_command_twice(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A save that a client sends once more, because the answer was lost, has been won."""
+        version = store.load(KEY).version
+        monkeypatch.setattr("secrets.token_hex", lambda _: "5a3e")
+        first = store.save(KEY, record(time.time()), version)
+
+        assert store.save(KEY, record(time.time()), version) == first
+
+    def test_stamp_is_new_after_a_flush(self, store: RedisStore, raw: redis.Redis) -> None:
+        """A version from before a flush is of no use after it, whatever was saved since."""
+        version = store.save(KEY, record(time.time()), "")
+        raw.flushall()
+        gone = store.save(KEY, record(time.time(), 2), version or "")
+        put(store)
+
+        assert gone is None
+        assert store.save(KEY, record(time.time(), 3), version or "") is None
+
+    def test_script_flush(self, store: RedisStore, raw: redis.Redis) -> None:
+        """A server that has forgotten the scripts is told them again."""
+        saved = put(store)
+        raw.script_flush()
+        again = put(store, generation=2)
+
+        assert again == replace(saved, generation=2, **{n: getattr(again, n) for n in _TIMES})
+
+
+_TIMES = ("expires_at", "sent_at", "received_at")
+
+
+class TestForeignData:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"stamp": "abc", "record": '{"format": 1, "val'},
+            {"stamp": "abc", "record": ""},
+            {"stamp": "abc", "record": b"\xff\xfe\x00"},
+            {"stamp": b"\xff\xfe", "record": "[]"},
+            {"stamp": "abc"},
+            {"record": '{"format": "x"}'},
+            {"other": "thing"},
+        ],
+    )
+    @pytest.mark.parametrize("decode", [True, False])
+    def test_broken_record(
+        self, server: RedisServer, make_store: MakeStore, raw: redis.Redis, fields: dict[str, Any], decode: bool
+    ) -> None:
+        """What is no record counts as none, and is replaced."""
+        store = make_store(server.url, decode_responses=decode)
+        raw.hset(NAME, mapping=fields)
+        loaded = store.load(KEY)
+        saved = put(store)
+
+        assert loaded.record is None
+        assert saved.value == getattr(store.load(KEY).record, "value", None)
+
+    def test_later_version(self, store: RedisStore, raw: redis.Redis) -> None:
+        """What a later version wrote is not read, and says what to do."""
+        raw.hset(NAME, mapping={"stamp": "abc", "record": json.dumps({"format": 2, "value": TOKEN})})
+
+        with pytest.raises(StoreError, match="Update this process") as caught:
+            store.load(KEY)
+        assert TOKEN not in str(caught.value)
+
+    @pytest.mark.parametrize("verb", ["load", "save"])
+    def test_wrong_type(self, store: RedisStore, raw: redis.Redis, verb: str) -> None:
+        """Another program's value under the key is left alone, and the error says what to do."""
+        raw.set(NAME, "precious")
+
+        with pytest.raises(StoreError, match="Delete that key, or give the store a prefix"):
+            store.load(KEY) if verb == "load" else store.save(KEY, record(time.time()), "")
+        assert raw.get(NAME) == b"precious"
+
+    @pytest.mark.parametrize(
+        ("text", "hint"),
+        [
+            (f"unknown command 'EVALSHA', with args beginning with: '{TOKEN}'", "Lua"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
+            ("NOPERM this user has no permissions", "EVALSHA"),
+            ("READONLY You can't write against a read only replica.", "primary"),
+            (f"MISCONF {TOKEN}", "Its own log"),
+        ],
+    )
+    def test_refusals(self, text: str, hint: str) -> None:
+        """What Redis refuses is explained; its own words, which may quote a command, stay away."""
+        client = Mock(spec=redis.Redis)
+        client.evalsha.side_effect = redis.ResponseError(text)
+
+        with pytest.raises(StoreError, match=hint) as caught:
+            RedisStore(client).save(KEY, record(time.time()), "")
+        assert TOKEN not in f"{caught.value!r}{caught.value.__cause__!r}{caught.value.__context__!r}"
+
+    def test_out_of_memory(self, store: RedisStore, raw: redis.Redis) -> None:
+        """A full server is said so; what it holds can be read."""
+        saved = put(store)
+        raw.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreError, match="maxmemory"):
+                store.save(KEY, record(time.time(), 2), store.load(KEY).version)
+            assert saved.value == getattr(store.load(KEY).record, "value", None)
+        finally:
+            raw.config_set("maxmemory", 0)
+
+    def test_no_permission(self, server: RedisServer, make_store: MakeStore, raw: redis.Redis) -> None:
+        """A user without the right to run scripts is told which rights it needs."""
+        raw.acl_setuser("weak", enabled=True, passwords=["+pw"], keys=["*"], categories=["+@read"])
+        try:
+            weak = make_store(server.url, username="weak", password="pw")
+            with pytest.raises(StoreError, match="EVALSHA"):
+                weak.load(KEY)
+        finally:
+            raw.acl_deluser("weak")
+
+    def test_replica(self, server: RedisServer, mortal: MakeServer, make_store: MakeStore) -> None:
+        """A replica can be read; who writes to it is told to take the primary."""
+        replica = make_store(mortal("--replicaof", f"127.0.0.1 {server.port}").url)
+        version = replica.load(KEY).version
+
+        with pytest.raises(StoreError, match="primary"):
+            replica.save(KEY, record(time.time()), version)
+
+
+class TestOutage:
+    def test_killed_and_empty(self, mortal: MakeServer, make_store: MakeStore) -> None:
+        """A server that comes back empty is used again, by the same store."""
+        server = mortal()
+        store = make_store(server.url)
+        version = store.save(KEY, record(time.time()), "")
+        server.kill()
+        with pytest.raises(redis.ConnectionError):
+            store.load(KEY)
+        server.start()
+        empty = store.load(KEY)
+
+        assert empty.record is None
+        assert store.save(KEY, record(time.time()), version or "") is None
+        assert store.save(KEY, record(time.time()), empty.version) is not None
+
+    def test_killed_and_remembering(self, mortal: MakeServer, make_store: MakeStore) -> None:
+        """A server that comes back with its data goes on where it was, versions included."""
+        server = mortal("--appendonly", "yes", "--appendfsync", "always")
+        store = make_store(server.url)
+        version = store.save(KEY, record(time.time()), "")
+        server.kill()
+        server.start()
+
+        assert store.load(KEY).version == version
+        assert store.save(KEY, record(time.time(), 2), version or "") is not None
+
+    def test_idle_connection(self, mortal: MakeServer, make_store: MakeStore) -> None:
+        """A connection that the server has closed meanwhile costs no error."""
+        server = mortal()
+        store = make_store(server.url)
+        put(store)
+        with server.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+        assert store.load(KEY).record is not None
+
+    def test_hanging(self, mortal: MakeServer, make_store: MakeStore) -> None:
+        """A server that does not answer is given up after a short time."""
+        server = mortal()
+        store = make_store(server.url)
+        put(store)
+        server.signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(redis.RedisError):
+                store.load(KEY)
+        finally:
+            server.signal(signal.SIGCONT)
+
+        assert time.monotonic() - begun < 3.0
+
+    def test_timeouts(self, server: RedisServer) -> None:
+        """Half a second is the default, and the user's word goes before it."""
+        default, patient = RedisStore.from_url(server.url), RedisStore.from_url(server.url, socket_timeout=3)
+        options = [each._client.get_connection_kwargs() for each in (default, patient)]
+
+        assert [0.5, 3] == [each["socket_timeout"] for each in options]
+        assert [0.5, 0.5] == [each["socket_connect_timeout"] for each in options]
+
+
+class TestConstruction:
+    @pytest.mark.parametrize("client", [None, "redis://localhost", redis.Redis, object()])
+    def test_no_client(self, client: Any) -> None:
+        """What is no client is said at construction."""
+        with pytest.raises(ConfigurationError, match="client"):
+            RedisStore(client)
+
+    def test_async_client(self) -> None:
+        """A client for tasks is said at construction, not at the first refresh."""
+        with pytest.raises(ConfigurationError, match="synchronous"):
+            RedisStore(AsyncRedis())  # type: ignore[arg-type]
+
+    def test_bad_prefix(self) -> None:
+        """A prefix is text."""
+        with pytest.raises(ConfigurationError, match="prefix"):
+            RedisStore(redis.Redis(), prefix=b"x")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "url", ["localhost", "http://:pa55word@h", "redis://:pa55word/x@h:1", "redis://h:pa55word", None, 5]
+    )
+    def test_bad_url(self, url: Any) -> None:
+        """A URL that is none is said at construction, without a word of it."""
+        with pytest.raises(ConfigurationError, match="url") as caught:
+            RedisStore.from_url(url)
+        assert "pa55word" not in f"{caught.value}{caught.value.__context__!r}"
+
+    @pytest.mark.parametrize(
+        ("url", "where"),
+        [
+            ("redis://me:pa55word@example.com:6380/3", "example.com:6380, db=3"),
+            ("redis://localhost", "localhost:6379, db=0"),
+            ("rediss://:pa55word@h", "h:6379, db=0"),
+            ("unix://me:pa55word@/run/redis.sock?db=2", "/run/redis.sock, db=2"),
+        ],
+    )
+    def test_text(self, url: str, where: str) -> None:
+        """Its text says where it is, and no password."""
+        assert repr(RedisStore.from_url(url, prefix="a:")) == f"RedisStore({where}, prefix='a:')"
+
+    def test_text_of_another_client(self) -> None:
+        """The text of a client of the user's own says its kind."""
+
+        class Mine:
+            def evalsha(self, *_: Any) -> None: ...
+
+        assert repr(RedisStore(Mine())) == "RedisStore(Mine, prefix='')"  # type: ignore[arg-type]
+
+    def test_close(self, server: RedisServer, raw: redis.Redis) -> None:
+        """A store closes the connections that it has made, and no others."""
+        mine = Mock(spec=redis.Redis)
+        RedisStore(mine).close()
+        with RedisStore.from_url(server.url, client_name="store-of-mine") as store:
+            store.load(KEY)
+            before = [each["name"] for each in raw.client_list()]
+        deadline = time.monotonic() + 20
+        while "store-of-mine" in (after := [each["name"] for each in raw.client_list()]):
+            assert time.monotonic() < deadline
+
+        assert not mine.close.called
+        assert "store-of-mine" in before
+        assert "store-of-mine" not in after
+
+    def test_without_the_package(self) -> None:
+        """Without redis-py the error says how to get it."""
+        program = "import sys; sys.modules['redis'] = None\nimport wxmiddleware.stores.redis"
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+        assert ended.stderr.splitlines()[-1].startswith("ImportError: RedisStore needs the redis package: pip install")
+
+    def test_on_an_event_loop(self, store: RedisStore) -> None:
+        """It works where an event loop runs, too."""
+
+        async def main() -> Record | None:
+            return store.load(KEY).record
+
+        assert asyncio.run(main()) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+class TestProcesses:
+    def test_race(self, store: RedisStore) -> None:
+        """Eight forked processes swap with one inherited store, and no update is lost."""
+        put(store, refusals=0)
+
+        def work() -> str:
+            won = []
+            while len(won) < 25:
+                loaded = store.load(KEY)
+                assert loaded.record is not None
+                more = replace(loaded.record, refusals=loaded.record.refusals + 1)
+                if store.save(KEY, more, loaded.version) is not None:
+                    won.append(loaded.version)
+            return " ".join(won)
+
+        won = " ".join(in_children(work, 8)).split()
+
+        assert len(won) == len(set(won)) == 200
+        assert getattr(store.load(KEY).record, "refusals", None) == 200
+
+    @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])
+    def test_fleet(self, server: RedisServer, source: str) -> None:
+        """Eight processes of eight threads fetch once when they are cold, and once when the token is refused."""
+        wechat = WeChat(overlap=0, token_latency=0.2)
+        imports = "from wxmiddleware.stores.redis import RedisStore"
+        with fleet_of(wechat, f"RedisStore.from_url({server.url!r})", imports, source) as fleet:
+            cold = fleet.ask()
+            fetched = wechat.fetches()
+            wechat.revoke()
+            refused = fleet.ask()
+
+        assert [64, 64] == [len(cold), len(refused)]
+        assert {wechat.current(slot=source[:-5].lower())} == set(refused)
+        assert len(set(cold)) == 1
+        assert set(cold).isdisjoint(refused)
+        assert [1, 2] == [fetched, wechat.fetches()]
