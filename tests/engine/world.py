@@ -109,7 +109,7 @@ class World:
             self.account,
             source=options.pop("source", self.issuer),
             clock=self.clock,
-            wall=self.wall,
+            wall=options.pop("wall", self.wall),
             observers=[self.events.append],
             sleep=options.pop("sleep", self.clock.advance),
             draw=options.pop("draw", self._draw),
