@@ -564,7 +564,7 @@ class TestStatus:
         provider.get_token()
         world.clock.now += age
 
-        assert self.status(world, state, expires_in, renews_in, 1_000_000) == provider.status()
+        assert self.status(world, state, expires_in, renews_in, 1_000_000_000) == provider.status()
 
     def test_cooling(self, world: World) -> None:
         """It tells that WeChat is left alone, for how long and why."""

@@ -24,6 +24,7 @@ from ._flight import Flight, threads_freeze
 from ._models import NOTHING, Account, Cooldown, Failure, Record, Snapshot
 from ._policies import (
     LEASE,
+    OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
@@ -91,6 +92,7 @@ class Keeper:
         "known",
         "listeners",
         "look_again",
+        "looked_at",
         "plan",
         "refusals_from",
         "snapshot",
@@ -127,6 +129,7 @@ class Keeper:
         self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
         self.suspects: deque[float] | None = None
         self.look_again = -math.inf  # while WeChat is left alone, a shared store is looked at from here on
+        self.looked_at = -math.inf  # when the store was last asked
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
         _fork.register(self)
@@ -165,6 +168,10 @@ class Keeper:
         snapshot, flight = self.snapshot, self._under_way()
         current = state(snapshot, now)
         if self.plan.cache and current in _USABLE:
+            if now >= snapshot.hot_until and self._out_of_touch(now):
+                # It may have been replaced, and be dead by now: this one time callers wait for a look.
+                launch = None if flight is not None else self._flight(Reason.LOOK, now, events)
+                return launch or flight or self.snapshot, launch
             launch = self._renewal(now, current) if now >= snapshot.hot_until else None
             return self.snapshot, launch
         if flight is not None and not (overtake and now >= flight.due):
@@ -181,6 +188,10 @@ class Keeper:
             return replace(cooldown.failure, retry_after=cooldown.until - now), None
         launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now, events)
         return launch, launch
+
+    def _out_of_touch(self, now: float) -> bool:
+        """Whether another process may have replaced the token so long ago that it has died since."""
+        return self.store.shared and self.source.kills and now - self.looked_at > OUT_OF_TOUCH
 
     def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
         """Start what is due while the token is good, and nothing twice."""
@@ -204,7 +215,8 @@ class Keeper:
         self.flight = Flight(
             refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE, inline=inline
         )
-        self._hot_until(self.flight.due)
+        if not self._out_of_touch(now):
+            self._hot_until(self.flight.due)
         return self.flight
 
     def _under_way(self) -> Flight[Outcome] | None:
@@ -301,13 +313,26 @@ class Keeper:
             self.cooldown = None
             return True
 
-    def looked(self) -> None:
-        """The store has nothing newer: look again later."""
+    def looked(self, look: Flight[Outcome] | None = None) -> None:
+        """
+        The store has nothing newer: look again later.
+
+        Args:
+            look: The flight that ends with this, if it was made for the look alone. What it has found near its end is
+                renewed next, which is nothing for callers to wait for.
+        """
+        launch = None
         with self._lock:
             now = self.world.clock()
-            if state(self.snapshot, now) in _USABLE:
+            current = state(self.snapshot, now)
+            if current in _USABLE:
                 self.snapshot = replace(self.snapshot, look_at=look_at(now, self.plan.timing, self.world.draw()))
                 self._heat()
+            if current is State.AHEAD and self.flight is look:
+                self.flight = None
+                launch = self._renewal(now, current)
+        if launch is not None:
+            self._launch(launch)
 
     def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
         """

@@ -28,6 +28,8 @@ FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
+# A process that has not asked the store for so long may hold a token that was replaced, and dies 300 s later.
+OUT_OF_TOUCH = 240.0
 # Three refused tokens of our own making in a quarter of an hour: somebody else fetches, too.
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3
@@ -132,7 +134,7 @@ def forced_wait(record: Record, now: float, wall: float) -> float:
 
 def next_generation(previous: int, wall: float) -> int:
     """A number above every earlier one, also if the store has forgotten them."""
-    return max(previous + 1, math.floor(wall * 1000))
+    return max(previous + 1, math.floor(wall * 1e6))
 
 
 def keep_until(record: Record) -> float:

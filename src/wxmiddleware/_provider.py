@@ -31,7 +31,7 @@ from ._clock import clock as process_clock
 from ._events import Observer
 from ._flight import START_GRACE, Flight, threads_freeze
 from ._keeper import Keeper, Plan, Surroundings, registry
-from ._models import NOTHING, Account, Failure, Snapshot
+from ._models import NOTHING, Account, Snapshot
 from ._policies import State, Timing, state
 from ._refresh import Outcome
 from .exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
@@ -214,25 +214,24 @@ class TokenProvider:
         end = time.monotonic() + patience
         overtake = False
         for _ in range(_ROUNDS):
-            answer = keeper.decide(rejected, overtake=overtake)
+            answer: Outcome | Flight[Outcome] | None = keeper.decide(rejected, overtake=overtake)
             if isinstance(answer, Flight):
                 left = max(0.0, end - time.monotonic())
                 # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
                 grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
                 outcome = yield answer, min(left, grace)
-                if outcome is None:
-                    if left <= grace:
-                        raise TokenUnavailable(
-                            f"No token came within {patience:.3g} s; the refresh goes on.", retry_after=1.0
-                        )
+                if outcome is None and left > grace:
                     overtake = True
                     continue
                 answer = outcome
-            if isinstance(answer, Failure):
+            if not isinstance(answer, Snapshot):
                 kept = keeper.snapshot
                 if keeper.plan.cache and kept.value != rejected and keeper.usable():
-                    return kept.value  # the refresh failed whoever was refused, and the token is kept for the others
-                raise answer.error()
+                    return kept.value  # whatever the refresh was for, there is a token that nobody has refused
+                if answer is not None:
+                    raise answer.error()
+                late = f"No token came within {patience:.3g} s; the refresh goes on."
+                raise TokenUnavailable(late, retry_after=1.0)
             if answer.value != rejected and not answer.refused and keeper.world.clock() < answer.expires_at:
                 return answer.value
         raise TokenUnavailable("The token was refused again and again while it was waited for.", retry_after=1.0)

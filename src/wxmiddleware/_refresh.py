@@ -8,7 +8,6 @@ with a lease that ended long ago. No step holds a lock.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from . import _process
 from ._events import Event, Happening
 from ._flight import Flight
 from ._models import Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot
@@ -100,8 +100,7 @@ class Refresh:
         self._reason = reason
         self._rejected = rejected
         self._clock = keeper.world.clock
-        # Whoever holds a lease is known by this: a process and a flight, nothing else.
-        self._owner = f"{_process()}{secrets.token_hex(4)}"
+        self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         self._events = events
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
@@ -115,10 +114,11 @@ class Refresh:
         lost = 0
         while True:
             seen = self._look()
+            keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
             if lost >= _CLAIMS or self._store_failed:
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
-                keeper.looked()
+                keeper.looked(flight if self._reason is Reason.LOOK else None)
                 return keeper.snapshot
             refusal = self._held_back(seen)
             if refusal is not None:
@@ -234,8 +234,10 @@ class Refresh:
         lease = seen.record.lease
         if lease is None or lease.owner == self._owner or self._clock() - seen.behind >= lease.until:
             return False
-        # In a store of this process alone the lease of another process is one that a fork has copied.
-        return self._keeper.store.shared or lease.owner.startswith(_process())
+        if not self._keeper.store.shared:
+            # In a store of this process alone the lease of another process is one that a fork has copied.
+            return lease.owner.startswith(_process.name())
+        return not _process.gone(lease.owner)
 
     def _nobody_came(self) -> Failure:
         who = "The process that may fetch" if self._keeper.plan.follow else "Another process is refreshing and"
@@ -496,11 +498,6 @@ class Refresh:
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
         self._events.append(self._keeper.event(name, message, **fields))
-
-
-def _process() -> str:
-    """What the owners of this process's leases begin with."""
-    return f"{os.getpid()}-"
 
 
 MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)

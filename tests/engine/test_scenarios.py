@@ -7,14 +7,13 @@ in docs/why.md. What needs real processes is in tests/processes/.
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import replace
 
 import pytest
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
-from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, with_token
+from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, _process, with_token
 from wxmiddleware._models import Lease, Record
 from wxmiddleware._policies import REFUSAL_STREAK
 from wxmiddleware.sources import Failure, Grant
@@ -699,7 +698,7 @@ class TestFleet:
         """When the process that holds the lease is gone, another fetches when the lease ends."""
         provider = world.provider()
         seen = world.store.load(provider._own.key)
-        gone = f"{os.getpid()}-gone"  # in a store of one process a lease is always its own
+        gone = f"{_process.name()}gone"  # alive, and in a store of one process the only one that can hold a lease
         world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
         world.script("T1")
         before = world.clock()
@@ -714,7 +713,7 @@ class TestFleet:
         world.get(provider)
         world.advance(7100)
         seen = world.store.load(provider._own.key)
-        gone = f"{os.getpid()}-gone"
+        gone = f"{_process.name()}gone"
         assert seen.record is not None
         world.store.save(provider._own.key, replace(seen.record, lease=Lease(gone, seen.now + 108)), seen.version)
         world.advance(100)
@@ -727,7 +726,7 @@ class TestFleet:
         world.script("T1")
         provider = world.provider()
         seen = world.store.load(provider._own.key)
-        gone = f"{os.getpid()}-gone"
+        gone = f"{_process.name()}gone"
         world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
         save = world.store.save
 
@@ -844,6 +843,86 @@ class TestFleet:
         world.settle()
 
         assert "T2" == world.get(here)
+
+    def test_out_of_touch(self, world: World) -> None:
+        """Who has asked for nothing in 300 s may hold a dead token, and looks before it hands one out."""
+        world.script("T1", "T2")
+        here, there = world.provider(), world.elsewhere()
+        world.get(here)
+        world.get(there)
+        world.get(there, "T1")
+        world.advance(300)
+        answers = set(world.herd(here))
+
+        if isinstance(world.store, FleetStore):
+            assert {"T2"} == answers
+        assert world.issuer.fetches == 2
+
+    def test_out_of_touch_without_news(self, world: World) -> None:
+        """If nobody has replaced it, it is handed out as before; the next look is in the background."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(300)
+        world.herd(provider)
+        world.advance(60)
+        world.store.load = None  # who waited for it would be told so
+
+        assert {"T1"} == set(world.herd(provider))
+
+    def test_out_of_touch_and_store_down(self, world: World) -> None:
+        """If the store is down, one caller finds out, and then all get what there is."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(300)
+        calls = []
+
+        def fail(key: str) -> object:
+            calls.append(key)
+            raise OSError
+
+        world.store.load = fail
+
+        assert ["T1"] * 64 == world.herd(provider)
+        world.settle()
+        assert ["T1"] * 64 == world.herd(provider)
+        world.settle()
+        assert len(calls) == 1
+
+    def test_out_of_touch_and_in_no_mood_to_wait(self, world: World) -> None:
+        """Who does not wait gets what there is."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(300)
+        load, go = world.store.load, threading.Event()
+        if not isinstance(world.store, FleetStore):
+            go.set()  # a store of one process is looked at at once
+
+        def slow(key: str) -> object:
+            assert go.wait(20)
+            return load(key)
+
+        world.store.load = slow
+
+        assert "T1" == world.get(provider, timeout=0)
+        go.set()
+        world.settle()
+
+    def test_out_of_touch_near_the_end(self, world: World) -> None:
+        """The look that callers have waited for is followed by a renewal, which they do not wait for."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6700)
+        held = gate(world)
+
+        assert "T1" == world.get(provider)
+        world.issuer.wait_for(2)
+        held.set()
+        world.names()
+        assert "T2" == world.get(provider)
 
     def test_16_store_down(self, world: World) -> None:
         """A store that fails is no reason to fail: the process fetches for itself, and says so once."""

@@ -1,0 +1,70 @@
+"""
+Who holds a lease, and whether that process is still there.
+
+A lease names its holder by host, process id, start time and "space": which boot of which machine, and which of its
+namespaces of process ids. Only in the same space can a process be missed for certain; of all others, and where there
+is no ``/proc``, it is believed that they live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+_UNKNOWN = "-"
+
+
+def name() -> str:
+    """Name this process, as ``host/pid/start/space/``."""
+    return _name(os.getpid())
+
+
+def host_and_pid(owner: str) -> str:
+    """Say for people who the holder of a lease is."""
+    host, pid, *_ = [*owner.split("/"), "", ""]
+    return f"process {pid} on {host}" if pid else owner
+
+
+def gone(owner: str) -> bool:
+    """Whether the holder of a lease has surely ended."""
+    _, pid, start, space, *_ = [*owner.split("/"), "", "", "", ""]
+    if space in ("", _UNKNOWN) or space != _space() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)  # asks only; also where /proc hides the processes of others
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is there, and somebody else's
+        pass
+    state, started = _state_and_start(int(pid))
+    return state in ("Z", "X") or (_UNKNOWN not in (start, started) and start != started)
+
+
+@lru_cache(1)
+def _name(pid: int) -> str:
+    # A forked child has a process id of its own, and so a name of its own.
+    _, start = _state_and_start(pid)
+    host = socket.gethostname().replace("/", "_") or _UNKNOWN
+    return f"{host}/{pid}/{start}/{_space()}/"
+
+
+@lru_cache(1)
+def _space() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        return hashlib.sha256(boot + os.readlink("/proc/self/ns/pid").encode()).hexdigest()[:12]
+    except OSError:
+        return _UNKNOWN
+
+
+def _state_and_start(pid: int) -> tuple[str, str]:
+    """Give a process's state, and when it was started (in ticks since the machine was)."""
+    try:
+        # The second field is the program's name in brackets, and may itself hold brackets and blanks.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return fields[0].decode(), fields[19].decode()
+    except (OSError, LookupError, ValueError):
+        return _UNKNOWN, _UNKNOWN

@@ -1,0 +1,128 @@
+"""Who holds a lease, and whether that process is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from wxmiddleware import _process
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason="needs Linux's /proc")
+
+PROGRAM = "import sys; from wxmiddleware import _process; print(_process.name(), flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[str]]:
+    """A process that has a name, and waits."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def named(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip() + "1a2b3c4d"
+
+
+def changed(owner: str, **parts: str) -> str:
+    """The same owner, but for some parts of its name."""
+    names = ("host", "pid", "start", "space", "flight")
+    return "/".join(parts.get(name, part) for name, part in zip(names, owner.split("/")))
+
+
+def test_name() -> None:
+    """A name is the same all the time, and says host and process id."""
+    host, pid, start, space, rest = _process.name().split("/")
+
+    assert _process.name() == _process.name()
+    assert (host, int(pid), rest) == (socket.gethostname(), os.getpid(), "")
+    assert start.isdecimal()
+    assert len(space) == 12
+
+
+def test_for_people() -> None:
+    """A person is told the host and the process id."""
+    assert f"process {os.getpid()} on {socket.gethostname()}" == _process.host_and_pid(f"{_process.name()}1a2b3c4d")
+    assert "somebody" == _process.host_and_pid("somebody")
+
+
+def test_alive(other: subprocess.Popen[str]) -> None:
+    """A process that lives is there, and so are we."""
+    assert not _process.gone(named(other))
+    assert not _process.gone(f"{_process.name()}1a2b3c4d")
+
+
+def test_killed(other: subprocess.Popen[str]) -> None:
+    """One that was killed is gone, as soon as it is: before and after its parent has taken notice."""
+    owner = named(other)
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
+
+    assert _process.gone(owner)
+    other.wait()
+    assert _process.gone(owner)
+
+
+def test_number_taken_by_another(other: subprocess.Popen[str]) -> None:
+    """Another process with the same id is not the one that held the lease."""
+    assert _process.gone(changed(named(other), start="1"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_of_another_user() -> None:
+    """A process of another user, which may not be asked, is there."""
+    program = (
+        "import os, sys; from wxmiddleware import _process; os.setuid(65534); sys.exit(_process.gone(sys.argv[1]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, f"{_process.name()}1a2b3c4d"], check=False)
+
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"space": "0123456789ab"},  # another machine, boot or container
+        {"space": "-"},  # a platform that cannot tell
+        {"pid": "x"},
+        {"pid": "9" * 30},
+    ],
+)
+def test_unknown(other: subprocess.Popen[str], parts: dict[str, str]) -> None:
+    """Of whom nothing is known for certain it is believed that they live."""
+    owner = named(other)
+    other.kill()
+    other.wait()
+
+    assert not _process.gone(changed(owner, **parts))
+
+
+@pytest.mark.parametrize("owner", ["", "4711-1a2b3c4d", "a/b", "////", "me"])
+def test_other_names(owner: str) -> None:
+    """Names of another form are nobody that could be missed."""
+    assert not _process.gone(owner)
+
+
+def test_forked_child() -> None:
+    """A forked child has a name of its own."""
+    ours = _process.name()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, _process.name().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        theirs = pipe.read()
+
+    assert theirs.split("/")[1] == str(child)
+    assert theirs != ours == _process.name()
