@@ -234,6 +234,45 @@ class PostgreSQL(Server):
         return True
 
 
+class PgBouncer(Server):
+    """
+    A pooler that gives a server's session away after each transaction, in turns.
+
+    Args:
+        database: Of which server.
+        size: How many sessions it has there.
+    """
+
+    user = "postgres"
+
+    def __init__(self, database: PostgreSQL, size: int) -> None:
+        self._database = database
+        self._size = size
+        super().__init__()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres:pa55word@127.0.0.1:{self.port}/postgres"
+
+    def prepare(self) -> None:
+        self._program = find("pgbouncer")
+        (self.folder / "ini").write_text(
+            "[databases]"
+            f"\npostgres = host=127.0.0.1 port={self._database.port} user=postgres"
+            "\n[pgbouncer]"
+            "\nlisten_addr = 127.0.0.1"
+            f"\nlisten_port = {self.port}"
+            "\nunix_socket_dir ="
+            "\nauth_type = any"
+            "\npool_mode = transaction"
+            f"\ndefault_pool_size = {self._size}"
+            "\nserver_round_robin = 1\n"
+        )
+
+    def command(self) -> list[str]:
+        return [self._program, str(self.folder / "ini")]
+
+
 # Processes that share a store
 
 

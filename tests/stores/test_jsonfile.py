@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -17,9 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from processes.prelude import fork_in_c
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.redis_server import fleet_of, in_children
 
@@ -171,6 +174,58 @@ class TestFile:
         assert put(store)
         assert store.save(KEY, record(time.time(), 3), version or "") is None
 
+    def test_keys(self, store: JSONFileStore, path: Path) -> None:
+        """It can list what it holds; listing creates nothing."""
+        before = store.keys(), names(path)
+        put(store, OTHER)
+        put(store)
+
+        assert ([], []) == before
+        assert [KEY, OTHER] == store.keys()
+
+    def test_keys_of_broken_records(self, store: JSONFileStore, path: Path) -> None:
+        """What is no record is not listed; what a later version has written is."""
+        put(store)
+        content = json.loads(path.read_text())
+        content["records"] |= {"none": None, "number": 5, "later": {"stamp": "a", "record": {"format": 2}}}
+        path.write_text(json.dumps(content))
+
+        assert [KEY, "later"] == sorted(store.keys(), key=len, reverse=True)
+
+    def test_keys_of_somebody_elses(self, store: JSONFileStore, path: Path) -> None:
+        """A file that is none of ours is said so."""
+        path.write_text("[]")
+
+        with pytest.raises(StoreError, match="not a file of tokens"):
+            store.keys()
+
+    def test_name_survives_a_crash(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The directory is synced after the file has its name, and without the lock."""
+        real, synced = os.fsync, []
+
+        def note(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                synced.append((os.path.samestat(os.fstat(descriptor), path.parent.stat()), path.exists(), store._locks))
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", note)
+        put(store)
+
+        assert [(True, True, set())] == synced
+
+    def test_directory_that_cannot_be_synced(self, store: JSONFileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Some file systems refuse that; the record is saved all the same."""
+        real = os.fsync
+
+        def refuse(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "no")
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", refuse)
+
+        assert put(store) == store.load(KEY).record
+
     @pytest.mark.parametrize("target_there", [True, False])
     def test_symbolic_link(self, path: Path, tmp_path: Path, target_there: bool) -> None:
         """What a link leads to is replaced, and the lock is the same by either name."""
@@ -220,6 +275,48 @@ class TestFile:
 
             assert saved == store.load(KEY).record
         assert put(store)
+
+    def test_race_lost_while_waiting(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A waiter leaves as soon as another one has won, however long the lock is held."""
+        monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 1000.0)
+        monkeypatch.setattr(jsonfile, "_LOCK_LONGEST", 1000.0)
+        put(store)
+        version = store.load(KEY).version
+        won = path.read_text().replace(version, "f" * len(version))
+        with path.with_name("access_token.json.lock").open() as held, ThreadPoolExecutor(1) as pool:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            saving = pool.submit(store.save, KEY, record(time.time(), 2), version)
+            deadline = time.monotonic() + 20
+            while not store._locks:
+                assert time.monotonic() < deadline
+            path.with_name("won").write_text(won)
+            path.with_name("won").replace(path)
+            try:
+                assert saving.result(20) is None
+            finally:
+                fcntl.flock(held, fcntl.LOCK_UN)
+
+    def test_patience(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A waiter is patient while others write, up to a point."""
+        now = 100.0
+        monkeypatch.setattr(jsonfile, "time", SimpleNamespace(monotonic=lambda: now))
+
+        def write() -> None:
+            path.with_name("new").write_text("{}")
+            path.with_name("new").replace(path)
+
+        idle, busy = jsonfile._Patience(str(path)), jsonfile._Patience(str(path))
+        lasted = []
+        for _ in range(10):
+            assert not busy.written()
+            if not busy.over():
+                lasted.append(busy.waited)
+            now += 1.0
+            write()
+            assert busy.written()
+
+        assert idle.over()
+        assert [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0] == lasted
 
 
 class TestConstruction:
@@ -650,6 +747,47 @@ class TestProcesses:
         os.close(opening)
         os.close(gate)
 
+        assert again == store.load(KEY).record
+
+    def test_fork_in_c_while_a_thread_holds_the_lock(self, store: JSONFileStore) -> None:
+        """Forked without the hook, as uWSGI does it, a child drops the lock with its first call, if only by reading."""
+        put(store)
+        telling, told = os.pipe()
+        gate, opening = os.pipe()
+        parent = os.fork()
+        if not parent:
+            with suppress(BaseException):
+                os.close(opening)
+                held = threading.Event()
+
+                def wait(_: int) -> None:
+                    held.set()
+                    time.sleep(1000)  # until it is killed
+
+                os.fsync = wait
+                threading.Thread(target=put, args=(store,), kwargs={"generation": 2}, daemon=True).start()
+                held.wait(20)
+                if fork_in_c() == 0:
+                    os.write(told, str(getattr(store.load(KEY).record, "generation", None)).encode())
+                    os.read(gate, 1)  # until the test is over
+                    os._exit(0)
+                time.sleep(1000)
+            os._exit(1)
+        os.close(told)
+        os.close(gate)
+        try:
+            assert select.select([telling], [], [], 20)[0]
+            seen = os.read(telling, 10)
+            os.kill(parent, signal.SIGKILL)
+            again = put(store, generation=3)
+        finally:
+            os.close(opening)
+            os.close(telling)
+            with suppress(ProcessLookupError):
+                os.kill(parent, signal.SIGKILL)
+            os.waitpid(parent, 0)
+
+        assert seen == b"1"
         assert again == store.load(KEY).record
 
     @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])

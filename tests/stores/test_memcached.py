@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.memcached_server import Memcached
 from stores.sql_servers import Fleet, in_child, one_fetch
+from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError
 from wxmiddleware._models import Lease, Record
@@ -23,7 +24,13 @@ from wxmiddleware.exceptions import StoreError
 
 pymemcache = pytest.importorskip("pymemcache")
 
-from pymemcache.exceptions import MemcacheError  # noqa: E402
+from pymemcache.exceptions import (  # noqa: E402
+    MemcacheClientError,
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnknownCommandError,
+    MemcacheUnknownError,
+)
 
 from wxmiddleware.stores.memcached import MemcachedStore  # noqa: E402
 
@@ -76,6 +83,13 @@ def fill(store: MemcachedStore, generation: int = 1) -> Any:
 def generation(store: MemcachedStore) -> int:
     found = store.load(KEY).record
     return 0 if found is None else found.generation
+
+
+@contextmanager
+def wired(server: Memcached) -> Iterator[tuple[MemcachedStore, Wire]]:
+    """A store whose way to the server can be watched."""
+    with Wire(server.port) as wire, closing(MemcachedStore.from_url(f"memcached://127.0.0.1:{wire.port}")) as store:
+        yield store, wire
 
 
 class TestMemcachedStore(TokenStoreContract):
@@ -220,6 +234,91 @@ class TestItems:
         assert store.save(KEY, record(loaded.now, 2), loaded.version) is None
 
 
+class TestRoundTrips:
+    @pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
+    def test_of_a_refresh(self, server: Memcached, client: Any, filled: bool) -> None:
+        """A look, a lease and a publication are one each, whatever was there."""
+        with wired(server) as (store, wire):
+            if filled:
+                fill(store)
+            else:
+                store.load("another")  # opens the connection
+            assert wire.during(lambda: store.load(KEY)) == 1
+            loaded = store.load(KEY)
+            versions = [loaded.version]
+            for _ in range(3):
+                assert wire.during(lambda: versions.append(store.save(KEY, record(loaded.now), versions[-1]))) == 1
+
+        assert None not in versions
+        assert len(set(versions)) == 4
+
+    def test_of_a_save_that_loses(self, server: Memcached, client: Any) -> None:
+        """It is one, too."""
+        with wired(server) as (store, wire):
+            loaded = store.load(KEY)
+            fill(store)
+
+            assert wire.during(lambda: store.save(KEY, record(loaded.now, 2), loaded.version)) == 1
+            assert generation(store) == 1
+
+    def test_another_save_right_after(self, server: Memcached, client: Any) -> None:
+        """Who saves just after us is not overwritten, though the number that we were told is theirs."""
+        with closing(MemcachedStore.from_url(server.url)) as other, wired(server) as (store, wire):
+            version = fill(store)
+
+            def in_between(said: bytes) -> Iterator[bytes]:
+                ours, mark, theirs = said.partition(b"\r\ngets ")
+                yield ours + b"\r\n"
+                deadline = time.monotonic() + 20
+                while (loaded := other.load(KEY)).version == version:
+                    assert time.monotonic() < deadline
+                assert other.save(KEY, record(loaded.now, 3), loaded.version) is not None
+                yield mark.removeprefix(b"\r\n") + theirs
+
+            wire.through = in_between
+            won = store.save(KEY, record(time.time(), 2), version)
+            wire.through = None
+
+            assert won is not None
+            assert won != store.load(KEY).version
+            assert store.save(KEY, record(time.time(), 4), won) is None
+            assert generation(store) == 3
+
+    @pytest.mark.parametrize(
+        ("instead", "error"),
+        [
+            (b"nonsense\r\n", MemcacheUnknownCommandError),
+            (b"version\r\n", MemcacheUnknownError),
+            (b"set x 0 0 1\r\ny\r\nversion\r\n", MemcacheUnknownError),
+            (b"set x 0 0 1\r\ny\r\ngets x\r\n", MemcacheUnknownError),
+            (b"set x 0 0 1\r\ny\r\nnonsense\r\n", MemcacheUnknownCommandError),
+            (b"set x 0 0 x\r\n", MemcacheClientError),
+            (b"set x 0 0 1\r\ny\r\n", TimeoutError),
+        ],
+    )
+    def test_odd_answers(self, server: Memcached, client: Any, instead: bytes, error: type[Exception]) -> None:
+        """What cannot be understood is an error without a token in it, and the connection is not used again."""
+        with wired(server) as (store, wire):
+            version = fill(store)
+            wire.through = lambda _: [instead]
+            with pytest.raises(error) as caught:
+                store.save(KEY, record(time.time(), 2), version)
+            wire.through = None
+
+            assert TOKEN not in repr(caught.value)
+            assert generation(store) == 1
+            assert store.save(KEY, record(time.time(), 3), version) is not None
+
+    def test_no_room(self, store: MemcachedStore) -> None:
+        """What memcached refuses is an error, and the store goes on."""
+        loaded = store.load(KEY)
+        with pytest.raises(MemcacheServerError, match="too large"):
+            store.save(KEY, record(loaded.now, value="x" * 2_000_000), loaded.version)
+        fill(store)
+
+        assert generation(store) == 1
+
+
 class TestExpiry:
     @pytest.mark.parametrize(
         ("changes", "seconds"),
@@ -357,22 +456,34 @@ class TestOutages:
             assert generation(store) == 1
             store.close()
 
-    def test_lost_answer(self, store: MemcachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A save whose answer was lost is known to have won."""
-        version = fill(store)
-        cas = pymemcache.Client.cas
-        tries: list[bool] = []
+    @pytest.mark.parametrize(("filled", "command"), [(False, b"add "), (True, b"cas ")])
+    def test_lost_answer(self, server: Memcached, client: Any, filled: bool, command: bytes) -> None:
+        """A save whose answer was lost is known to have won, and the next one needs no more round trips for it."""
+        with wired(server) as (store, wire):
+            version = fill(store) if filled else store.load(KEY).version
+            wire.lose = command
+            saved = store.save(KEY, record(time.time(), 2), version)
 
-        def losing(client: Any, *args: Any, **options: Any) -> Any:
-            tries.append(cas(client, *args, **options))
-            raise ConnectionResetError
+            assert wire.lose is None
+            assert saved is not None
+            assert saved == store.load(KEY).version
+            assert wire.during(lambda: store.save(KEY, record(time.time(), 3), saved)) == 1
+            assert generation(store) == 3
 
-        monkeypatch.setattr(pymemcache.Client, "cas", losing)
-        saved = store.save(KEY, record(time.time(), 2), version)
-        monkeypatch.undo()
+    def test_others_go_on(self, server: Memcached, client: Any) -> None:
+        """A connection that is found dead does not take along those that other threads are using."""
+        with wired(server) as (store, wire):
+            fill(store)
+            (pool,) = (each._pool for each in store._servers.values())
+            with pool.get_and_release() as used:
+                used.version()
+                connection = used.sock
+                store.load(KEY)
+                wire.lose = b"gets "
 
-        assert [True] == tries
-        assert saved == store.load(KEY).version
+                assert generation(store) == 1
+                assert wire.lose is None
+                assert used.sock is connection
 
     def test_one_of_two_is_down(self, server: Memcached, client: Any) -> None:
         """A key whose server is down is an error each time, and never found to be empty."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
-from stores.sql_servers import Fleet, MariaDB, PostgreSQL, Server, in_child, one_fetch
+from stores.sql_servers import Fleet, MariaDB, PgBouncer, PostgreSQL, Server, in_child, one_fetch
+from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError
 from wxmiddleware.exceptions import StoreError
@@ -156,8 +159,6 @@ class TestRows:
 
     def test_clock_is_of_the_epoch(self, store: SQLStore) -> None:
         """The database's clock is not moved by its time zone or the session's."""
-        import time
-
         assert store.load(KEY).now == pytest.approx(time.time(), abs=2.0)
 
     def test_clock_goes_on_in_between(self, store: SQLStore) -> None:
@@ -328,6 +329,163 @@ class TestConstruction:
         text = repr(SQLStore.from_url("mysql://someone:pa55word@db.example:3307/wx?ssl_key=pa55word"))
 
         assert "SQLStore(mysql+pymysql://db.example:3307/wx, table='wx_token')" == text
+
+
+@pytest.fixture(params=[1, 2], ids=["one session", "two sessions"])
+def bouncer(request: pytest.FixtureRequest, postgresql: PostgreSQL, postgresql_url: str) -> Iterator[PgBouncer]:
+    with PgBouncer(postgresql, request.param) as pooler:
+        yield pooler
+
+
+class TestBehindAPooler(SQLContract):
+    """Sessions change hands after each statement, and stores have to share one or two of them."""
+
+    @pytest.fixture
+    def url(self, bouncer: PgBouncer) -> str:
+        return bouncer.url
+
+    def test_one_winner_of_a_fleet(self, url: str) -> None:
+        """Of eight processes that save over the same version exactly one wins, every time."""
+        with Fleet(8, url) as fleet:
+            for _ in range(15):
+                fleet.all("load()")
+                assert [True] == [won for won in fleet.all("save()") if won]
+
+    def test_engine_that_prepares(self, url: str) -> None:
+        """An engine of the user's that would prepare statements, which belong to a session, does no harm."""
+        engine = sa.create_engine(url, connect_args={"prepare_threshold": 0})
+        with closing(SQLStore(engine)) as one, closing(SQLStore(engine)) as two:
+            for number in range(1, 11):
+                fill(one, 2 * number)
+                fill(two, 2 * number + 1)
+            found = generation(one)
+        engine.dispose()
+
+        assert found == 21
+
+    def test_pooler_restarted(self, bouncer: PgBouncer, stores: Callable[..., SQLStore]) -> None:
+        """A restart that nobody saw is not noticed."""
+        store = stores(bouncer.url)
+        version = fill(store)
+        bouncer.kill()
+        bouncer.start()
+
+        assert store.save(KEY, record(0.0, 2), version) is not None
+        bouncer.kill()
+        bouncer.start()
+        assert generation(store) == 2
+
+
+@contextmanager
+def wired(server: Server) -> Iterator[tuple[str, Wire]]:
+    """A URL by which the way to the server can be watched."""
+    with Wire(server.port) as wire:
+        yield server.url.replace(f":{server.port}/", f":{wire.port}/"), wire
+
+
+ENGINES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "pings": {"pool_pre_ping": True},
+    "commits": {"pool_reset_on_return": "commit"},
+    "repeats": {"isolation_level": "REPEATABLE READ"},
+}
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize("how", ["url", *ENGINES])
+    def test_of_a_refresh(self, server: Server, how: str) -> None:
+        """A look, a lease and a publication are one each, whatever engine the user has."""
+        with wired(server) as (url, wire):
+            engine = sa.create_engine(url, **ENGINES.get(how, {}))
+            with closing(SQLStore.from_url(url) if how == "url" else SQLStore(engine)) as store:
+                store.load(KEY)  # connects, and makes the table
+                trips = [wire.during(lambda: store.load(KEY))]
+                loaded = store.load(KEY)
+                versions = [loaded.version]
+                for _ in range(12):  # the first is an INSERT; a driver may prepare what it sends often
+                    save = lambda: versions.append(store.save(KEY, record(loaded.now), versions[-1]))  # noqa: E731
+                    trips += [wire.during(save), wire.during(lambda: store.load(KEY))]
+            engine.dispose()
+
+        assert None not in versions
+        assert len(set(versions)) == 13
+        assert {1} == set(trips)
+
+    def test_of_a_save_that_loses(self, server: Server) -> None:
+        """It is one, too."""
+        with wired(server) as (url, wire), closing(SQLStore.from_url(url)) as store:
+            version, nothing = fill(store), store.load("another").version
+            newest = store.save(KEY, record(0.0, 2), version)
+
+            assert wire.during(lambda: store.save(KEY, record(0.0, 3), version)) == 1
+            assert wire.during(lambda: store.save(KEY, record(0.0, 4), nothing)) == 1
+            assert newest == store.load(KEY).version
+
+    @pytest.mark.parametrize(("filled", "statement"), [(False, b"INSERT"), (True, b"UPDATE")])
+    def test_lost_answer(self, server: Server, filled: bool, statement: bytes) -> None:
+        """A save whose answer was lost on the way is known to have won."""
+        with wired(server) as (url, wire), closing(SQLStore.from_url(url)) as store:
+            version = fill(store) if filled else store.load(KEY).version
+            wire.lose = statement
+            saved = store.save(KEY, record(0.0, 2), version)
+
+            assert wire.lose is None
+            assert saved is not None
+            assert saved == store.load(KEY).version
+            assert generation(store) == 2
+
+
+class TestSessions:
+    def test_killed_while_idle(self, server: Server, stores: Callable[..., SQLStore]) -> None:
+        """Sessions that an administrator or the server ends in between are not missed, be they many."""
+        store = stores(server.url)
+        version = fill(store)
+        for number in range(2, 6):
+            start = threading.Barrier(4)
+            with ThreadPoolExecutor(4) as pool:  # connections for four
+                list(pool.map(lambda _: (start.wait(20), store.load(KEY)), range(4)))  # noqa: B023
+            kill_sessions(server.url)
+            if number % 2:
+                assert generation(store) == number - 1
+                kill_sessions(server.url)
+            version = store.save(KEY, record(0.0, number), version)
+
+            assert version is not None
+            assert generation(store) == number
+
+    def test_forgotten_autocommit(self, mariadb: MariaDB, mariadb_url: str, stores: Callable[..., SQLStore]) -> None:
+        """A save is there for all, also if something in between has changed the session's mode."""
+        store = stores(mariadb_url, pool_size=1, max_overflow=0)
+        other = stores(mariadb_url)
+        version = fill(store)
+        with store._engine.connect() as connection:
+            connection.exec_driver_sql("SET SESSION autocommit = 0, SESSION wait_timeout = 20")
+
+        assert store.save(KEY, record(0.0, 2), version) is not None
+        assert generation(other) == 2
+        assert other.save(KEY, record(0.0, 3), other.load(KEY).version) is not None
+        assert generation(store) == 3
+
+
+def kill_sessions(url: str) -> None:
+    """End all sessions."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    if engine.dialect.name == "postgresql":
+        ask = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        kill = "SELECT pg_terminate_backend({})"
+    else:
+        ask = "SELECT id FROM information_schema.processlist WHERE user = 'wx' AND id <> CONNECTION_ID()"
+        kill = "KILL CONNECTION {}"
+    with engine.connect() as connection:
+        killed = connection.exec_driver_sql(ask).scalars().all()
+        assert killed
+        for number in killed:
+            with suppress(sa.exc.DBAPIError):  # it has ended meanwhile
+                connection.exec_driver_sql(kill.format(number))
+        deadline = time.monotonic() + 20
+        while set(killed) & set(connection.exec_driver_sql(ask).scalars()):
+            assert time.monotonic() < deadline
+    engine.dispose()
 
 
 class TestUsersTransactions:

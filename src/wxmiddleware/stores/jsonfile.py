@@ -14,7 +14,7 @@ import random
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -37,7 +37,10 @@ _Entries = dict[str, Any]
 _FORMAT = 1
 # What our files begin with: a file that begins otherwise is somebody else's, and is not replaced.
 _MARK = b'{"wxmiddleware": '
-_LOCK_PATIENCE = 2.0  # seconds; whoever holds the lock for so long has been stopped
+# Seconds. Whoever holds the lock for so long and writes nothing has been stopped.
+_LOCK_PATIENCE = 2.0
+# While others keep writing, a waiter has this much at most: callers wait for its flight, and they have 10 s.
+_LOCK_LONGEST = 6.0
 
 
 class JSONFileStore:
@@ -91,10 +94,22 @@ class JSONFileStore:
         Raises:
             StoreError: The file cannot be read or is none of ours; the message says what to do.
         """
+        _fork.check()
         with self._explained("read"):
             entries, _ = self._read(self._real())
         version, record = _entry(entries.get(key))
         return Loaded(record, version, self._clock())
+
+    def keys(self) -> list[str]:
+        """
+        List what the file holds.
+
+        Raises:
+            StoreError: As with `load`.
+        """
+        with self._explained("read"):
+            entries, _ = self._read(self._real())
+        return sorted(key for key, entry in entries.items() if _stamp(entry))
 
     def save(self, key: str, record: Record, version: str) -> str | None:
         """
@@ -103,12 +118,19 @@ class JSONFileStore:
         Raises:
             StoreError: The file cannot be written; what was in it is still there. The message says what to do.
         """
+        _fork.check()
         with self._explained("written"):
             real = self._real()
+
+            def lost() -> bool:
+                return _stamp(self._read(real)[0].get(key)) != (version or "")
+
             # Looked at before the lock, too: in a race most have lost by then, and need not queue for it.
-            if _stamp(self._read(real)[0].get(key)) != (version or ""):
+            if lost():
                 return None
-            with self._locked(real):
+            with self._locked(real, lost) as locked:
+                if not locked:
+                    return None
                 entries, owner = self._read(real)
                 if _stamp(entries.get(key)) != (version or ""):
                     return None
@@ -119,7 +141,8 @@ class JSONFileStore:
                     stamp = secrets.token_hex(12)
                     kept[key] = {"stamp": stamp, "record": json.loads(dumps(record))}
                 self._replace(real, kept, owner)
-                return stamp
+            _sync_directory(os.path.dirname(real))  # the others need not wait for that
+            return stamp
 
     def _real(self) -> str:
         """The file that is meant: a link stays, and what it leads to is replaced."""
@@ -196,34 +219,39 @@ class JSONFileStore:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     @contextmanager
-    def _locked(self, real: str) -> Iterator[None]:
-        descriptor = self._lock(f"{real}.lock", real)
+    def _locked(self, real: str, lost: Callable[[], bool]) -> Iterator[bool]:
+        """Hold the lock for the block; not if the race was `lost` while it was waited for."""
+        descriptor = self._lock(f"{real}.lock", real, lost)
         try:
-            yield
+            yield descriptor is not None
         finally:
-            self._unlock(descriptor)
+            if descriptor is not None:
+                self._unlock(descriptor)
 
-    def _lock(self, name: str, real: str) -> int:
-        deadline = time.monotonic() + _LOCK_PATIENCE
+    def _lock(self, name: str, real: str, lost: Callable[[], bool]) -> int | None:
+        patience = _Patience(real)
         while True:
             # Opened anew each time: threads and forked children then have locks of their own.
             descriptor = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             self._locks.add(descriptor)
+            held = False
             try:
                 while not _try_lock(descriptor):
-                    if time.monotonic() > deadline:
+                    if patience.written() and lost():
+                        return None
+                    if patience.over():
                         raise StoreError(
-                            f"{name} has been locked for {_LOCK_PATIENCE:.0f} s. "
+                            f"{name} has been locked for {patience.waited:.0f} s. "
                             "A process that writes the tokens seems to be stopped: continue or end it."
                         )
                     time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311 - it only spreads the waiters
                 if _same_file(descriptor, name):
                     self._lock_of_owner(descriptor, real)
+                    held = True
                     return descriptor
-            except BaseException:
-                self._unlock(descriptor)
-                raise
-            self._unlock(descriptor)  # somebody has deleted it, and others lock another one by now
+            finally:
+                if not held:  # also if somebody has deleted the file, and others lock another one by now
+                    self._unlock(descriptor)
 
     @staticmethod
     def _lock_of_owner(descriptor: int, real: str) -> None:
@@ -249,6 +277,53 @@ class JSONFileStore:
         else:
             return
         raise StoreError(problem)
+
+
+class _Patience:
+    """
+    How long a waiter waits for the lock.
+
+    The lock is not fair, and a disk may be slow: as long as others write, nobody has been stopped.
+    """
+
+    def __init__(self, real: str) -> None:
+        self._real = real
+        self._began = self._since = time.monotonic()
+        self._seen = self._look()
+
+    def written(self) -> bool:
+        """Whether the file was replaced since the last call; the patience then begins anew."""
+        seen, self._seen = self._seen, self._look()
+        if seen == self._seen:
+            return False
+        self._since = time.monotonic()
+        return True
+
+    def over(self) -> bool:
+        """Whether it is at its end."""
+        now = time.monotonic()
+        return now - self._since > _LOCK_PATIENCE or now - self._began > _LOCK_LONGEST
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds it has lasted."""
+        return time.monotonic() - self._began
+
+    def _look(self) -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            status = os.stat(self._real)
+            return status.st_ino, status.st_mtime_ns
+        return None
+
+
+def _sync_directory(name: str) -> None:
+    """Have the new name survive a crash of the machine. The file itself is there, so failing is not an error."""
+    with suppress(OSError):
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _entry(entry: Any) -> tuple[str, Record | None]:

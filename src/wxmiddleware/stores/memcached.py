@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
 from .. import _fork
@@ -29,7 +29,14 @@ from . import _codec
 try:
     from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
     from pymemcache.client.base import normalize_server_spec  # type: ignore[import-untyped]
-    from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
+    from pymemcache.exceptions import (  # type: ignore[import-untyped]
+        MemcacheClientError,
+        MemcacheError,
+        MemcacheServerError,
+        MemcacheUnexpectedCloseError,
+        MemcacheUnknownCommandError,
+        MemcacheUnknownError,
+    )
     from pymemcache.pool import ObjectPool  # type: ignore[import-untyped]
 except ModuleNotFoundError as _missing:
     if _missing.name != "pymemcache":
@@ -45,6 +52,7 @@ _LONGEST_KEY = 250
 # Of anything above, memcached thinks that it is a date: long ago, or far off.
 _LONGEST_LIFE = 30 * 86_400
 _STAMP = "stamp"
+_OUTCOMES = (b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND")
 _Result = TypeVar("_Result")
 
 
@@ -100,7 +108,8 @@ class _Server:
         try:
             return self._run(work, False)
         except (ConnectionError, MemcacheUnexpectedCloseError):
-            self._pool.clear()
+            for _ in self._pool.free:  # and no others: with those another thread is at work
+                self._pool.destroy(self._pool.get())
         return self._run(work, True)
 
     def _run(self, work: Callable[[Any, bool], _Result], again: bool) -> _Result:
@@ -201,21 +210,22 @@ class MemcachedStore:
         raw = f'{{"{_STAMP}": "{stamp}", {_codec.dumps(record)[1:]}'.encode()
         expire = self._life(record)
 
-        def swap(client: Any, again: bool) -> bool:
+        def swap(client: Any, again: bool) -> _Version | None:
             cas = None if again else version.cas
             if cas is None and (version.stamp or again):
-                # A save tells no number, so after one it must be asked for. So must the outcome of a lost answer.
+                # The number is not known: another save came right after that one. Nor is how a lost answer read.
                 there, cas = client.gets(name)
                 found = "" if there is None else _stamp(there)
                 if found == stamp:
-                    return True
+                    return _Version(stamp, cas)
                 if found != version.stamp:
-                    return False
-            if cas is None:
-                return bool(client.add(name, raw, expire=expire, noreply=False))
-            return bool(client.cas(name, raw, cas, expire=expire, noreply=False))
+                    return None
+            won, there, number = _swap(client, name, raw, expire, cas)
+            if not won:
+                return None
+            return _Version(stamp, number if there is not None and _stamp(there) == stamp else None)
 
-        return _Version(stamp) if server.run(swap) else None
+        return server.run(swap)
 
     def _life(self, record: Record) -> int:
         """Seconds, at least 1: 0 would be for ever. One more than needed: memcached's seconds are not ours."""
@@ -240,6 +250,69 @@ def _model(client: Any) -> Any:
     model.timeout = _TIMEOUT if model.timeout is None else model.timeout
     model.connect_timeout = _TIMEOUT if model.connect_timeout is None else model.connect_timeout
     return model
+
+
+def _swap(client: Any, key: str, value: bytes, expire: int, cas: bytes | None) -> tuple[bool, bytes | None, bytes]:
+    """
+    Store `value` where still that is which has the number `cas`, or where nothing is. Then read what is there.
+
+    memcached tells no number of what it stores, and the next swap needs it. pymemcache would ask for it in a round trip
+    of its own; here both questions go out together.
+
+    Returns:
+        Whether it was stored; what is there; and its number.
+    """
+    name = client.check_key(key, client.key_prefix)
+    head = (
+        b"add %b 0 %d %d" % (name, expire, len(value))
+        if cas is None
+        else (b"cas %b 0 %d %d %b" % (name, expire, len(value), cas))
+    )
+    try:
+        if client.sock is None:
+            client._connect()
+        client.sock.sendall(b"%b\r\n%b\r\ngets %b\r\n" % (head, value, name))
+        with client.sock.makefile("rb") as answers:
+            stored = _line(answers)
+            if stored not in _OUTCOMES:
+                raise _complaint(stored)
+            return stored == b"STORED", *_item(answers, name)
+    except BaseException:
+        client.close()  # who knows what is still to come on it
+        raise
+
+
+def _item(answers: BinaryIO, name: bytes) -> tuple[bytes | None, bytes]:
+    """What ``gets`` has found, and its number."""
+    line = _line(answers)
+    if line == b"END":
+        return None, b""
+    match line.split(b" "):
+        case [b"VALUE", key, _, size, cas] if key == name and size.isdigit() and cas.isdigit():
+            value = answers.read(int(size))
+            if _line(answers) == b"" and _line(answers) == b"END":
+                return value, cas
+    raise _complaint(line)
+
+
+def _line(answers: BinaryIO) -> bytes:
+    line = answers.readline()
+    if not line.endswith(b"\r\n"):
+        raise MemcacheUnexpectedCloseError
+    return line[:-2]
+
+
+def _complaint(line: bytes) -> MemcacheError:
+    """An error of memcached's, as pymemcache would raise it; of anything else nothing is quoted, it may be a token."""
+    kind, _, reason = line.partition(b" ")
+    match kind:
+        case b"ERROR":
+            return MemcacheUnknownCommandError("memcached does not know the command.")
+        case b"CLIENT_ERROR":
+            return MemcacheClientError(reason)
+        case b"SERVER_ERROR":
+            return MemcacheServerError(reason)
+    return MemcacheUnknownError("memcached's answer is none that is known.")
 
 
 def _stamp(raw: bytes) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 import secrets
+import weakref
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
@@ -127,7 +128,7 @@ class SQLStore:
             ConfigurationError: It is no such URL, or the database's driver is not installed.
         """
         parsed = _url(url)
-        options = {"pool_pre_ping": True, "hide_parameters": True, **engine_options}
+        options = {"hide_parameters": True, **engine_options}
         if _in_memory(parsed):
             raise ConfigurationError(_MEMORY)
         if parsed.get_backend_name() != "sqlite":
@@ -235,7 +236,8 @@ class SQLStore:
         raise StoreError(trouble)
 
     def _once(self, work: Callable[[sa.Connection, bool], _Result], again: bool) -> _Result:
-        # The connection commits each statement by itself; the commit at the end is for a pooler that forgot so.
+        # The connection commits each statement by itself; the commit at the end is for a pooler that forgot so, and
+        # costs nothing otherwise.
         with self._engine.begin() as connection:
             return work(connection, again)
 
@@ -276,12 +278,38 @@ def _own(engine: sa.Engine) -> sa.Engine:
     both could wait for each other.
     """
     pool = engine.pool.recreate()
+    # Each would be a round trip. A dead connection is found by using it, and what was asked is asked again.
+    pool._pre_ping = False
 
     def autocommit(connection: Any, _record: object) -> None:
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        if hasattr(connection, "get_autocommit"):
+            _sparing(connection)
+        if hasattr(connection, "prepare_threshold"):
+            connection.prepare_threshold = None  # as in _PATIENCE, for an engine of the user's
 
     event.listen(pool, "connect", autocommit)
     return sa.Engine(pool, engine.dialect, engine.url, hide_parameters=True)
+
+
+def _sparing(connection: Any) -> None:
+    """
+    Have a driver of MySQL's commit and roll back only where that does something.
+
+    PyMySQL asks the server each time. Whether the server commits by itself stands in its last answer.
+    """
+    reference = weakref.ref(connection)
+
+    def unless_done(end: Callable[[Any], object]) -> Callable[[], None]:
+        def sparing() -> None:
+            own = reference()
+            if own is not None and not own.get_autocommit():
+                end(own)
+
+        return sparing
+
+    connection.commit = unless_done(type(connection).commit)
+    connection.rollback = unless_done(type(connection).rollback)
 
 
 def _table(name: object) -> sa.Table:
