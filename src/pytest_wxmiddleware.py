@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wxmiddleware import Account
     from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 
+pytest.register_assert_rewrite("wxmiddleware.testing")  # a failing contract shows the values, too
+
 
 @pytest.fixture
 def wechat_clock() -> SimulatedClock:
