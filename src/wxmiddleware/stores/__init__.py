@@ -10,10 +10,25 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from .._models import Loaded, Record
+from .._models import Cause, Cooldown, Failure, Lease, Loaded, Record
+from .._policies import keep_until
+from ._codec import dumps as dumps_record
+from ._codec import loads as loads_record
 from ._urls import store_from_url
 
-__all__ = ["Loaded", "Record", "TokenStore", "store_from_url"]
+__all__ = [
+    "Cause",
+    "Cooldown",
+    "Failure",
+    "Lease",
+    "Loaded",
+    "Record",
+    "TokenStore",
+    "dumps_record",
+    "keep_until",
+    "loads_record",
+    "store_from_url",
+]
 
 
 @runtime_checkable

@@ -1,0 +1,25 @@
+"""What an encrypted value looks like, for those who have no key, nor the package for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._models import Loaded
+from ..exceptions import StoreError
+
+# No token begins so: WeChat's begin with a number and an underscore.
+MARK: Final = "fernet:"
+
+
+def readable(loaded: Loaded) -> Loaded:
+    """
+    Give back what was loaded, unless its value is a ciphertext.
+
+    Raises:
+        StoreError: It is one: WeChat must not be sent it, and nobody should write over it.
+    """
+    if loaded.record is not None and (loaded.record.value or "").startswith(MARK):
+        raise StoreError(
+            "The store holds an encrypted token. Give this process the key, too: EncryptedStore(store, key)."
+        )
+    return loaded
