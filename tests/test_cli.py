@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stores.redis_server import RedisServer, free_port
+from stores.sql_servers import MariaDB, PostgreSQL
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, StoreError, TokenProvider, _process
+from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware._policies import china_day
 from wxmiddleware.cli import main
 from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.sources import ClassicToken, StableToken
+from wxmiddleware.stores import store_from_url
+from wxmiddleware.stores.jsonfile import JSONFileStore
+from wxmiddleware.stores.sql import SQLStore
 
 
 @pytest.fixture
@@ -33,6 +45,12 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without an account."""
     for name in ("WECHAT_APPID", "WECHAT_SECRET", "WECHAT_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without a store."""
+    monkeypatch.delenv("WXM_STORE", raising=False)
 
 
 class TestToken:
@@ -68,6 +86,120 @@ class TestToken:
 
         assert main(["token", "--secret-file", "-"]) == 0
         assert capsys.readouterr().out == f"{wechat.current(slot='stable')}\n"
+
+
+class TestTokenOfAFleet:
+    """``wxmiddleware token --store``"""
+
+    @pytest.mark.parametrize("source", ["stable", "classic"])
+    @pytest.mark.parametrize("how", ["option", "environment", "empty option"])
+    def test_shares(
+        self,
+        account: Account,
+        wechat: WeChat,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: Any,
+        source: str,
+        how: str,
+    ) -> None:
+        """The fleet's token is printed, and WeChat is not asked again."""
+        url = f"file:{tmp_path / 'token.json'}"
+        theirs = ClassicToken() if source == "classic" else StableToken()
+        with TokenProvider(account, source=theirs, store=store_from_url(url)) as provider:
+            token = provider.get_token()
+        options = {"option": ["--store", url], "environment": [], "empty option": ["--store"]}[how]
+        if how != "option":
+            monkeypatch.setenv("WXM_STORE", url)
+
+        assert main(["token", "--source", source, *options]) == 0
+
+        assert capsys.readouterr() == (f"{token}\n", "")
+        assert wechat.fetches() == 1
+
+    def test_fills_an_empty_store(self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any) -> None:
+        """Where there is no token it fetches one, for the others too."""
+        url = f"file:{tmp_path / 'token.json'}"
+
+        assert main(["token", "--source", "classic", "--store", url]) == 0
+        assert main(["token", "--source", "classic", "--store", url]) == 0
+
+        token = f"{wechat.current(slot='classic')}\n"
+        assert capsys.readouterr().out == token * 2
+        assert wechat.fetches() == 1
+
+    @pytest.mark.parametrize("command", ["token", "inspect"])
+    def test_unreachable(self, account: Account, wechat: WeChat, command: str, capsys: Any) -> None:
+        """A store that cannot be reached is 4, in one line without its password, and nothing is fetched."""
+        url = f"redis://me:pa55word@127.0.0.1:{free_port()}/0"
+
+        assert main([command, "--store", url]) == 4
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert "cannot be reached" in err
+        assert "pa55word" not in err
+        assert wechat.fetches() == 0
+
+    def test_store_that_takes_nothing(
+        self, account: Account, wechat: WeChat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+    ) -> None:
+        """If the store can be read and not written, WeChat is not asked: the fleet's token would be dead."""
+
+        def full(*_: object) -> None:
+            raise StoreError("The disk is full.")
+
+        monkeypatch.setattr(JSONFileStore, "save", full)
+
+        assert main(["token", "--source", "classic", "--store", f"file:{tmp_path / 'token.json'}"]) == 4
+
+        assert "WeChat was not asked" in capsys.readouterr().err
+        assert wechat.fetches() == 0
+
+    def test_store_that_fails_at_the_end(
+        self, account: Account, wechat: WeChat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+    ) -> None:
+        """If the store fails after the fetch, the token is printed, and a warning."""
+        save, calls = JSONFileStore.save, []
+
+        def once(*args: Any) -> str | None:
+            calls.append(args)
+            if len(calls) > 1:
+                raise StoreError("The disk is full.")
+            return save(*args)
+
+        monkeypatch.setattr(JSONFileStore, "save", once)
+
+        assert main(["token", "--store", f"file:{tmp_path / 'token.json'}"]) == 0
+
+        out, err = capsys.readouterr()
+        assert out == f"{wechat.current(slot='stable')}\n"
+        assert "may not know this token" in err
+
+    @pytest.mark.parametrize("url", ["nonsense", "gopher://me:pa55word@host", "memory:", "redis://me:pa55word@h:x/y"])
+    @pytest.mark.parametrize("command", ["token", "inspect", "demo"])
+    def test_no_such_store(self, account: Account, command: str, url: str, capsys: Any) -> None:
+        """What names no shared store is 2."""
+        assert main([command, "--store", url]) == 2
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "pa55word" not in err
+
+    @pytest.mark.parametrize("command", ["token", "inspect", "demo"])
+    def test_no_url(self, account: Account, command: str, capsys: Any) -> None:
+        """--store without a URL anywhere is 2, and names the variable."""
+        assert main([command, "--store"]) == 2
+        assert "WXM_STORE" in capsys.readouterr().err
+
+    def test_missing_package(self, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        """A store whose package is missing is 2, and says what to install."""
+        monkeypatch.delitem(sys.modules, "wxmiddleware.stores.redis", raising=False)
+        monkeypatch.setitem(sys.modules, "redis.backoff", None)
+
+        assert main(["token", "--store", "redis://localhost/0"]) == 2
+        assert "pip install 'wxmiddleware[redis]'" in capsys.readouterr().err
 
 
 class TestExitCodes:
@@ -121,6 +253,8 @@ class TestExitCodes:
             ["token", "--base-url", "nowhere"],
             ["simulate", "--overlap", "-1"],
             ["demo", "--workers", "0"],
+            ["schema", "--dialect", "oracle"],
+            ["schema", "--table", "a b"],
         ],
     )
     def test_wrong_options(self, account: Account, options: list[str], capsys: Any) -> None:
@@ -177,7 +311,7 @@ class TestExitCodes:
         assert account.secret not in err
         assert "Traceback" not in err
 
-    @pytest.mark.parametrize("command", [[], ["token"], ["inspect"], ["simulate"], ["demo"]])
+    @pytest.mark.parametrize("command", [[], ["token"], ["inspect"], ["schema"], ["simulate"], ["demo"]])
     def test_help_tells_the_exit_codes(self, command: list[str], capsys: Any) -> None:
         """--help is 0, and each command's lists the exit codes."""
         assert main([*command, "--help"]) == 0
@@ -261,6 +395,272 @@ class TestInspect:
         out = capsys.readouterr().out
         assert "fresh" in out
         assert ("\x1b[" in out) is rich
+
+
+FAILURE = Failure(Cause.FINAL, "No. \x1b[31m", errcode=40164, errmsg="invalid ip 10.0.0.1", rid="a-b")
+
+
+class TestInspectStore:
+    """``wxmiddleware inspect --store``"""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "token.json"
+
+    def put(self, path: Path, key: str = "wx:wx1:stable:abc", **changes: Any) -> Record:
+        """Have the store hold a record."""
+        store = JSONFileStore(path)
+        loaded = store.load(key)
+        now = loaded.now
+        good = Record(7, "T0ken", expires_at=now + 7200, sent_at=now - 60.2, received_at=now - 60)
+        made = replace(good, **{name: each(now) if callable(each) else each for name, each in changes.items()})
+        assert store.save(key, made, loaded.version) is not None
+        return made
+
+    def look(self, path: Path, capsys: Any, *options: str) -> list[dict[str, Any]]:
+        """What it prints as JSON; the store stays as it is."""
+        before = path.read_bytes()
+
+        assert main(["inspect", "--store", f"file:{path}", "--json", *options]) == 0
+
+        out = capsys.readouterr().out
+        assert "T0ken" not in out
+        assert before == path.read_bytes()
+        found: list[dict[str, Any]] = json.loads(out)["records"]
+        return found
+
+    @pytest.mark.usefixtures("nobody")
+    def test_fresh(self, path: Path, capsys: Any) -> None:
+        """A good token: whose, how long, since when."""
+        self.put(path)
+        (found,) = self.look(path, capsys)
+
+        assert (found["appid"], found["kind"], found["fingerprint"]) == ("wx1", "stable", "abc")
+        assert (found["state"], found["generation"]) == ("fresh", 7)
+        assert 7100 < found["expires_in"] <= 7200
+        assert 60 <= found["fetched_ago"] < 120
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", found["fetched_at"])
+        assert (found["lease"], found["cooldown"]) == (None, None)
+        assert (found["refusals"], found["forced_today"]) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("key", "changes", "state"),
+        [
+            ("wx:wx1:stable:abc", {"expires_at": lambda now: now + 400}, "fresh"),
+            (
+                "wx:wx1:stable:abc",
+                {"expires_at": lambda now: now + 280, "received_at": lambda now: now - 6900},
+                "ahead",
+            ),
+            (
+                "wx:wx1:classic:abc",
+                {"expires_at": lambda now: now + 580, "received_at": lambda now: now - 6600},
+                "ahead",
+            ),
+            ("wx:wx1:ticket:abc", {"expires_at": lambda now: now + 5}, "fresh"),
+            ("wx:wx1:stable:abc", {"expires_at": lambda now: now - 5, "refusals_at": lambda now: now}, "expired"),
+            (
+                "wx:wx1:stable:abc",
+                {"value": None, "expires_at": -math.inf, "received_at": -math.inf, "refusals_at": lambda now: now},
+                "empty",
+            ),
+        ],
+    )
+    @pytest.mark.usefixtures("nobody")
+    def test_state(self, path: Path, capsys: Any, key: str, changes: dict[str, Any], state: str) -> None:
+        """The state is what a process that reads the record would make of it."""
+        self.put(path, key, **changes)
+
+        assert state == self.look(path, capsys)[0]["state"]
+
+    @pytest.mark.usefixtures("nobody")
+    def test_troubles(self, path: Path, capsys: Any) -> None:
+        """Who refreshes, why WeChat is left alone, and what was spent; what is over is not shown."""
+        day = china_day(time.time())
+        self.put(
+            path,
+            lease=lambda now: Lease(f"{_process.name()}ab", now + 8),
+            cooldown=lambda now: Cooldown(now + 60, FAILURE, 3),
+            refusals=4,
+            forced=5,
+            forced_day=day,
+        )
+        self.put(
+            path,
+            "wx:wx2:classic:abc",
+            lease=lambda now: Lease("x", now - 1),
+            cooldown=lambda now: Cooldown(now - 1, FAILURE, 3),
+            forced=5,
+            forced_day=day - 1,
+        )
+        found, over = self.look(path, capsys)
+
+        assert str(os.getpid()) in found["lease"]["owner"]
+        assert 0 < found["lease"]["seconds"] <= 8
+        assert found["lease"]["ended"] is False
+        assert 0 < found["cooldown"].pop("seconds") <= 60
+        assert found["cooldown"] == {
+            "cause": "final",
+            "streak": 3,
+            "errcode": 40164,
+            "errmsg": "invalid ip 10.0.0.1",
+            "rid": "a-b",
+            "message": FAILURE.message,
+        }
+        assert (found["refusals"], found["forced_today"]) == (4, 5)
+        assert (over["lease"], over["cooldown"], over["forced_today"]) == (None, None, 0)
+
+    @pytest.mark.usefixtures("nobody")
+    def test_table(self, path: Path, capsys: Any) -> None:
+        """For people there is a table for each record; nothing in it is obeyed by a terminal."""
+        self.put(path, lease=lambda now: Lease("elsewhere/12/3/4/ab", now + 8))
+        self.put(path, "wx:wx2:classic:abc", cooldown=lambda now: Cooldown(now + 60, FAILURE, 3))
+
+        assert main(["inspect", "--store", f"file:{path}"]) == 0
+
+        out, err = capsys.readouterr()
+        first, second = (dict(re.split(r" {2,}", line) for line in table.splitlines()) for table in out.split("\n\n"))
+        assert re.fullmatch("by process 12 on elsewhere, for [78] s at most", first["being renewed"])
+        assert first["forced today"] == "0 of 10"
+        assert second["appid"] == "wx2"
+        assert second["cause"] == "final, 3 in a row"
+        assert second["WeChat's text"] == "invalid ip 10.0.0.1"
+        assert second["reason"] == "No. ?[31m"
+        assert "T0ken" not in out
+        assert err == ""
+
+    @pytest.mark.usefixtures("nobody")
+    def test_one_appid(self, path: Path, capsys: Any) -> None:
+        """--appid leaves out the others."""
+        for appid in ("wx1", "wx2"):
+            self.put(path, f"wx:{appid}:stable:abc")
+
+        assert ["wx2"] == [found["appid"] for found in self.look(path, capsys, "--appid", "wx2")]
+
+    @pytest.mark.usefixtures("nobody")
+    @pytest.mark.parametrize("url", ["file:%s", "sqlite:///%s"])
+    def test_nothing_there(self, tmp_path: Path, capsys: Any, url: str) -> None:
+        """An empty store is no error; a look creates nothing, not even a database."""
+        code = main(["inspect", "--json", "--store", url % (tmp_path / "nothing")])
+
+        out, err = capsys.readouterr()
+        assert (code, out) in ((0, '{\n  "records": []\n}\n'), (2, ""))
+        assert err
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.usefixtures("nobody")
+    def test_no_table(self, tmp_path: Path, capsys: Any) -> None:
+        """A table that is missing stays missing."""
+        file = tmp_path / "db"
+        sqlite3.connect(file).close()
+        file.touch()
+        main(["inspect", "--store", f"sqlite:///{file}"])
+
+        connection = sqlite3.connect(file)
+        try:
+            assert connection.execute("SELECT * FROM sqlite_master").fetchall() == []
+        finally:
+            connection.close()
+
+    @pytest.mark.usefixtures("nobody")
+    def test_unreadable(self, path: Path, capsys: Any) -> None:
+        """What a later version has written is said, beside the others, and makes it 4."""
+        self.put(path)
+        content = json.loads(path.read_text())
+        content["records"]["wx:wx2:stable:abc"] = {"stamp": "a", "record": {"format": 99}}
+        path.write_text(json.dumps(content))
+
+        assert main(["inspect", "--store", f"file:{path}"]) == 4
+
+        out = capsys.readouterr().out
+        assert "fresh" in out
+        assert "unreadable" in out
+        assert "Update this process" in out
+
+        assert main(["inspect", "--store", f"file:{path}", "--appid", "wx2"]) == 4
+        assert "Update this process" in capsys.readouterr().err
+
+    def test_redis(self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any) -> None:
+        """It is so with a real Redis, and WeChat is asked for nothing."""
+        with RedisServer(tmp_path) as redis:
+            assert main(["token", "--source", "classic", "--store", redis.url]) == 0
+            token = capsys.readouterr().out.strip()
+            assert main(["inspect", "--store", redis.url]) == 0
+
+        out = capsys.readouterr().out
+        assert account.appid in out
+        assert re.search(r"kind +classic", out)
+        assert token not in out
+        assert wechat.fetches() == 1
+
+    def test_store_that_cannot_list(
+        self, account: Account, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        """It is asked for both kinds of the account in the environment; without one that is said."""
+        monkeypatch.delattr(JSONFileStore, "keys")
+        for kind in ("stable", "classic"):
+            self.put(path, f"wx:{account.appid}:{kind}:{account.fingerprint}")
+        self.put(path)
+
+        assert ["stable", "classic"] == [found["kind"] for found in self.look(path, capsys)]
+
+        monkeypatch.delenv("WECHAT_SECRET")
+        assert main(["inspect", "--store", f"file:{path}"]) == 2
+        err = capsys.readouterr().err
+        assert "cannot list" in err
+        assert "WECHAT_SECRET" in err
+
+
+class TestSchema:
+    """``wxmiddleware schema``"""
+
+    @pytest.mark.parametrize(("server", "dialects"), [(MariaDB, ["mysql", "mariadb"]), (PostgreSQL, ["postgresql"])])
+    def test_runs(self, server: type[MariaDB | PostgreSQL], dialects: list[str], capsys: Any) -> None:
+        """What it prints creates the table on a real server, and a store that creates nothing works there."""
+        from sqlalchemy import create_engine
+
+        with server() as running:
+            for dialect in dialects:
+                assert main(["schema", "--dialect", dialect, "--table", f"of_{dialect}"]) == 0
+                engine = create_engine(running.url)
+                with engine.begin() as connection:
+                    connection.exec_driver_sql(capsys.readouterr().out)
+                engine.dispose()
+                self.use(SQLStore.from_url(running.url, table=f"of_{dialect}", create=False))
+
+    def test_sqlite(self, tmp_path: Path, capsys: Any) -> None:
+        """So does it with SQLite."""
+        assert main(["schema", "--dialect", "sqlite"]) == 0
+
+        connection = sqlite3.connect(tmp_path / "db")
+        connection.executescript(capsys.readouterr().out)
+        connection.close()
+        self.use(SQLStore.from_url(f"sqlite:///{tmp_path / 'db'}", create=False))
+
+    def use(self, store: SQLStore) -> None:
+        """See that it works."""
+        try:
+            loaded = store.load("wx:wx1:stable:abc")
+            saved = Record(7, "T0ken", expires_at=loaded.now + 7200)
+            assert store.save("wx:wx1:stable:abc", saved, loaded.version)
+            assert store.load("wx:wx1:stable:abc").record == saved
+        finally:
+            store.close()
+
+    def test_default(self, capsys: Any) -> None:
+        """By default it is MySQL's, and the table is SQLStore's."""
+        assert main(["schema"]) == 0
+
+        out = capsys.readouterr().out
+        assert "wx_token" in out
+        assert "InnoDB" in out
+
+    def test_without_sqlalchemy(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        """Without SQLAlchemy it says what to install."""
+        monkeypatch.setitem(sys.modules, "sqlalchemy.engine", None)
+
+        assert main(["schema"]) == 2
+        assert "pip install 'wxmiddleware[sql]'" in capsys.readouterr().err
 
 
 class TestSimulate:
@@ -347,7 +747,17 @@ def test_version() -> None:
 
 def test_import_is_light() -> None:
     """Importing the commands loads neither rich nor the simulator nor a framework."""
-    heavy = ["rich", "flask", "werkzeug", "starlette", "httpx", "wxmiddleware.simulator", "wxmiddleware._demo._run"]
+    heavy = [
+        "rich",
+        "flask",
+        "werkzeug",
+        "starlette",
+        "httpx",
+        "redis",
+        "sqlalchemy",
+        "wxmiddleware.simulator",
+        "wxmiddleware._demo._run",
+    ]
     code = f"import sys, wxmiddleware.cli; print([name for name in {heavy} if name in sys.modules])"
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

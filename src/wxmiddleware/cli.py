@@ -1,7 +1,8 @@
 """
-The shell's way in: ``wxmiddleware token``, ``inspect``, ``simulate``, ``demo``.
+The shell's way in: ``wxmiddleware token``, ``inspect``, ``schema``, ``simulate``, ``demo``.
 
 Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
+A store's URL may hold a password; so it can come from the environment, too.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .exceptions import ConfigurationError, TokenError, TokenRefused
+from .exceptions import ConfigurationError, StoreError, TokenError, TokenRefused
 
 if TYPE_CHECKING:
     from ._models import Account
-    from ._provider import Status, TokenProvider
+    from ._provider import TokenProvider
+    from ._shared import FleetStore
 
 __all__ = ["main"]
 
@@ -35,12 +37,13 @@ exit codes:
   1    something unexpected, or a demo that did not go as it should
   2    a wrong option, or the account is not given as it should be
   3    WeChat refuses this account a token; a person has to change something
-  4    no token at the moment; try again later
+  4    no token at the moment, or the store cannot be reached; try again later
   130  ended by Ctrl-C
 """
 _ACCOUNT = """\
 The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL.
 """
+_FROM_ENV = "WXM_STORE"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except TokenError as error:
         return _fail(str(error), _code_of(error))
+    except StoreError as error:
+        return _fail(str(error), UNAVAILABLE)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -97,24 +102,62 @@ def _without_text(error: Exception) -> str:
 
 
 def _token(options: argparse.Namespace) -> int:
-    with _provider(options) as provider:
+    with _store(options) as store, _provider(options, store) as provider:
         print(provider.get_token())
+        if store is not None and store.failed:
+            print("wxmiddleware: The store failed; the other processes may not know this token.", file=sys.stderr)
     return OK
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from ._inspect import print_json, print_tables, rows_of_status
+
+    if options.store is not None:
+        return _inspect_store(options)
     failure: TokenError | None = None
-    with _provider(options) as provider:
+    with _store(options) as store, _provider(options, store) as provider:
         try:
             provider.get_token()
         except TokenError as error:
             failure = error
         status = provider.status()
     if options.json:
-        _print_json(status)
+        print_json(status)
     else:
-        _print_table(_rows(status))
+        print_tables([rows_of_status(status)])
     return OK if failure is None else _fail(str(failure), _code_of(failure))
+
+
+def _inspect_store(options: argparse.Namespace) -> int:
+    from ._inspect import appid_of, keys_of, look, print_json, print_tables, rows_of_held
+
+    with _store(options, create=False) as store:
+        assert store is not None
+        keys = store.keys()
+        if keys is None:
+            try:
+                keys = keys_of(_account(options))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"This store cannot list what it holds, so name an account. {error}") from None
+        found = look(store, [key for key in keys if options.appid in (None, appid_of(key))])
+    if options.json:
+        print_json(found)
+    else:
+        print_tables([rows_of_held(held) for held in found])
+    if not found:
+        print("wxmiddleware: The store holds no such record.", file=sys.stderr)
+    return OK if all(held.readable for held in found) else UNAVAILABLE
+
+
+def _schema(options: argparse.Namespace) -> int:
+    try:
+        from sqlalchemy.engine import URL
+
+        from .stores.sql import _ddl, _table
+    except ImportError:
+        raise ConfigurationError("This needs SQLAlchemy: pip install 'wxmiddleware[sql]'.") from None
+    print(_ddl(_table(options.table), URL.create(options.dialect).get_dialect()()), end="")
+    return OK
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -134,18 +177,46 @@ def _simulate(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from ._demo._run import run
 
-    return run(options.examples, workers=options.workers)
+    # Not from the environment alone: that may be a store with work to do.
+    store = None if options.store is None else _url(options)
+    return run(options.examples, workers=options.workers, store=store)
 
 
-# The account ----------------------------------------------------------------------------------------------------------
+# The account and the store --------------------------------------------------------------------------------------------
 
 
-def _provider(options: argparse.Namespace) -> TokenProvider:
+def _provider(options: argparse.Namespace, store: FleetStore | None) -> TokenProvider:
     from ._provider import TokenProvider
-    from .sources import ClassicToken, StableToken
+    from ._shared import OnlyWithStore
+    from .sources import ClassicToken, StableToken, TokenSource
 
-    source = ClassicToken() if options.source == "classic" else StableToken()
-    return TokenProvider(_account(options), source=source, timeout=options.timeout)
+    account = _account(options)
+    source: TokenSource = ClassicToken() if options.source == "classic" else StableToken()
+    if store is not None:
+        store.load("wx")  # one that is down is an error before anything else
+        source = OnlyWithStore(source, store)
+    return TokenProvider(account, source=source, store=store, timeout=options.timeout)
+
+
+@contextlib.contextmanager
+def _store(options: argparse.Namespace, *, create: bool = True) -> Iterator[FleetStore | None]:
+    """The shared store, if one is named."""
+    url = _url(options)
+    if url is None:
+        yield None
+        return
+    from ._shared import FleetStore
+
+    with contextlib.closing(FleetStore(url, create=create)) as store:
+        yield store
+
+
+def _url(options: argparse.Namespace) -> str | None:
+    """The store's URL, from --store or the environment."""
+    url: str | None = options.store or os.environ.get(_FROM_ENV) or None
+    if options.store == "" and url is None:
+        raise ConfigurationError(f"--store has no URL. Give it one, or set the environment variable {_FROM_ENV}.")
+    return url
 
 
 def _account(options: argparse.Namespace) -> Account:
@@ -172,56 +243,6 @@ def _read_secret(name: str) -> str:
     if not text.strip():
         raise ConfigurationError("The file of the secret is empty.")
     return text.strip()
-
-
-# Showing --------------------------------------------------------------------------------------------------------------
-
-
-def _rows(status: Status) -> list[tuple[str, str]]:
-    rows = [("appid", status.appid), ("kind", status.kind), ("host", status.host), ("state", status.state)]
-    if status.expires_in is not None:
-        rows.append(("ends in", f"{status.expires_in:.0f} s"))
-    if status.renews_in is not None:
-        rows.append(("renews in", f"{status.renews_in:.0f} s"))
-    if status.generation:
-        rows.append(("generation", str(status.generation)))
-    if status.cooling is not None:
-        rows.append(("left alone for", f"{status.cooling:.0f} s"))
-    if status.reason is not None:
-        rows.append(("reason", status.reason))
-    return rows
-
-
-def _print_table(rows: Sequence[tuple[str, str]]) -> None:
-    if sys.stdout.isatty():
-        with contextlib.suppress(ImportError):
-            return _print_rich(rows)
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:{width}}  {value}")
-    return None
-
-
-def _print_rich(rows: Sequence[tuple[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"fresh": "green", "ahead": "yellow"}
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        colour = colours.get(value, "red") if name == "state" else ""
-        table.add_row(Text(name, "dim"), Text(value, colour))
-    Console(highlight=False).print(table)
-
-
-def _print_json(status: Status) -> None:
-    import json
-    from dataclasses import asdict
-
-    print(
-        json.dumps({name: round(v, 1) if isinstance(v, float) else v for name, v in asdict(status).items()}, indent=2)
-    )
 
 
 # The options ----------------------------------------------------------------------------------------------------------
@@ -257,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(commands)
     _add_inspect(commands)
+    _add_schema(commands)
     _add_simulate(commands)
     _add_demo(commands)
     return parser
@@ -277,6 +299,7 @@ def _add_token(commands: Any) -> None:
         epilog=_EXIT_CODES,
     )
     command.set_defaults(run=_token)
+    _add_store_option(command, "share the token with the processes that use this store, such as redis://localhost/0")
     _add_account_options(command)
 
 
@@ -284,12 +307,40 @@ def _add_inspect(commands: Any) -> None:
     command = commands.add_parser(
         "inspect",
         help="tell how it stands with the token; never prints it",
-        description=f"Get a token and tell how it stands with it. The token itself is never printed.\n\n{_ACCOUNT}",
+        description="Get a token and tell how it stands with it; or with --store, tell what a shared store holds,\n"
+        "and neither ask WeChat nor change anything. The token itself is never printed.\n\n"
+        f"{_ACCOUNT}A store is asked for all that it holds; memcached, which cannot tell, for this account.\n",
         epilog=_EXIT_CODES,
     )
     command.set_defaults(run=_inspect)
     command.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_store_option(command, "only look into this store, such as redis://localhost/0; with --appid at that account")
     _add_account_options(command)
+
+
+def _add_store_option(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument(
+        "--store",
+        metavar="URL",
+        nargs="?",
+        const="",
+        help=f"{text}. Without URL the one in {_FROM_ENV}: `ps` shows a password that is in a URL",
+    )
+
+
+def _add_schema(commands: Any) -> None:
+    command = commands.add_parser(
+        "schema",
+        help="print the statement that creates SQLStore's table",
+        description="Print the statement that creates SQLStore's table, for a database where the application may not.",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_schema)
+    dialects = ("mysql", "mariadb", "postgresql", "sqlite")
+    command.add_argument("--dialect", choices=dialects, default="mysql", help="the kind of database (mysql)")
+    command.add_argument(
+        "--table", default="wx_token", metavar="NAME", help="the table's name, or schema.name (wx_token)"
+    )
 
 
 def _add_account_options(command: argparse.ArgumentParser) -> None:
@@ -345,6 +396,7 @@ def _add_demo(commands: Any) -> None:
     command.add_argument(
         "--examples", type=Path, metavar="DIR", help="where the example apps are; by default in the source tree"
     )
+    _add_store_option(command, "the store that the processes share; by default a JSON file of the demo's own")
     command.add_argument("--workers", type=_workers, default=4, metavar="N", help="gunicorn's workers, 1 to 16 (4)")
 
 

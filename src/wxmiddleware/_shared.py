@@ -1,0 +1,115 @@
+"""The shell's way to a store that a fleet shares: nothing is asked of WeChat that the fleet would not learn of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ._models import Account, Cause, Failure, Grant, Loaded, Record
+from .exceptions import ConfigurationError, StoreError
+from .sources import TokenSource
+from .stores import TokenStore, store_from_url
+
+_NOT_ASKED = Failure(
+    Cause.PASSING, "The shared store failed, so WeChat was not asked: no other process would learn of the token."
+)
+
+
+class FleetStore:
+    """
+    The shared store at a URL; whatever it raises becomes a `StoreError` that is safe to show.
+
+    Args:
+        url: As `store_from_url` takes it.
+        create: Whether a table that is missing may be created.
+
+    Attributes:
+        shared: Always.
+        failed: Whether it has failed since it was made.
+
+    Raises:
+        ConfigurationError: There is no such store, its package is missing, or nobody shares it.
+    """
+
+    shared = True
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._store = _store(url, create)
+        self.failed = False
+
+    def __repr__(self) -> str:
+        return repr(self._store)
+
+    def load(self, key: str) -> Loaded:
+        """Read the record of `key`."""
+        loaded: Loaded = self._do("load", key)
+        return loaded
+
+    def save(self, key: str, record: Record, version: Any) -> Any | None:
+        """Replace the record of `key`, if nothing was saved since `version` was loaded."""
+        return self._do("save", key, record, version)
+
+    def keys(self) -> list[str] | None:
+        """List what it holds; ``None`` if it cannot."""
+        if not callable(getattr(self._store, "keys", None)):
+            return None
+        return sorted(self._do("keys"))
+
+    def close(self) -> None:
+        """Close its connections, if it has any."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            close()
+
+    def _do(self, verb: str, *args: Any) -> Any:
+        try:
+            return getattr(self._store, verb)(*args)
+        except StoreError as error:
+            problem = str(error)
+        except Exception as error:  # a client's own; its text may quote the URL
+            problem = f"{self._store!r} cannot be reached ({type(error).__name__})."
+        self.failed = True
+        raise StoreError(problem)
+
+
+class OnlyWithStore:
+    """A source that asks only as long as the store works, where a provider would rather carry on without it."""
+
+    def __init__(self, source: TokenSource, store: FleetStore) -> None:
+        self.kind = source.kind
+        self.timeout = source.timeout
+        self.ahead = source.ahead
+        self.kills = source.kills
+        self.forcible = source.forcible
+        self._source = source
+        self._store = store
+
+    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
+        """Ask for a token, unless the store has failed."""
+        return _NOT_ASKED if self._store.failed else self._source.fetch(account, force=force)
+
+
+def _store(url: str, create: bool) -> TokenStore:
+    try:
+        store = store_from_url(url)
+        if not create and hasattr(store, "ddl"):
+            store = _as_it_is(url)
+    except ImportError as error:
+        problem = str(error)  # ours: it says what to install
+    else:
+        if store.shared:
+            return store
+        problem = "That store is in the memory of one process. Name one that is shared."
+    raise ConfigurationError(problem)
+
+
+def _as_it_is(url: str) -> TokenStore:
+    """A database in which nothing is created."""
+    from sqlalchemy.engine import make_url
+
+    from .stores.sql import SQLStore
+
+    database = make_url(url).database or ""
+    if url.startswith("sqlite") and not database.startswith("file:") and not Path(database).exists():
+        raise ConfigurationError("There is no SQLite database of that name.")
+    return SQLStore.from_url(url, create=False)
