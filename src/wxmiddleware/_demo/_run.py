@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from wxmiddleware.exceptions import ConfigurationError
+from wxmiddleware._inspect import keys_of
+from wxmiddleware._models import Account, Record
+from wxmiddleware._shared import FleetStore
+from wxmiddleware.exceptions import ConfigurationError, StoreError
 from wxmiddleware.simulator import SimulatorServer
 
 from ._screen import Screen, screen_for
@@ -26,13 +29,14 @@ from ._traffic import Crowd, Tally, dict_with_ttl, user_of
 _NEEDED = ("flask", "gunicorn", "uvicorn", "httpx")
 
 
-def run(examples: Path | None = None, *, workers: int = 4, out: TextIO | None = None) -> int:
+def run(examples: Path | None = None, *, workers: int = 4, store: str | None = None, out: TextIO | None = None) -> int:
     """
     Run the demo.
 
     Args:
         examples: Where ``flask_app`` and ``starlette_app`` are; by default in the source tree.
         workers: How many workers the Flask app gets.
+        store: URL of the store that all processes share; by default a JSON file that is removed at the end.
         out: Where to show it; by default the standard output.
 
     Returns:
@@ -40,11 +44,16 @@ def run(examples: Path | None = None, *, workers: int = 4, out: TextIO | None = 
 
     Raises:
         ConfigurationError: Something that it needs is not there.
+        StoreError: The store cannot be reached.
         KeyboardInterrupt: Ctrl-C. Everything it started has ended by then.
     """
     out = sys.stdout if out is None else out
     examples = _found(examples)
     screen = screen_for(out)
+    if store is not None:
+        store = _for_any_directory(store)
+        with contextlib.closing(FleetStore(store)) as there:
+            there.load("wx")  # one that is down is said before anything starts
     directory = Path(tempfile.mkdtemp(prefix="wxmiddleware-demo-"))
     good = interrupted = False
     try:
@@ -52,7 +61,7 @@ def run(examples: Path | None = None, *, workers: int = 4, out: TextIO | None = 
             screen.say(
                 f"Starting a WeChat on this machine, Flask under gunicorn ({workers} workers), Starlette under uvicorn."
             )
-            story = _play(examples, directory, workers, screen)
+            story = _play(examples, directory, store or f"file:{directory / 'token.json'}", workers, screen)
         checks = story.checks()
         screen.close(story, checks)
         good = all(check.holds for check in checks)
@@ -71,7 +80,7 @@ def run(examples: Path | None = None, *, workers: int = 4, out: TextIO | None = 
     return 0 if good else 1
 
 
-def _play(examples: Path, directory: Path, workers: int, screen: Screen) -> Story:
+def _play(examples: Path, directory: Path, store: str, workers: int, screen: Screen) -> Story:
     # Strict: a forced refresh leaves nothing of the token before. One that was only renewed lives on for a while, as
     # WeChat's do for 300 s of 7200.
     wechat = BriskWeChat(
@@ -79,12 +88,17 @@ def _play(examples: Path, directory: Path, workers: int, screen: Screen) -> Stor
     )
     rival = wechat.add_account(appid=f"wx{secrets.token_hex(8)}", secret=secrets.token_hex(16))
     webhook_token = secrets.token_hex(8)
-    with SimulatorServer(wechat) as server:
+    with (
+        SimulatorServer(wechat) as server,
+        _shared(store, Account(wechat.appid, wechat.secret, base_url=server.url)) as shared,
+    ):
+        screen.say(f"They share {shared!r}.")
         settings = {
             "WECHAT_APPID": wechat.appid,
             "WECHAT_SECRET": wechat.secret,
             "WECHAT_BASE_URL": server.url,
             "WECHAT_TOKEN": webhook_token,
+            "WXM_STORE": store,
         }
         with running(examples, directory, settings, workers) as servers:
             crowds = [
@@ -97,6 +111,29 @@ def _play(examples: Path, directory: Path, workers: int, screen: Screen) -> Stor
             with screen.playing(story):
                 story.play(screen.show)
             return story
+
+
+@contextlib.contextmanager
+def _shared(url: str, account: Account) -> Iterator[FleetStore]:
+    """The store; at the end it has forgotten the simulated account, which is a new one each time."""
+    with contextlib.closing(FleetStore(url)) as store:
+        try:
+            yield store
+        finally:
+            with contextlib.suppress(StoreError):
+                for key in keys_of(account):
+                    loaded = store.load(key)
+                    if loaded.record is not None:
+                        store.save(key, Record(), loaded.version)
+
+
+def _for_any_directory(url: str) -> str:
+    """The URL of a file, for processes with other working directories."""
+    for start in ("file:", "sqlite:///"):
+        name = url.removeprefix(start)
+        if name != url and not name.startswith("/"):
+            return f"{start}{Path(name).absolute()}"
+    return url
 
 
 def _found(examples: Path | None) -> Path:

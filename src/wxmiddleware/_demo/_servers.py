@@ -20,7 +20,7 @@ from . import _leash
 from ._telling import Tail, log_config
 
 _BOOT = 20.0
-_FOREIGN = ("GUNICORN_", "UVICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "WECHAT_")
+_FOREIGN = ("GUNICORN_", "UVICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "WECHAT_", "WXM_")
 
 
 class DemoError(WxMiddlewareError):

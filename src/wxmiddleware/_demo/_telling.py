@@ -27,8 +27,8 @@ def log_config() -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"telling": {"()": f"{__name__}.Formatter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "telling"}},
-        # Not INFO for all: httpx would write its URLs, and with them the token.
-        "loggers": {"wxmiddleware": {"level": "INFO"}},
+        # Not for all: httpx would write its URLs, and with them the token.
+        "loggers": {"wxmiddleware": {"level": "DEBUG"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
     }
 
