@@ -1,0 +1,61 @@
+"""What the tests of fleets share: the stores and the nursery live as long as the session, a world for one test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from processes.prelude import SharedClock
+
+from wxmiddleware.simulator import SimulatorServer, WeChat
+
+from .depots import DEPOTS, Depot
+from .nursery import Nursery
+from .world import World
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where the workers come from."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def depot_of() -> Iterator[Callable[[str], Depot]]:
+    """Give a store by its name. Each is started when it is needed first."""
+    started: dict[str, Depot] = {}
+
+    def depot_of(name: str) -> Depot:
+        if name not in started:
+            started[name] = DEPOTS[name]()
+        if started[name].is_down:  # a test has failed meanwhile
+            started[name].up()
+        return started[name]
+
+    yield depot_of
+    for depot in started.values():
+        depot.close()
+
+
+@pytest.fixture
+def make_world(nursery: Nursery, depot_of: Callable[[str], Depot], tmp_path: Path) -> Iterator[MakeWorld]:
+    """Make a world: a store, a simulated WeChat, and a clock that stands still until the test moves it."""
+    with ExitStack() as stack:
+
+        def make(store: str, kind: str = "classic", *, overlap: float = 0.0, real_time: bool = False) -> World:
+            depot = depot_of(store)
+            # Redis and memcached let records end by the real time; ahead of it nothing ends too early.
+            clock = None if real_time else stack.enter_context(SharedClock.create(tmp_path / "clock", time.time()))
+            wechat = WeChat(clock=clock, overlap=overlap)
+            server = stack.enter_context(SimulatorServer(wechat))
+            return World(depot, kind, wechat, server, clock, nursery)
+
+        yield make
+        nursery.clear()
+        assert not nursery.errors, nursery.errors

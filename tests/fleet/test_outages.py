@@ -1,0 +1,119 @@
+"""The store goes down under a busy fleet, and comes back: with what it had, with nothing, or with old data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import MakeWorld
+from .depots import DEPOTS
+from .nursery import Member
+from .world import World
+
+WORKERS = 8
+CONVERGENCE = 60.0
+
+_SQLITE = pytest.mark.xfail(
+    reason="SQLStore keeps its connection to an SQLite file that was removed or replaced: what it loads is what was "
+    "in the old file, and no save of it succeeds any more (SQLITE_READONLY_DBMOVED)."
+)
+
+
+def _returns() -> list[Any]:
+    found = []
+    for store in DEPOTS:
+        for back in ("empty",) if store == "memcached" else ("kept", "empty", "old"):
+            marks = [_SQLITE] if store == "sqlite" and back != "kept" else []
+            found.append(pytest.param(store, back, marks=marks))
+    return found
+
+
+returns = pytest.mark.parametrize(("store", "back"), _returns())
+sources = pytest.mark.parametrize("kind", ["classic", "stable"])
+
+
+def pass_time(world: World, fleet: list[Member], seconds: float, step: float) -> int:
+    """Let every worker call at every step, one after the other; how many calls were refused at first."""
+    refused = 0
+    end = world.clock() + seconds
+    while world.clock() < end:
+        world.clock.advance(step)
+        for member in fleet:
+            refused += world.call(member)[1]
+            world.clock.advance(0.02)  # no two tokens in the same millisecond
+    return refused
+
+
+def life_left(world: World) -> float:
+    return world.record.expires_at - world.clock()
+
+
+def populated(world: World, back: str) -> list[Member]:
+    """A fleet with a token; the second one, if the store is to come back with the first."""
+    fleet = world.workers(WORKERS)
+    pass_time(world, fleet, 1, 1)
+    if back == "old":
+        world.depot.remember(world.key)
+        world.clock.advance(life_left(world) - 200)
+        pass_time(world, fleet, 60, 20)
+    world.agreed(*fleet)
+    assert world.fetches == (2 if back == "old" else 1)
+    world.wechat.reset_counters()
+    return fleet
+
+
+def come_back(world: World, back: str) -> None:
+    world.depot.up()
+    if back == "empty":
+        world.depot.wipe()
+    elif back == "old":
+        world.depot.put_back()
+
+
+@returns
+@sources
+def test_in_the_middle_of_a_life(make_world: MakeWorld, store: str, back: str, kind: str) -> None:
+    """14, 15: nobody notices, and nobody asks WeChat."""
+    world = make_world(store, kind, overlap=300.0)
+    fleet = populated(world, back)
+    pass_time(world, fleet, 600, 100)
+
+    world.depot.down()
+    assert pass_time(world, fleet, 200, 20) == 0
+    come_back(world, back)
+    assert pass_time(world, fleet, 120, 20) == 0
+
+    assert world.agreed(*fleet, world.worker())
+    assert world.fetches == 0
+
+
+@returns
+@sources
+def test_over_the_end_of_a_life(make_world: MakeWorld, store: str, back: str, kind: str) -> None:
+    """Each worker gets a token for itself; when the store is back they agree on the one that WeChat minted last."""
+    world = make_world(store, kind, overlap=300.0)
+    fleet = populated(world, back)
+    world.clock.advance(life_left(world) - 1000)
+    pass_time(world, fleet, 50, 50)
+    assert world.fetches == 0
+
+    world.depot.down()
+    assert pass_time(world, fleet, 750, 125) == 0
+    assert world.fetches == 0
+    refused = pass_time(world, fleet, 270, 45)
+    # The stable endpoint gives all of them the same; of the classic one's tokens the last two are good.
+    assert kind == "classic" or refused == 0
+    assert world.fetches <= WORKERS + refused
+
+    come_back(world, back)
+    began = world.clock()
+    while {world.call(member)[0] for member in fleet} != {world.current}:
+        world.clock.advance(5)
+        assert world.clock() - began < CONVERGENCE
+    fetches = world.fetches
+    assert fetches <= WORKERS + refused + 1
+
+    assert pass_time(world, fleet, 120, 20) == 0
+    assert world.agreed(*fleet, world.worker())
+    assert world.fetches == fetches

@@ -1,0 +1,230 @@
+"""
+A worker of a fleet, and the process that forks workers.
+
+Run as a program it has imported all that a worker needs, and forks one for each line it is sent. A worker connects to
+the test's socket and does what it is asked for, line by line; so the test has a line to each worker, and its process
+id.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import queue
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg  # noqa: F401
+import pymysql  # noqa: F401
+import sqlalchemy.dialects.mysql.pymysql
+import sqlalchemy.dialects.postgresql.psycopg
+import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
+from processes.herds import threads
+from processes.prelude import SharedClock
+
+import wxmiddleware.stores.jsonfile
+import wxmiddleware.stores.memcached
+import wxmiddleware.stores.redis
+import wxmiddleware.stores.sql  # noqa: F401
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.sources import ClassicToken, StableToken
+from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
+
+SOURCES: dict[str, Any] = {"classic": ClassicToken, "stable": StableToken}
+FETCH_TIME = 20.0  # real seconds that a fetch may take; a lease is three seconds longer, on the test's clock
+CALLER_TIME = 60.0  # real seconds that a caller waits
+LEASE = FETCH_TIME + 3.0
+PATIENCE = 30.0  # real seconds
+
+
+class OnClock:
+    """A store whose clock is the test's, whatever its server's shows: leases then end when the test says so."""
+
+    def __init__(self, store: TokenStore, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self.shared = store.shared
+
+    def load(self, key: str) -> Loaded:
+        return replace(self._store.load(key), now=self._clock())
+
+    def save(self, key: str, record: Record, version: Any) -> Any | None:
+        return self._store.save(key, record, version)
+
+
+class Holding:
+    """
+    A store at which a refresh can be held.
+
+    Args:
+        store: The real one.
+        point: ``claimed``, when the lease has been taken; ``publish``, before a token is saved.
+        arrived: Called there, once; it returns when the refresh may go on.
+    """
+
+    def __init__(self, store: TokenStore, point: str, arrived: Callable[[], None]) -> None:
+        self._store = store
+        self._point: str | None = point
+        self._arrived = arrived
+        self.shared = store.shared
+
+    def load(self, key: str) -> Loaded:
+        return self._store.load(key)
+
+    def save(self, key: str, record: Record, version: Any) -> Any | None:
+        if self._point == "publish" and record.lease is None and record.value is not None:
+            self._hold()
+        saved = self._store.save(key, record, version)
+        if self._point == "claimed" and record.lease is not None and saved is not None:
+            self._hold()
+        return saved
+
+    def _hold(self) -> None:
+        self._point = None
+        self._arrived()
+
+
+class Worker:
+    """
+    Does what the test asks for.
+
+    Args:
+        line: The connection to the test.
+        setup: What `fleet.nursery.Setup` says.
+    """
+
+    def __init__(self, line: socket.socket, setup: dict[str, Any]) -> None:
+        self._line = line
+        self._speaking = threading.Lock()
+        self._go_on = threading.Event()
+        self._waits = False
+        self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        store: TokenStore = store_from_url(setup["url"])
+        options: dict[str, Any] = {}
+        source = SOURCES[setup["kind"]]()
+        if setup["clock"]:
+            clock = SharedClock(setup["clock"])
+            store = OnClock(store, clock)
+            draw = random.Random(setup["number"]).random
+            options = {"clock": clock, "wall": clock, "sleep": self._sleep, "draw": draw}
+            source = SOURCES[setup["kind"]](timeout=FETCH_TIME, connect_timeout=FETCH_TIME)
+        else:
+            options = {"sleep": self._sleep_on}
+        self._may_be_held = setup["hold"] is not None
+        if self._may_be_held:
+            store = Holding(store, setup["hold"], self._held)
+        account = Account(setup["appid"], setup["secret"], base_url=setup["base_url"])
+        self._provider = TokenProvider(account, source=source, store=store, timeout=CALLER_TIME, **options)
+
+    def run(self) -> None:
+        """Listen until the test hangs up."""
+        self._tell(pid=os.getpid())
+        obey = self._obey
+        if self._may_be_held:
+            threading.Thread(target=self._work, daemon=True).start()
+            obey = self._todo.put
+        with self._line.makefile("r", encoding="ascii") as lines:
+            for line in lines:
+                order = json.loads(line)
+                if order["do"] == "go_on":
+                    self._go_on.set()
+                else:
+                    obey(order)
+
+    def _work(self) -> None:
+        while True:
+            self._obey(self._todo.get())
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        number, name = order.pop("id"), order.pop("do")
+        try:
+            self._tell(id=number, result=getattr(self, name)(**order))
+        except Exception as error:
+            self._tell(id=number, error=f"{type(error).__name__}: {error}")
+
+    # What it can do
+
+    def ask(self, rejected: str | None = None) -> str:
+        """Get a token, and wait until what that has set going has come to its end."""
+        token = self._provider.get_token(rejected)
+        self.settle()
+        return token
+
+    def crowd(self, count: int) -> list[str]:
+        """Let so many threads ask."""
+        self._waits = False
+        return [answer if isinstance(answer, str) else repr(answer) for answer in threads(self._provider, count=count)]
+
+    def confirm(self, token: str) -> None:
+        """WeChat accepted `token` in a repeated call."""
+        self._provider.confirm(token)
+
+    def settle(self) -> None:
+        """Wait until no refresh is under way."""
+        flight = self._provider._own.flight
+        if flight is not None:
+            assert flight.wait(CALLER_TIME) is not None, "The refresh comes to no end."
+
+    # What it tells
+
+    def _held(self) -> None:
+        self._tell(event="held")
+        assert self._go_on.wait(CALLER_TIME)
+
+    def _sleep(self, _seconds: float) -> None:
+        self._sleep_on(0.01)
+
+    def _sleep_on(self, seconds: float) -> None:
+        if not self._waits:
+            self._waits = True
+            self._tell(event="waits")
+        time.sleep(seconds)
+
+    def _tell(self, **what: Any) -> None:
+        with self._speaking:
+            self._line.sendall(json.dumps(what).encode("ascii") + b"\n")
+
+
+def live(setup: dict[str, Any]) -> None:
+    """Be a worker."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(PATIENCE)
+        line.connect(setup["socket"])
+        line.settimeout(None)
+        line.sendall(json.dumps({"number": setup["number"]}).encode("ascii") + b"\n")
+        Worker(line, setup).run()
+
+
+def main() -> None:
+    """Fork workers for as long as the test lives, and end them with it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    gc.freeze()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        if os.fork() == 0:
+            code = 1
+            try:
+                live(json.loads(line))
+                code = 0
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(code)
+    os.killpg(0, signal.SIGKILL)  # stopped ones, too
+
+
+if __name__ == "__main__":
+    main()

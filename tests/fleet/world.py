@@ -1,0 +1,114 @@
+"""One test's world: a store, a simulated WeChat, a clock, and the workers that share them."""
+
+from __future__ import annotations
+
+from processes.prelude import SharedClock
+
+from wxmiddleware import Account
+from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.stores import Record
+
+from .depots import Depot
+from .nursery import Member, Nursery, Setup
+
+PATHS = {"stable": "/cgi-bin/stable_token", "classic": "/cgi-bin/token"}
+
+
+class World:
+    """
+    What a fleet lives in.
+
+    Args:
+        depot: The store.
+        kind: ``classic`` or ``stable``.
+        wechat: The simulated WeChat.
+        server: Where it is.
+        clock: The test's, or ``None`` for real time.
+        nursery: Where workers come from.
+    """
+
+    def __init__(
+        self,
+        depot: Depot,
+        kind: str,
+        wechat: WeChat,
+        server: SimulatorServer,
+        clock: SharedClock | None,
+        nursery: Nursery,
+    ) -> None:
+        self.depot = depot
+        self.kind = kind
+        self.path = PATHS[kind]
+        self.wechat = wechat
+        self._clock = clock
+        self._nursery = nursery
+        account = Account(wechat.appid, wechat.secret, base_url=server.url)
+        # A new account for each test: its records are nobody else's.
+        self.key = f"wx:{account.appid}:{kind}:{account.fingerprint}"
+        self._setup = {
+            "url": depot.url,
+            "kind": kind,
+            "appid": account.appid,
+            "secret": account.secret,
+            "base_url": account.base_url,
+            "clock": None if clock is None else str(clock.path),
+        }
+
+    @property
+    def clock(self) -> SharedClock:
+        """The clock in the test's hand."""
+        assert self._clock is not None
+        return self._clock
+
+    @property
+    def fetches(self) -> int:
+        """How often WeChat's token endpoint was asked."""
+        return self.wechat.fetches()
+
+    @property
+    def current(self) -> str | None:
+        """The token that WeChat minted last."""
+        return self.wechat.current(slot=self.kind)
+
+    @property
+    def record(self) -> Record:
+        """What the store holds."""
+        record = self.depot.record(self.key)
+        assert record is not None
+        return record
+
+    def workers(self, count: int, *, hold: str | None = None) -> list[Member]:
+        """Let workers be born; `hold` says where their first refresh stands still."""
+        return self._nursery.bear(*[Setup(**self._setup, hold=hold)] * count)
+
+    def worker(self, *, hold: str | None = None) -> Member:
+        """Let one be born."""
+        (member,) = self.workers(1, hold=hold)
+        return member
+
+    def call(self, member: Member) -> tuple[str, int]:
+        """
+        Call an API as `with_token` does: once more, with another token, if WeChat refuses the first.
+
+        Returns:
+            The token that was accepted, and how many were refused before it.
+        """
+        token = member.ask()
+        if self.wechat.is_valid(token):
+            return token, 0
+        again = member.ask(rejected=token)
+        assert self.wechat.is_valid(again), "The repeated call was refused, too."
+        member.do("confirm", token=again)
+        return again, 1
+
+    def agreed(self, *members: Member) -> str:
+        """See that all workers, the store and WeChat agree on one token; give it."""
+        tokens = {member.ask() for member in members}
+
+        assert len(tokens) == 1
+        (token,) = tokens
+        assert token == self.current
+        assert self.wechat.is_valid(token)
+        assert token == self.record.value
+        assert self.record.lease is None
+        return token
