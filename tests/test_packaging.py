@@ -17,7 +17,20 @@ import pytest
 
 import wxmiddleware
 
-SHY = ["flask", "fastapi", "django", "httpx", "trio", "rich", "gevent", "redis", "sqlalchemy", "pymemcache"]
+SHY = [
+    "flask",
+    "fastapi",
+    "django",
+    "httpx",
+    "trio",
+    "rich",
+    "gevent",
+    "redis",
+    "sqlalchemy",
+    "pymemcache",
+    "cryptography",
+    "defusedxml",
+]
 INTEGRATIONS = {
     "wsgi": [],
     "asgi": [],
