@@ -142,7 +142,7 @@ class Gate:
         self._receivers = () if appid is None else _several("appid", appid)
         if self._ciphers and not self._receivers:
             raise ConfigurationError(
-                "With aes_key= give appid= too: each message names in its encryption whom it is for, and that is checked."
+                "With aes_key= give appid= too: inside its encryption each message names whom it is for."
             )
         self._plain = bool(plain) or not self._ciphers
         if window is not None and (isinstance(window, bool) or not isinstance(window, int | float) or not window > 0):

@@ -172,14 +172,14 @@ class NewsReply(Reply):
 
     def _passive(self) -> dict[str, Any]:
         items = [
-            _given(Title=one.title, Description=one.description, PicUrl=one.picture_url, Url=one.url)
+            {"Title": one.title, **_given(Description=one.description, PicUrl=one.picture_url, Url=one.url)}
             for one in self.articles
         ]
         return {"ArticleCount": len(items), "Articles": items}
 
     def _active(self) -> dict[str, Any]:
         items = [
-            _given(title=one.title, description=one.description, url=one.url, picurl=one.picture_url)
+            {"title": one.title, **_given(description=one.description, url=one.url, picurl=one.picture_url)}
             for one in self.articles
         ]
         return {"articles": items}
@@ -273,8 +273,8 @@ def _article(part: _Part) -> Article:
 
 
 def _items(articles: object) -> list[Any]:
-    items = articles.get("item", []) if isinstance(articles, Mapping) else articles
-    return items if isinstance(items, list) else [items] if items else []
+    items = articles.get("item") if isinstance(articles, Mapping) else articles
+    return [one for one in (items if isinstance(items, list) else [items]) if isinstance(one, Mapping)]
 
 
 class _Part:
