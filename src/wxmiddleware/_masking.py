@@ -20,16 +20,21 @@ class _Mask(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(_masked(each) for each in record.args)
         if isinstance(record.msg, str):
-            record.msg = _SECRET.sub(r"\1***", record.msg)
+            record.msg = masked(record.msg)
         return True
+
+
+def masked(text: str) -> str:
+    """Give `text` with *** in place of what stands in its queries."""
+    return _SECRET.sub(r"\1***", text)
 
 
 def _masked(value: Any) -> Any:
     if isinstance(value, int | float):
         return value
     text = str(value)
-    masked = _SECRET.sub(r"\1***", text)
-    return value if masked == text else masked
+    hidden = masked(text)
+    return value if hidden == text else hidden
 
 
 _mask = _Mask()

@@ -183,8 +183,8 @@ def test_odd_fields(fields: dict[str, Any]) -> None:
 class TestIdentity:
     def test_same(self) -> None:
         """A repeat is known by its MsgId, whatever else has changed; an event by sender, time and name."""
-        assert message("text", MsgId="1")._identity() == message("text", MsgId="1", x="y")._identity()
-        assert event("CLICK", EventKey="a")._identity() == event("CLICK", EventKey="a", x="y")._identity()
+        assert message("text", MsgId="1").identity() == message("text", MsgId="1", x="y").identity()
+        assert event("CLICK", EventKey="a").identity() == event("CLICK", EventKey="a", x="y").identity()
 
     @pytest.mark.parametrize(
         "other",
@@ -199,4 +199,4 @@ class TestIdentity:
     )
     def test_different(self, other: Message) -> None:
         """Two things that happened are two."""
-        assert event("CLICK", EventKey="a")._identity() != other._identity()
+        assert event("CLICK", EventKey="a").identity() != other.identity()

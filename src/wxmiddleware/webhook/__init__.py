@@ -5,6 +5,9 @@ The messages and replies are here, the middlewares in `wxmiddleware.webhook.wsgi
 `wxmiddleware.webhook.flask` and `.starlette`.
 """
 
+from ._conversation import Webhook
+from .addresses import CallbackAddresses
+from .late import send_reply
 from .messages import (
     ClickEvent,
     ComponentTicket,
@@ -39,6 +42,7 @@ from .replies import (
 
 __all__ = [
     "Article",
+    "CallbackAddresses",
     "ClickEvent",
     "ComponentTicket",
     "Event",
@@ -65,4 +69,6 @@ __all__ = [
     "ViewEvent",
     "VoiceMessage",
     "VoiceReply",
+    "Webhook",
+    "send_reply",
 ]

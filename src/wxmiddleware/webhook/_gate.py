@@ -92,19 +92,13 @@ class Push:
         message: What it says.
         body: The body, decrypted.
         style: How it is written.
-        seal: With what to encrypt the answer, or ``None``.
-        covered: Whether the signature covers the body. In plain mode it does not: who has seen one URL can send
-            others to it.
+        seal: With what to encrypt the answer; ``None`` in plain mode, where the signature does not cover the body.
     """
 
     message: Message
     body: bytes
     style: Format
     seal: Seal | None
-
-    @property
-    def covered(self) -> bool:
-        return self.seal is not None
 
 
 class Gate:

@@ -7,6 +7,7 @@ What WeChat pushes, typed and immutable.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
@@ -84,10 +85,17 @@ class Message:
         # A job queue may carry it; read-only mappings cannot be pickled.
         return message_from, (_thawed(self.fields),)
 
-    def _identity(self) -> tuple[str, ...]:
-        """What the repeats of this push have in common, and no other push has. [RSM] [SK-MSG]."""
+    def identity(self, body: bytes = b"") -> tuple[str, ...]:
+        """
+        What the repeats of this push have in common, and no other push has. [RSM] [SK-MSG].
+
+        Args:
+            body: Stands in for one that has neither an id nor a time.
+        """
         if self.msg_id:
             return ("id", self.to_user, self.from_user, self.msg_id)
+        if not self.create_time:
+            return ("body", hashlib.sha256(body).hexdigest())
         names = ("AppId", "SuiteId", "Event", "InfoType", "EventKey", "MsgID", "AuthorizerAppid", "AuthCorpId")
         return (
             "at",
