@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.wsgi import get_input_stream
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from wxmiddleware._flight import threads_freeze
 
@@ -49,11 +49,10 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work) -> Answer:
     Raises:
         Exception: What `work` has raised in time.
     """
-    length = str(environ.get("CONTENT_LENGTH") or "")
     request = Request(
         method=environ.get("REQUEST_METHOD", ""),
         query=environ.get("QUERY_STRING", ""),
-        length=int(length) if length.isascii() and length.isdecimal() else None,
+        length=get_content_length(environ),
         peer=environ.get("REMOTE_ADDR", ""),
         forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
     )
@@ -143,7 +142,8 @@ def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | Spoil
 
 def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
     try:
-        stream = get_input_stream(environ, max_content_length=limit)
+        # With one more than the limit, its end can be seen.
+        stream = get_input_stream(environ, max_content_length=limit + 1)
         # A stream without a length may hand out less than it was asked for.
         parts, room = [], limit + 1
         while room > 0 and (part := stream.read(min(room, _CHUNK))):
@@ -153,7 +153,11 @@ def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
         return Spoilt.LARGE
     except (HTTPException, OSError, ValueError):  # cut off; or closed, when its time was over
         return Spoilt.GONE
-    return b"".join(parts) if room > 0 else Spoilt.LARGE
+    if room == 0:
+        return Spoilt.LARGE
+    body = b"".join(parts)
+    length = get_content_length(environ)
+    return body if length is None or len(body) == length else Spoilt.GONE
 
 
 def _end_reading(connection: Any) -> None:

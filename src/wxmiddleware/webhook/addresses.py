@@ -19,7 +19,7 @@ from wxmiddleware._clock import Clock
 from wxmiddleware._clock import clock as process_clock
 from wxmiddleware._context import use_provider
 from wxmiddleware.decorators import with_token
-from wxmiddleware.exceptions import ConfigurationError, TokenError
+from wxmiddleware.exceptions import ConfigurationError, WxMiddlewareError
 
 if TYPE_CHECKING:
     from wxmiddleware._provider import TokenProvider
@@ -119,8 +119,8 @@ class CallbackAddresses:
         try:
             with use_provider(self._provider):
                 answer = _callback_ips(f"{self._provider.account.base_url}/cgi-bin/getcallbackip", self._timeout)
-            return tuple(_network(each) for each in answer["ip_list"]) or None
-        except (requests.RequestException, TokenError, LookupError, TypeError, ValueError, AttributeError) as error:
+            return tuple(_network(str(each)) for each in answer["ip_list"]) or None
+        except (requests.RequestException, WxMiddlewareError, LookupError, TypeError, ValueError) as error:
             # Its text has the URL in it, and so the token.
             _logger.warning("WeChat gave no list of its addresses (%s).", type(error).__name__)
             return None
