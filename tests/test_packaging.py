@@ -42,6 +42,12 @@ INTEGRATIONS = {
     "starlette": [],
     "flask": ["flask"],
     "fastapi": ["fastapi"],
+    # In plain mode nothing is encrypted.
+    "webhook": ["defusedxml"],
+    "webhook.wsgi": ["defusedxml"],
+    "webhook.asgi": ["defusedxml"],
+    "webhook.flask": ["flask", "defusedxml"],
+    "webhook.starlette": ["defusedxml"],
 }
 
 
