@@ -111,13 +111,15 @@ def _plain(scope: Scope, push: Push) -> Scope:
     ours = (b"content-length", b"content-type", b"transfer-encoding")
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in ours]
     headers += [(b"content-length", b"%d" % len(push.body)), (b"content-type", str(push.style).encode())]
-    return {**scope, "headers": headers}
+    # What a server can do beyond the plain protocol, such as send a file by itself, cannot be encrypted.
+    return {**scope, "headers": headers, "extensions": {}}
 
 
 async def _run(app: Any, scope: Scope, body: bytes, deliver: Callable[[Answer], None]) -> None:
     bodies = [body]
     start: dict[str, Any] = {}
     parts: list[bytes] = []
+    done = False
 
     async def receive() -> Any:
         if not bodies:  # there is nobody to be missed: the answer goes out in one piece, or not at all
@@ -125,12 +127,16 @@ async def _run(app: Any, scope: Scope, body: bytes, deliver: Callable[[Answer], 
         return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
+        nonlocal done
         if message["type"] == "http.response.start":
             start.update(message)
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
             if not message.get("more_body", False):
+                done = True
                 headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start.get("headers", ())]
                 deliver(answer_from(start["status"], headers, b"".join(parts)))
 
     await app(scope, receive, send)
+    if not done:
+        raise RuntimeError("The app ended without an answer.")
