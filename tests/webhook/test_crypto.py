@@ -161,6 +161,7 @@ class TestCipher:
             raw(block(receiver=b"\xff")),
             raw(block()[:-2] + b"\0" + block()[-1:]),  # a padding that is not uniform
             raw(b"r" * 27 + b"\5" * 5),
+            raw(b"r" * 16 + struct.pack(">I", 3) + b"x" * 11 + b"\x21" * 33),
         ],
     )
     def test_refuses(self, text: str) -> None:

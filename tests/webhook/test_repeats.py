@@ -16,8 +16,12 @@ from wxmiddleware._models import Loaded, Record
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
-from wxmiddleware.webhook import ImageReply, Message, Reply, TextReply, TransferReply
+from wxmiddleware.webhook import ImageReply, Message, Reply, TextReply, TransferReply, Webhook, _seen
+from wxmiddleware.webhook._conversation import Do
+from wxmiddleware.webhook._gate import Push
 from wxmiddleware.webhook._seen import Answered, Seen, Standing
+from wxmiddleware.webhook._wire import Format
+from wxmiddleware.webhook.messages import message_from
 
 from .conftest import MakeSite
 from .wechat import NOW, Pusher, text
@@ -233,15 +237,14 @@ class TestDeadline:
         assert ["oAda"] == [sent.touser for sent in wechat.sent]
 
     @pytest.mark.parametrize("says", [None, "", TransferReply()])
-    def test_nothing_to_send(self, make_site: MakeSite, pusher: Pusher, slow: Slow, says: Any) -> None:
+    def test_nothing_to_send(self, pusher: Pusher, says: Any) -> None:
         """Nothing to say is not sent; what the API cannot send is left to the sender to refuse."""
         box = Letterbox()
-        slow.says = says
-        site = make_site(slow, deadline=0.1, late=box)
-        site.push(pusher.plain(text()))
-        slow.go.set()
-        site.close()
-        _until(lambda: not _at_work())
+        webhook = Webhook(token="x", late=box)
+        push = Push(message_from({"FromUserName": "oAda", "MsgType": "text"}), b"", Format.XML, None)
+        for step in webhook._afterwards(push.message, ("a",), webhook.answer(push, says)):
+            assert isinstance(step, Do)
+            step.function()
 
         assert ([("oAda", TransferReply())] if says else []) == box.got
 
@@ -379,30 +382,36 @@ class TestSeen:
         world.seen.finish(("a",), Answered(b"x", "text/xml"))
         world.now += 61
         world.seen.release(("b",))
-        for n in range(5000):  # one of them shares its record
+        for n in range(2000):  # one of them shares its record
             world.seen.claim((str(n),), None)
         assert (Standing.DONE, Answered()) == world.seen.claim(("a",), "1")
         world.now += 660
         assert (Standing.NEW, None) == world.seen.claim(("a",), "2")
 
-    def test_bounded(self) -> None:
-        """A flood of messages fills a fixed number of records of a fixed size; the oldest make room."""
+    def test_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A flood fills a fixed number of records of a fixed size: old answers make room first, then old messages."""
+        monkeypatch.setattr(_seen, "_RECORDS", 2)
         world = Clocked()
-        for n in range(400):
-            world.seen.finish((f"{n}",), Answered(b"x" * 8000, "text/xml"))
-        written: dict[str, int] = {}
+        sizes: dict[str, list[int]] = {}
         save = world.store.save
 
         def measured(key: str, record: Record, version: Any) -> Any:
-            written[key] = len(record.value or "")
+            sizes.setdefault(key, []).append(len(record.value or ""))
             return save(key, record, version)
 
         world.store.save = measured  # type: ignore[method-assign]
-        for n in range(8_000):
-            world.seen.claim((f"{n}",), None)
+        for n in range(30):
+            world.now += 0.001
+            world.seen.finish((f"{n}",), Answered(b"x" * 8000, "text/xml"))
+        answers = [world.seen.claim((f"{n}",), None) for n in range(30)]
+        for n in range(1000):
+            world.now += 0.001
+            world.seen.claim((f"{n} more",), None)
 
-        assert len(written) <= 256
-        assert max(written.values()) <= 48_000
+        assert {(Standing.DONE, Answered()), (Standing.DONE, Answered(b"x" * 8000, "text/xml"))} == set(answers)
+        assert 2 == len(sizes)
+        assert 40_000 < max(max(each) for each in sizes.values()) <= 48_000
+        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim((each,), None)[0] for each in ("0", "1199 more")]
 
     def test_no_openids(self) -> None:
         """Neither key nor record shows whose message it was."""

@@ -237,6 +237,16 @@ class TestRefusals:
 
         assert FORBIDDEN == site.send(method, f"/wechat?{query}", b"x" if method == "POST" else b"").short
 
+    @pytest.mark.parametrize("more", ["nonce=1", "signature=0", "a=" + "x" * 5000, "&".join(["a=1"] * 100)])
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_more(self, make_site: MakeSite, pusher: Pusher, more: str, method: str) -> None:
+        """Nor may a good query have a word twice, or very much more in it."""
+        good = pusher.plain(text()).but(echostr="7").url
+        body = text().encode() if method == "POST" else b""
+
+        assert FORBIDDEN == make_site().send(method, good.replace("?", f"?{more}&"), body).short
+        assert 200 == make_site().send(method, good.replace("?", "?a=1&a=2&"), body).status
+
     @pytest.mark.parametrize("body", [b"", b"{}", b"<xml></xml>", b"\xff", b"<xml><MsgId>1</MsgId></xml>", b"[1]"])
     @pytest.mark.parametrize("encrypted", [False, True])
     def test_odd_bodies(self, make_site: MakeSite, pusher: Pusher, safe: Any, body: bytes, encrypted: bool) -> None:

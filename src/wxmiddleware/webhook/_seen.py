@@ -9,6 +9,7 @@ cannot be read from them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -90,7 +91,7 @@ class Seen:
         """Remember the answer of a message."""
         kept: Any = None
         if len(answer.body) <= _LONGEST_ANSWER:
-            kept = [answer.body.decode("latin-1"), answer.content_type]
+            kept = [base64.b64encode(answer.body).decode(), answer.content_type]
         self._change(_digest("message", *message), lambda _, now: ((now + self._keep, "done", kept, now), None))
 
     def release(self, message: tuple[str, ...]) -> None:
@@ -99,10 +100,7 @@ class Seen:
 
     def _claimed(self, entry: _Entry | None, now: float) -> tuple[_Entry | None, tuple[Standing, Answered | None]]:
         if entry is not None and entry[1] == "done":
-            return entry, (
-                Standing.DONE,
-                Answered(entry[2][0].encode("latin-1"), entry[2][1]) if entry[2] else Answered(),
-            )
+            return entry, (Standing.DONE, _answered(entry[2]))
         if entry is not None and not gone(entry[2]):
             return entry, (Standing.BUSY, None)
         # New; or its handler was killed, and there never was an answer.
@@ -144,6 +142,10 @@ class Seen:
         raise StoreError("Others save all the time.")
 
 
+def _answered(kept: Any) -> Answered:
+    return Answered(base64.b64decode(kept[0]), kept[1]) if kept else Answered()
+
+
 def _digest(*words: str) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
@@ -157,15 +159,25 @@ def _read(record: Record | None) -> _Entries:
 
 
 def _written(entries: _Entries, now: float) -> Record:
-    kept = {
-        digest: (until, what, None if what == "done" and since < now - _ANSWERS_LAST else more, since)
-        for digest, (until, what, more, since) in entries.items()
-        if until > now
-    }
-    text = json.dumps(kept)
-    while len(text) > _LONGEST:  # the oldest half goes: those answers were given long ago
-        for digest in sorted(kept, key=lambda each: kept[each][3])[: (len(kept) + 1) // 2]:
+    """Keep what is not over: the newest messages that there is room for, then the newest answers."""
+    newest = sorted(((d, each) for d, each in entries.items() if each[0] > now), key=lambda each: -each[1][3])
+    kept: _Entries = {}
+    end, room = now, _LONGEST
+    for digest, (until, what, more, since) in newest:
+        kept[digest] = (until, what, None if what == "done" else more, since)
+        room -= _size(kept[digest])
+        if room < 0:
             del kept[digest]
-        text = json.dumps(kept)
-    end = max((until for until, *_ in kept.values()), default=now)
-    return Record(value=text, expires_at=end)
+            break
+        end = max(end, until)
+    for digest, entry in newest:
+        if digest in kept and entry[3] > now - _ANSWERS_LAST and _size(entry) - _size(kept[digest]) <= room:
+            room -= _size(entry) - _size(kept[digest])
+            kept[digest] = entry
+    return Record(value=json.dumps(kept), expires_at=end)
+
+
+def _size(entry: _Entry) -> int:
+    # At most, with its digest; what json makes of it would take long to ask for each.
+    more = entry[2] or ""
+    return 110 + (len(more) if isinstance(more, str) else sum(map(len, more)))
