@@ -411,7 +411,7 @@ class TestSeen:
         assert {(Standing.DONE, Answered()), (Standing.DONE, Answered(b"x" * 8000, "text/xml"))} == set(answers)
         assert 2 == len(sizes)
         assert 40_000 < max(max(each) for each in sizes.values()) <= 48_000
-        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim((each,), None)[0] for each in ("0", "1199 more")]
+        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim((each,), None)[0] for each in ("0", "999 more")]
 
     def test_no_openids(self) -> None:
         """Neither key nor record shows whose message it was."""
