@@ -8,6 +8,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from wxmiddleware.exceptions import ConfigurationError
@@ -329,6 +331,47 @@ class TestConfiguration:
         """So is a path that is none."""
         with pytest.raises(ConfigurationError, match="path"):
             WebhookMiddleware(lambda e, s: [], path=path, token="x")
+
+
+def handed_on(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"success"]
+
+
+SAFE = {"aes_key": Pusher.aes_key, "appid": Pusher.appid}
+STRICT = Client(WebhookMiddleware(handed_on, path="/wechat", token="AAAAA", wall=lambda: float(NOW), **SAFE))
+
+
+@given(st.sampled_from(["msg_signature", "nonce", "timestamp"]), st.text())
+def test_any_other_word(name: str, word: str) -> None:
+    """Any other signature, nonce or timestamp is refused."""
+    good = Pusher().sealed(text())
+    assume(word != good.query[name])
+    bad = good.but(**{name: word.encode("utf-8", "replace").decode()})
+
+    assert 403 == STRICT.post(bad.url, data=bad.body).status_code
+    assert 403 == STRICT.get(bad.but(echostr="x", signature="").url).status_code
+
+
+@given(st.integers(0, 10_000), st.text(min_size=1, max_size=3))
+def test_any_other_ciphertext(at: int, new: str) -> None:
+    """Any other ciphertext is refused."""
+    good = Pusher().sealed(text())
+    body = good.body.decode()
+    at = body.index("<Encrypt>") + 9 + at % (body.index("</Encrypt>") - body.index("<Encrypt>") - 9)
+    changed = (body[:at] + new + body[at + len(new) :]).encode("utf-8", "replace")
+    assume(changed != good.body)
+
+    assert 403 == STRICT.post(good.url, data=changed).status_code
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_other_receiver(receiver: str) -> None:
+    """A message for anybody else is refused."""
+    assume(receiver != Pusher.appid)
+    pushed = Pusher().sealed(text(), receiver=receiver)
+
+    assert 403 == STRICT.post(pushed.url, data=pushed.body).status_code
 
 
 def test_ten_thousand_bodies(pusher: Pusher, safe: Any) -> None:
