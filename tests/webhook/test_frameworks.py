@@ -104,6 +104,17 @@ class TestStarlette:
 
         assert "7 True" in answer.text
 
+    def test_unreadable_annotations(self, pusher: Pusher) -> None:
+        """Annotations that only a type checker can read do no harm."""
+
+        @in_starlette.webhook(**OPTIONS)
+        async def wechat(message: Nowhere, request: Elsewhere) -> Nothing:  # type: ignore[name-defined]  # noqa: F821
+            return request.method
+
+        pushed = pusher.plain(text())
+        with TestClient(Starlette(routes=[Route("/wechat", wechat, methods=["POST"])])) as client:
+            assert "POST" in client.post(pushed.url, content=pushed.body).text
+
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_late_under(self, pusher: Pusher, backend: Any) -> None:
         """A handler goes on after the deadline under either event loop."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, APIError, TokenProvider
 from wxmiddleware._models import Loaded, Record
-from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
-from wxmiddleware.webhook import ImageReply, Message, Reply, TextReply, TransferReply, Webhook, _seen
+from wxmiddleware.webhook import ImageReply, Message, Reply, TextReply, TransferReply, Webhook, _seen, send_reply
 from wxmiddleware.webhook._conversation import Do
 from wxmiddleware.webhook._gate import Push
 from wxmiddleware.webhook._seen import Answered, Seen, Standing
@@ -213,8 +213,6 @@ class TestDeadline:
         done = threading.Event()
 
         def late(message: Message, reply: Reply) -> None:
-            from wxmiddleware.webhook import send_reply
-
             send_reply(provider, message.from_user, reply)
             done.set()
 
@@ -474,14 +472,81 @@ class TestSeen:
         assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("a",), None)[0] for _ in range(2)]
 
 
-def test_image_too_late(wechat: WeChat, wechat_server: SimulatorServer, wechat_account: Account) -> None:
-    """All kinds but a transfer can be sent late."""
-    from wxmiddleware import APIError
-    from wxmiddleware.webhook import send_reply
+class TestSendReply:
+    """The customer-service API."""
 
-    provider = TokenProvider(wechat_account)
-    with pytest.raises(APIError, match="cannot send a TransferReply"):
-        send_reply(provider, "oAda", TransferReply())
-    send_reply(provider, "oAda", ImageReply("MEDIA"))
+    @pytest.fixture
+    def provider(self, wechat_account: Account) -> TokenProvider:
+        return TokenProvider(wechat_account)
 
-    assert [{"media_id": "MEDIA"}] == [sent.body["image"] for sent in wechat.sent]
+    def test_kinds(self, wechat: WeChat, provider: TokenProvider) -> None:
+        """All kinds but a transfer can be sent."""
+        with pytest.raises(APIError, match="cannot send a TransferReply"):
+            send_reply(provider, "oAda", TransferReply())
+        send_reply(provider, "oAda", ImageReply("MEDIA"))
+        send_reply(provider, "oAda", TextReply("half \ud83d"))
+
+        assert [("image", {"media_id": "MEDIA"}), ("text", {"content": "half ?"})] == [
+            (sent.body["msgtype"], sent.body[sent.body["msgtype"]]) for sent in wechat.sent
+        ]
+
+    def test_errcode(self, provider: TokenProvider) -> None:
+        """What WeChat does not take is an error with its errcode."""
+        with pytest.raises(APIError, match="errcode 40003") as caught:
+            send_reply(provider, "nobody", TextReply("x"))
+
+        assert 40003 == caught.value.errcode
+
+    @pytest.mark.parametrize(("fault", "sent"), [("html", 0), ("reset", 0), ("lost", 1)])
+    def test_no_answer(self, wechat: WeChat, provider: TokenProvider, fault: str, sent: int) -> None:
+        """No answer is an error that shows no token, and nothing is sent again: it may have arrived."""
+        wechat.faults.add("/cgi-bin/message/custom/send", fault)
+        token = provider.get_token()
+        with pytest.raises(APIError, match="gave no answer") as caught:
+            send_reply(provider, "oAda", TextReply("x"))
+
+        assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+        assert token not in str(caught.value)
+        assert sent == len(wechat.sent)
+
+    def test_told(
+        self, make_site: MakeSite, pusher: Pusher, provider: TokenProvider, slow: Slow, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A late reply that WeChat does not take is in the log, with its errcode."""
+        site = make_site(slow, deadline=0.1, late=provider)
+        site.push(pusher.plain(text(sender="nobody")))
+        slow.go.set()
+        _until(lambda: "A late reply was not sent" in caplog.text)
+
+        assert "40003" in caplog.text
+        assert "nobody" not in caplog.text
+
+
+class TestWithoutThreads:
+    """Where there are none to be had, or they lie frozen: the request's own thread does it all."""
+
+    @pytest.mark.parametrize("make_site", ["wsgi", "flask"], indirect=True)
+    def test_no_more(self, make_site: MakeSite, pusher: Pusher, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process that may start no more threads serves all the same."""
+        site = make_site(lambda message: threading.current_thread().name)
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name.startswith("wxmiddleware-webhook"):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+        assert threading.current_thread().name.encode() in site.push(pusher.plain(text())).body
+
+    @pytest.mark.parametrize("make_site", ["wsgi"], indirect=True)
+    def test_frozen(self, make_site: MakeSite, pusher: Pusher, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where threads freeze, a body is read without one."""
+        monkeypatch.setattr("wxmiddleware.webhook._threads.threads_freeze", lambda: True)
+        started: list[str] = []
+        start = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread.name) or start(thread))
+
+        assert 200 == make_site(lambda message: "x").push(pusher.plain(text())).status
+        assert "wxmiddleware-webhook-body" not in started
