@@ -30,6 +30,7 @@ UVICORN = "uvicorn --port {{port}} --workers 4 --log-level warning processes.web
 KINDS = [
     Kind("gunicorn-flask", (GUNICORN % ("--worker-class sync", "flask_app")).format(), 4),
     Kind("gunicorn-gthread-preload", (GUNICORN % ("--threads 4 --preload", "wsgi_app")).format(), 4, preloads=True),
+    Kind("gunicorn-gevent", (GUNICORN % ("--worker-class gevent", "wsgi_app")).format(), 4),
     Kind("uvicorn-starlette", (UVICORN % "starlette_app").format(), 4),
     Kind("uvicorn-fastapi", (UVICORN % "fastapi_app").format(), 4),
 ]
