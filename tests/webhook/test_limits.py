@@ -180,7 +180,7 @@ class TestSlowSenders:
     def test_threads(self, pusher: Pusher) -> None:
         """A body that does not come is answered 408 in time; the thread that waited for it ends."""
         ours, theirs = socket.socketpair()
-        with ours, theirs, ours.makefile("rb") as stream:
+        with ours, theirs, ours.makefile("rb", buffering=0) as stream:
             theirs.send(b"<xml>")
             got = over_wsgi(pusher.plain(""), stream, 1000, body_timeout=0.1, **{"gunicorn.socket": ours})
             for thread in threading.enumerate():
