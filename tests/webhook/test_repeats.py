@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +17,19 @@ from wxmiddleware._models import Loaded, Record
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
-from wxmiddleware.webhook import ImageReply, Message, Reply, TextReply, TransferReply, Webhook, _seen, send_reply
-from wxmiddleware.webhook._conversation import Do
+from wxmiddleware.webhook import (
+    ImageReply,
+    Message,
+    RawReply,
+    Reply,
+    TextReply,
+    TransferReply,
+    VideoReply,
+    Webhook,
+    _seen,
+    send_reply,
+)
+from wxmiddleware.webhook._conversation import Answer, Do
 from wxmiddleware.webhook._gate import Push
 from wxmiddleware.webhook._seen import Answered, Seen, Standing
 from wxmiddleware.webhook._wire import Format
@@ -234,17 +246,29 @@ class TestDeadline:
 
         assert ["oAda"] == [sent.touser for sent in wechat.sent]
 
-    @pytest.mark.parametrize("says", [None, "", TransferReply()])
-    def test_nothing_to_send(self, pusher: Pusher, says: Any) -> None:
-        """Nothing to say is not sent; what the API cannot send is left to the sender to refuse."""
+    @pytest.mark.parametrize(
+        ("sent", "answer"),
+        [
+            ([], Answer(200, b"success")),
+            ([], Answer(200, b"")),
+            ([], Answer(200, b"<html>")),
+            ([], Answer(404, b"<xml><MsgType>text</MsgType><Content>hi</Content></xml>")),
+            ([TextReply("hi")], Answer(200, b"<xml><MsgType>text</MsgType><Content>hi</Content></xml>")),
+            *(([reply], reply) for reply in (TransferReply(), RawReply("x"), VideoReply("m", thumb_media_id="t"))),
+        ],
+    )
+    def test_what_is_sent(self, sent: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """A reply is sent as it was returned, also what the sender then refuses; what else is lost, the log says."""
         box = Letterbox()
         webhook = Webhook(token="x", late=box)
         push = Push(message_from({"FromUserName": "oAda", "MsgType": "text"}), b"", Format.XML, None)
-        for step in webhook._afterwards(push.message, ("a",), webhook.answer(push, says)):
+        answer = answer if isinstance(answer, Answer) else webhook.answer(push, answer)
+        for step in webhook._afterwards(push.message, ("a",), answer):
             assert isinstance(step, Do)
             step.function()
 
-        assert ([("oAda", TransferReply())] if says else []) == box.got
+        assert sent == [reply for _, reply in box.got]
+        assert ("is lost" in caplog.text) is (not sent and answer.body not in (b"", b"success"))
 
     @pytest.mark.parametrize("what", ["handler", "sender", "nobody to send it"])
     def test_late_failure(
@@ -373,18 +397,21 @@ class TestSeen:
             seen.claim((message,), nonce)[0] for message, nonce in [("a", "1"), ("a", "1"), ("b", "1"), ("b", "2")]
         ]
 
-    def test_forgets(self) -> None:
-        """An answer is forgotten after a minute, a message after its time, and nothing piles up."""
+    def test_forgets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An answer is forgotten after a minute, a message after its time, and nothing is left of it."""
+        monkeypatch.setattr(_seen, "_RECORDS", 1)
         world = Clocked()
         world.seen.claim(("a",), "1")
         world.seen.finish(("a",), Answered(b"x", "text/xml"))
         world.now += 61
-        world.seen.release(("b",))
-        for n in range(2000):  # one of them shares its record
-            world.seen.claim((str(n),), None)
-        assert (Standing.DONE, Answered()) == world.seen.claim(("a",), "1")
-        world.now += 660
-        assert (Standing.NEW, None) == world.seen.claim(("a",), "2")
+        world.seen.claim(("b",), None)
+        later = world.seen.claim(("a",), "1")
+        world.now += 600
+        anew = world.seen.claim(("a",), "2")
+        kept = json.loads(world.store.load("wx:wx1:webhook:00").record.value)  # type: ignore[union-attr, arg-type]
+
+        assert [(Standing.DONE, Answered()), (Standing.NEW, None)] == [later, anew]
+        assert ["busy", "busy", "nonce"] == sorted(what for _, what, *_ in kept.values())
 
     def test_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A flood fills a fixed number of records of a fixed size: old answers make room first, then old messages."""

@@ -64,12 +64,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response; `headers` are those beside its type and length."""
+    """A response; `headers` are those beside its type and length, `reply` what it was made of, if that is known."""
 
     status: int
     body: bytes
     content_type: str = _TEXT
     headers: tuple[tuple[str, str], ...] = ()
+    reply: Reply | None = None
 
 
 def answer_from(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
@@ -160,14 +161,14 @@ class Attempt:
 
     Args:
         afterwards: What is to be done with an outcome that came too late.
-        ended: Called when all is over.
+        ended: To be called when all is over, also what is done afterwards.
     """
 
-    __slots__ = ("_afterwards", "_ended", "_late", "_lock", "_outcome")
+    __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "ended")
 
     def __init__(self, afterwards: Callable[[Outcome], Conversation], ended: Callable[[], None]) -> None:
         self._afterwards = afterwards
-        self._ended = ended
+        self.ended = ended
         self._late = False
         self._lock = threading.Lock()
         self._outcome: Outcome | None = None
@@ -189,7 +190,6 @@ class Attempt:
 
     def afterwards(self) -> Conversation | None:
         """What is left to be done when the handler has ended."""
-        self._ended()
         with self._lock:
             outcome = self._outcome
             return self._afterwards(outcome) if self._late and outcome is not None else None
@@ -404,8 +404,11 @@ class Webhook:
         if isinstance(outcome, Failed):
             _tell_of(outcome.error)
             return SUCCESS
-        reply = parse_reply(outcome.body) if outcome.status == 200 else None
+        if outcome.status == 200 and outcome.body in (b"", b"success"):
+            return SUCCESS
+        reply = outcome.reply or (parse_reply(outcome.body) if outcome.status == 200 else None)
         if reply is None:
+            _logger.warning("An answer came after the deadline and is lost: it is no reply that could be sent later.")
             return SUCCESS
         if self._late is None:
             _logger.warning("A reply came after the deadline and is lost. Give the webhook late=provider to send it.")
@@ -426,7 +429,9 @@ class Webhook:
             TypeError: It is none that can be.
         """
         reply = reply_from(value)
-        return SUCCESS if reply is None else Answer(200, *render(reply, push.message, push.style, self._wall()))
+        if reply is None:
+            return SUCCESS
+        return Answer(200, *render(reply, push.message, push.style, self._wall()), reply=reply)
 
     def _sealed(self, push: Push, answer: Answer) -> Answer:
         sealed = self._gate.seal(push, answer.body, self._wall()) if answer.status == 200 else None

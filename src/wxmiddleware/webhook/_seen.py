@@ -28,7 +28,6 @@ _logger = logging.getLogger("wxmiddleware")
 
 _RECORDS = 256
 _LONGEST = 48_000  # MySQL's TEXT ends at 64 KiB
-_LONGEST_ANSWER = 8_000
 _ANSWERS_LAST = 60.0  # seconds; the last repeat comes after twenty
 _TRIES = 50
 
@@ -89,9 +88,7 @@ class Seen:
 
     def finish(self, message: tuple[str, ...], answer: Answered) -> None:
         """Remember the answer of a message."""
-        kept: Any = None
-        if len(answer.body) <= _LONGEST_ANSWER:
-            kept = [base64.b64encode(answer.body).decode(), answer.content_type]
+        kept = [base64.b64encode(answer.body).decode(), answer.content_type]
         self._change(_digest("message", *message), lambda _, now: ((now + self._keep, "done", kept, now), None))
 
     def release(self, message: tuple[str, ...]) -> None:

@@ -131,14 +131,17 @@ async def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | Non
 
     async def run() -> None:
         try:
-            await work(push, deliver)
-        except Exception as error:
-            attempt.deliver(Failed(error))
-        finally:
-            there.set()
+            try:
+                await work(push, deliver)
+            except Exception as error:
+                attempt.deliver(Failed(error))
+            finally:
+                there.set()
             rest = attempt.afterwards()
-        if rest is not None:
-            await _hold(rest)
+            if rest is not None:
+                await _hold(rest)
+        finally:
+            attempt.ended()
 
     _spawn(run)
     with anyio.move_on_after(seconds):

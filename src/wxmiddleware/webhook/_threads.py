@@ -97,14 +97,16 @@ def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | None) -> 
 
     def run() -> None:
         try:
-            work(push, deliver)
-        except BaseException as error:  # also what would end a thread of the server's: it is raised there
-            attempt.deliver(Failed(error))
-        finally:
+            try:
+                work(push, deliver)
+            except BaseException as error:  # also what would end a thread of the server's: it is raised there
+                attempt.deliver(Failed(error))
             there.set()
             rest = attempt.afterwards()
-        if rest is not None:
-            _hold(rest)
+            if rest is not None:
+                _hold(rest)
+        finally:
+            attempt.ended()
 
     if seconds is None:
         run()
