@@ -268,7 +268,7 @@ class TestSenders:
         assert [200, 200, 403] == statuses
         assert 1 == wechat.calls("/cgi-bin/getcallbackip")
 
-    def test_fresh(self, wechat: WeChat, wechat_account: Account) -> None:
+    def test_fresh(self, wechat: WeChat, wechat_account: Account, caplog: pytest.LogCaptureFixture) -> None:
         """The list is renewed; while that fails the old one counts, and WeChat is left alone for a while."""
         now = [0.0]
         senders = CallbackAddresses(TokenProvider(wechat_account), every=100, clock=lambda: now[0])
@@ -281,6 +281,7 @@ class TestSenders:
             assert senders.allows("106.55.206.146")
 
         assert [1, 1, 2, 2] == asked
+        assert 2 == caplog.text.count("gave no list")
 
     def test_no_list(self, make_site: MakeSite, pusher: Pusher, caplog: pytest.LogCaptureFixture) -> None:
         """While there is no list a push is not refused for good; the log has no token in it."""
