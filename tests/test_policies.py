@@ -102,7 +102,7 @@ def test_stable_window_is_inside_the_last_300_seconds(draw: float) -> None:
 @pytest.mark.parametrize(("draw", "expected"), [(0.0, 130.0), (0.5, 140.0), (1.0, 150.0)])
 def test_look_at(draw: float, expected: float) -> None:
     """A shared store is looked at after 30 to 50 s."""
-    assert expected == look_at(100.0, CLASSIC, draw)
+    assert expected == look_at(100.0, CLASSIC.look, draw)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from ._policies import (
     LEASE,
     OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
+    STORE_ECHO,
+    STORE_REST,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
     State,
@@ -99,6 +101,7 @@ class Keeper:
         "source",
         "store",
         "store_down",
+        "store_failed_at",
         "store_failures",
         "store_rests_until",
         "suspects",
@@ -120,6 +123,7 @@ class Keeper:
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.store_down = False
+        self.store_failed_at = -math.inf
         self.store_failures = 0  # in a row
         self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
@@ -233,6 +237,11 @@ class Keeper:
         cooling = -math.inf if self.cooldown is None else self.cooldown.until
         self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
 
+    def _look_at(self, now: float, draw: float) -> float:
+        """When to look at the store again: soon after it was down, as others have fetched for themselves, too."""
+        lately = now < self.store_failed_at + STORE_ECHO
+        return look_at(now, STORE_REST if lately else self.plan.timing.look, draw)
+
     def _hot_until(self, until: float) -> None:
         """Hand the token out without a thought until then."""
         snapshot = self.snapshot
@@ -297,8 +306,7 @@ class Keeper:
             if record.generation <= self.snapshot.generation or now >= expires_at or record.value in self.dead:
                 return False
             draw = self.world.draw()
-            ahead = ahead_at(now, expires_at, self.plan.timing, draw)
-            look = look_at(now, self.plan.timing, draw)
+            ahead, look = ahead_at(now, expires_at, self.plan.timing, draw), self._look_at(now, draw)
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
@@ -326,9 +334,11 @@ class Keeper:
             now = self.world.clock()
             current = state(self.snapshot, now)
             if current in _USABLE:
-                self.snapshot = replace(self.snapshot, look_at=look_at(now, self.plan.timing, self.world.draw()))
+                self.snapshot = replace(self.snapshot, look_at=self._look_at(now, self.world.draw()))
                 self._heat()
-            if current is State.AHEAD and self.flight is look:
+            if current is State.AHEAD and look is None:
+                self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
+            elif current is State.AHEAD and self.flight is look:
                 self.flight = None
                 launch = self._renewal(now, current)
         if launch is not None:

@@ -487,6 +487,7 @@ class Refresh:
         keeper = self._keeper
         self._store_failed = True
         keeper.store_failures += 1
+        keeper.store_failed_at = self._clock()
         if keeper.store_failures >= STORE_FAILURES:
             keeper.store_failures = 0
             keeper.store_rests_until = self._clock() + STORE_REST

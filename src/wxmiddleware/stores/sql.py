@@ -278,6 +278,9 @@ def _own(engine: sa.Engine) -> sa.Engine:
     both could wait for each other.
     """
     pool = engine.pool.recreate()
+    if engine.dialect.name == "sqlite":
+        # Opened anew for each look: a connection that was kept would go on in a file that has been replaced since.
+        pool = sa.pool.NullPool(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
     # Each would be a round trip. A dead connection is found by using it, and what was asked is asked again.
     pool._pre_ping = False
 
