@@ -167,9 +167,8 @@ def suite() -> str:
     classes = [GOOD]
     for name, (worse, _) in BAD.items():
         classes.append(f"class {name}(Store):\n{textwrap.indent(textwrap.dedent(worse).strip(), '    ')}\n")
-        classes.append(
-            f"class Test{name}(TokenStoreContract):\n    @pytest.fixture\n    def store(self):\n        return {name}()\n"
-        )
+        fixture = f"    @pytest.fixture\n    def store(self):\n        return {name}()\n"
+        classes.append(f"class Test{name}(TokenStoreContract):\n{fixture}")
     return "\n\n".join(classes)
 
 

@@ -12,6 +12,7 @@ from .world import World
 WORKERS = 8
 CONVERGENCE = 60.0
 
+
 def _returns() -> list[tuple[str, str]]:
     found = []
     for store in DEPOTS:

@@ -81,7 +81,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
             nodes[-1].execute_command("CLUSTER", "ADDSLOTSRANGE", start, end)
             nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
         deadline = time.monotonic() + 60
-        while not all(node.cluster("info")["cluster_state"] == "ok" and len(node.cluster("nodes")) == 3 for node in nodes):
+        while not all(
+            node.cluster("info")["cluster_state"] == "ok" and len(node.cluster("nodes")) == 3 for node in nodes
+        ):
             assert time.monotonic() < deadline, "The nodes do not find each other."
             time.sleep(0.05)
         yield stack.enter_context(client_of(server.port))
