@@ -54,6 +54,13 @@ class Sent:
     body: Json = field(repr=False)
     msgid: int | None = None
 
+    @property
+    def text(self) -> str | None:
+        """What a custom text message says; ``None`` for any other."""
+        content = self.body.get("text")
+        said = content.get("content") if self.kind == "custom" and isinstance(content, dict) else None
+        return said if isinstance(said, str) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:

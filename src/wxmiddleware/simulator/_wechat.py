@@ -273,6 +273,10 @@ class WeChat(Knobs):
         """The custom and template messages that were accepted, oldest first."""
         return self._desk.sent()
 
+    def sent_to(self, openid: str) -> list[Sent]:
+        """The messages among :attr:`sent` that this user got, such as a late reply to what was pushed."""
+        return [message for message in self.sent if message.touser == openid]
+
     @property
     def uploads(self) -> list[Upload]:
         """The files that were uploaded, oldest first."""
