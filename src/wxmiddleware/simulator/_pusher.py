@@ -238,7 +238,7 @@ class Pusher:
         echostr = str(secrets.randbits(62) | 1 << 61) if echostr is None else echostr
         return self._deliver(_Sketch("verify", {}, echostr.encode(), echostr, forged))
 
-    def text(self, content: str, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
+    def text(self, content: str, /, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
         """
         Push a text that a user has written.
 
@@ -253,17 +253,17 @@ class Pusher:
         """
         return self.message("text", openid=openid, forged=forged, Content=content, **fields)
 
-    def message(self, kind: str, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
+    def message(self, kind: str, /, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
         """Push a message of another type: ``pusher.message("image", PicUrl=..., MediaId=...)``. As :meth:`text`."""
         message = {**self._head(openid), "MsgType": kind, **fields}
         message.setdefault("MsgId", next(self._msgids))
         return self.push(message, forged=forged)
 
-    def event(self, event: str, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
+    def event(self, event: str, /, *, openid: str | None = None, forged: bool = False, **fields: Any) -> Delivery:
         """Push an event: ``pusher.event("SCAN", EventKey="42", Ticket=...)``. It has no MsgId. As :meth:`text`."""
         return self.push({**self._head(openid), "MsgType": "event", "Event": event, **fields}, forged=forged)
 
-    def notice(self, info_type: str = "component_verify_ticket", *, forged: bool = False, **fields: Any) -> Delivery:
+    def notice(self, info_type: str = "component_verify_ticket", /, *, forged: bool = False, **fields: Any) -> Delivery:
         """
         Push a notice to a third-party platform, by default a new ticket.
 
