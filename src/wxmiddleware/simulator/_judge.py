@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import _xml
@@ -72,7 +72,7 @@ class Judge:
     profile: Profile
     mode: Mode
     format: Format
-    token: str
+    token: str = field(repr=False)
     seal: Seal | None
 
     def echo(self, answer: PushAnswer, echostr: str) -> Verdict:
