@@ -406,37 +406,53 @@ def _add_simulate(commands: Any) -> None:
 
 
 def _add_push(commands: Any) -> None:
-    command = commands.add_parser(
+    about = (
+        "Push to a webhook as WeChat does, and say what WeChat thinks of the answer.\n\n"
+        "The webhook's token comes from WECHAT_TOKEN; for encrypted modes the EncodingAESKey from WECHAT_AES_KEY and\n"
+        "the receiver (AppID, CorpID) from WECHAT_APPID."
+    )
+    push = commands.add_parser(
         "push",
         help="push to a webhook as WeChat does, and say what WeChat thinks of the answer",
-        description="Push to a webhook as WeChat does, and say what WeChat thinks of the answer.\n\n"
-        "The webhook's token comes from WECHAT_TOKEN; for encrypted modes the EncodingAESKey from WECHAT_AES_KEY and\n"
-        "the receiver (AppID, CorpID) from WECHAT_APPID.",
+        description=about,
         epilog=_EXIT_CODES,
     )
-    command.set_defaults(run=_push)
-    kinds = ("verify", "text", "image", "voice", "video", "shortvideo", "location", "link", "event", "notice")
-    command.add_argument("kind", choices=kinds, metavar="KIND", help=f"{', '.join(kinds)}")
-    command.add_argument("value", nargs="?", metavar="VALUE", help="the text, or the name of the event or notice")
-    command.add_argument("--to", required=True, metavar="URL", help="the webhook")
-    command.add_argument(
-        "--field", action="append", default=[], metavar="NAME=VALUE", help="another field, such as EventKey=42"
-    )
-    command.add_argument("--openid", help="who writes; by default a made-up follower")
+    kinds = push.add_subparsers(title="what to push", metavar="KIND", dest="kind", required=True)
+    common = _push_options()
+    for kind, value, text in (
+        ("verify", None, "ask whether the URL is the service's own, as when it is entered on WeChat's site"),
+        ("text", "TEXT", "a text that a user writes"),
+        ("message", "TYPE", "a message of another type, such as image; its fields by --field"),
+        ("event", "EVENT", "an event, such as subscribe or SCAN"),
+        ("notice", "TYPE", "a platform's notice, such as component_verify_ticket; with --component"),
+    ):
+        command = kinds.add_parser(kind, help=text, description=about, epilog=_EXIT_CODES, parents=[common])
+        command.set_defaults(run=_push, value=None, field=[], openid=None)
+        if value is not None:
+            command.add_argument("value", metavar=value)
+            fields = "another field, such as EventKey=42; may be given more than once"
+            command.add_argument("--field", action="append", metavar="NAME=VALUE", help=fields)
+            command.add_argument("--openid", help="who writes; by default a made-up follower")
+
+
+def _push_options() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--to", required=True, metavar="URL", help="the webhook")
     modes = ("plain", "compatible", "safe")
-    command.add_argument("--mode", choices=modes, help="by default safe if WECHAT_AES_KEY is set, else plain")
-    command.add_argument("--body", choices=("xml", "json"), help="how messages and replies are written (xml)")
-    profiles = command.add_mutually_exclusive_group()
-    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform, for KIND notice too")):
+    common.add_argument("--mode", choices=modes, help="by default safe if WECHAT_AES_KEY is set, else plain")
+    common.add_argument("--body", choices=("xml", "json"), help="how messages and replies are written (xml)")
+    profiles = common.add_mutually_exclusive_group()
+    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform")):
         profiles.add_argument(
             f"--{name}", dest="profile", action="store_const", const=name, help=f"push as to {what}; always encrypted"
         )
-    command.add_argument("--forged", action="store_true", help="sign wrongly: not to be answered is right then")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
-    command.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
+    common.add_argument("--forged", action="store_true", help="sign wrongly: not to be answered is right then")
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+    common.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
+    common.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
     for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):
-        command.add_argument(option, action=_Never, nargs="?", const=name, help=argparse.SUPPRESS)
+        common.add_argument(option, action=_Never, nargs="?", const=name, help=argparse.SUPPRESS)
+    return common
 
 
 def _add_demo(commands: Any) -> None:

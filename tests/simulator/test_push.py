@@ -21,7 +21,6 @@ from werkzeug.serving import make_server
 from simulator.webhooks import AES_KEY, TEXT, TOKEN, Webhook, envelope, fields_of, seal, sign
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import (
-    BUSY,
     ASGICarrier,
     Delivery,
     PushAnswer,
@@ -31,6 +30,7 @@ from wxmiddleware.simulator import (
     WeChat,
     WSGICarrier,
 )
+from wxmiddleware.simulator._pusher import BUSY
 
 Make = Callable[..., Pusher]
 CORPID = "ww0123456789abcdef"

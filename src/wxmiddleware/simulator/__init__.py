@@ -28,13 +28,12 @@ from ._desk import Sent, Upload
 from ._faults import Fault, Faults
 from ._judge import Problem
 from ._log import LogEntry
-from ._pusher import BUSY, Delivery, Pusher, Try
+from ._pusher import Delivery, Pusher, Try
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
 from ._wechat import WeChat
 
 __all__ = [
-    "BUSY",
     "ASGICarrier",
     "Carrier",
     "Delivery",

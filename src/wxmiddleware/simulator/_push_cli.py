@@ -34,8 +34,8 @@ def push(
 
     Args:
         to: The webhook's URL.
-        kind: ``verify``, ``event``, ``notice``, or a type of message such as ``text``.
-        value: The text, or the event's name, or the notice's.
+        kind: ``verify``, ``text``, ``message``, ``event`` or ``notice``.
+        value: The text, or the name of what is pushed; ``None`` for ``verify``.
         fields: More fields, each as ``Name=value``.
         openid: Who writes.
         forged: Sign it wrongly; then it is right not to be answered.
@@ -75,18 +75,17 @@ def push(
 def _pushed(
     pusher: Pusher, kind: str, value: str | None, fields: dict[str, str], openid: str | None, forged: bool
 ) -> Delivery:
-    if value is None and kind in ("text", "event"):
-        raise ConfigurationError(f"push {kind} needs {'a text' if kind == 'text' else 'the name of an event'}.")
-    if value is not None and kind not in ("text", "event", "notice"):
-        raise ConfigurationError(f"push {kind} takes no {value!r}; give its fields with --field Name=value.")
-    if kind == "verify":
-        return pusher.verify(forged=forged)
-    if kind == "notice":
-        return pusher.notice(value or "component_verify_ticket", forged=forged, **fields)
-    if kind == "event":
-        return pusher.event(str(value), openid=openid, forged=forged, **fields)
-    content = {} if value is None else {"Content": value}
-    return pusher.message(kind, openid=openid, forged=forged, **content, **fields)
+    match kind, value:
+        case "verify", _:
+            return pusher.verify(forged=forged)
+        case "notice", str():
+            return pusher.notice(value, forged=forged, **fields)
+        case "event", str():
+            return pusher.event(value, openid=openid, forged=forged, **fields)
+        case "text", str():
+            return pusher.text(value, openid=openid, forged=forged, **fields)
+        case _:
+            return pusher.message(str(value), openid=openid, forged=forged, **fields)
 
 
 def _fields(given: Sequence[str]) -> dict[str, str]:

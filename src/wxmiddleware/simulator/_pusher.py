@@ -24,7 +24,7 @@ from ._seal import Seal, signature
 if TYPE_CHECKING:
     from ._wechat import WeChat
 
-__all__ = ["BUSY", "Delivery", "Pusher", "Try"]
+__all__ = ["Delivery", "Pusher", "Try"]
 
 BUSY = "该公众号暂时无法提供服务，请稍后再试"  # noqa: RUF001  # WeChat's own comma
 """What WeChat shows a user whose message was not answered as it should be."""
