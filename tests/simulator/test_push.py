@@ -6,16 +6,21 @@ Its crypto is tested in ``test_push_vectors.py``, other people's webhooks in ``t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from werkzeug.serving import make_server
 
 from simulator.webhooks import AES_KEY, TEXT, TOKEN, Webhook, envelope, fields_of, seal, sign
@@ -54,7 +59,7 @@ def make(wechat_pusher: Make, wechat: WeChat) -> Make:
 def served(app: Any) -> Iterator[str]:
     """A real server with this app; its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}/wechat"
@@ -228,6 +233,7 @@ class TestRight:
 
 def asgi(webhook: Webhook) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
         query = dict(parse_qsl(scope["query_string"].decode()))
         body = (await receive())["body"].decode()
         status, answer = webhook.answer(scope["method"], query, body)
@@ -452,6 +458,7 @@ class TestTime:
         seen: queue.Queue[str] = queue.Queue()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert scope["type"] == "http"
             await receive()
             wechat_clock.advance(6)
             seen.put((await receive())["type"])
@@ -465,8 +472,7 @@ class TestTime:
         answered, ended = threading.Event(), threading.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            import asyncio
-
+            assert scope["type"] == "http"
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             while not answered.is_set():
@@ -479,11 +485,32 @@ class TestTime:
         answered.set()
         assert ended.wait(20)
 
+    def test_asgi_lifespan(self, wechat_pusher: Make) -> None:
+        """An ASGI app is started once before the first push, and shut down with the pusher."""
+        told = []
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[dict[str, str]]:
+            told.append("up")
+            yield {"greeting": "success"}
+            told.append("down")
+
+        async def answer(request: Request) -> Response:
+            return Response(request.state.greeting)
+
+        app = Starlette(routes=[Route("/wechat", answer, methods=["POST"])], lifespan=lifespan)
+        pusher = wechat_pusher(ASGICarrier(app), token=TOKEN)
+        oks = [pusher.text("a").ok, pusher.text("a").ok]
+        pusher.close()
+
+        assert ([True, True], ["up", "down"]) == (oks, told)
+
     @pytest.mark.parametrize("raises", [True, False])
     def test_asgi_without_answer(self, wechat_pusher: Make, raises: bool) -> None:
         """An ASGI app that raises, or ends without an answer, is a 500."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert scope["type"] == "http"
             assert not raises
 
         assert ["status"] == wechat_pusher(ASGICarrier(app), token=TOKEN).text("a").codes

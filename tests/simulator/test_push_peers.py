@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
 from simulator.webhooks import AES_KEY, TOKEN
@@ -136,6 +138,16 @@ def test_werobot(wechat: WeChat, wechat_pusher: Make, mode: str) -> None:
     assert ([], "robot: 你好 😀") == (text.codes, text.text)
     assert ([], "welcome oNew") == (event.codes, event.text)
     assert [[], []] == [pusher.verify(forged=True).codes, pusher.text("a", forged=True).codes]
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1))
+def test_any_text(text: str) -> None:
+    """Any text that XML can hold arrives at wechatpy as it was written, in safe mode."""
+    wechat = WeChat(appid="wx0123456789abcdef")
+    webhook = Wechatpy(wechat.appid, "safe")
+    Pusher(wechat, WSGICarrier(webhook), token=TOKEN, aes_key=AES_KEY).text(f"<{text}>")
+
+    assert f"<{text}>" == webhook.messages[0].content
 
 
 def test_werobot_reads_back(wechat: WeChat) -> None:

@@ -164,10 +164,10 @@ _ASGIApp = Callable[
 
 class ASGICarrier:
     """
-    Into an ASGI app in this process, such as a Starlette or FastAPI app; its lifespan events are not run.
+    Into an ASGI app in this process, such as a Starlette or FastAPI app.
 
-    One event loop in a thread of its own serves all requests, so that what the app leaves running goes on after the
-    answer. Close it to end them.
+    One event loop in a thread of its own starts the app at the first request and serves all of them, so that what the
+    app leaves running goes on after the answer. Close it to end them and to let the app shut down.
 
     Args:
         app: The app.
@@ -178,6 +178,7 @@ class ASGICarrier:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._life: _Life | None = None
 
     def __call__(self, request: PushRequest) -> PushAnswer:
         answer: Future[PushAnswer] = Future()
@@ -185,10 +186,13 @@ class ASGICarrier:
         return answer.result()
 
     def close(self) -> None:
-        """Cancel what still runs and end the thread."""
+        """Let the app shut down, cancel what still runs and end the thread."""
         with self._lock:
-            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is not None and thread is not None:
+            loop, thread, life = self._loop, self._thread, self._life
+            self._loop = self._thread = self._life = None
+        if loop is not None and thread is not None and life is not None:
+            with contextlib.suppress(Exception):  # an app that cannot shut down is none of WeChat's business
+                asyncio.run_coroutine_threadsafe(life.end(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
@@ -198,6 +202,8 @@ class ASGICarrier:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_run, args=(self._loop,), name="wechat-push-asgi", daemon=True)
                 self._thread.start()
+                self._life = _Life(self._app)
+                asyncio.run_coroutine_threadsafe(self._life.start(), self._loop).result()
             return self._loop
 
     async def _serve(self, request: PushRequest, answer: Future[PushAnswer]) -> None:
@@ -218,7 +224,7 @@ class ASGICarrier:
             "headers": headers,
             "client": (PUSHED_FROM[0], 50000),
             "server": (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)),
-            "state": {},
+            "state": {} if self._life is None else dict(self._life.state),
         }
         gone = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -248,6 +254,36 @@ class ASGICarrier:
             _settle(answer, PushAnswer(500, error=error))
         finally:  # also when the carrier is closed
             _settle(answer, PushAnswer(500, error=RuntimeError("The app ended without an answer.")))
+
+
+class _Life:
+    """The app's lifespan: started before the first request, ended with the carrier. An app may know of none."""
+
+    def __init__(self, app: _ASGIApp) -> None:
+        self._app = app
+        self.state: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        self._events: asyncio.Queue[_Message] = asyncio.Queue()
+        self._started = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+        self._events.put_nowait({"type": "lifespan.startup"})
+        await self._started.wait()
+
+    async def end(self) -> None:
+        self._events.put_nowait({"type": "lifespan.shutdown"})
+        await self._task
+
+    async def _run(self) -> None:
+        async def send(message: _Message) -> None:
+            if message["type"].startswith("lifespan.startup"):
+                self._started.set()
+
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        try:
+            await self._app(scope, self._events.get, send)
+        finally:
+            self._started.set()
 
 
 def _settle(answer: Future[PushAnswer], given: PushAnswer) -> None:
