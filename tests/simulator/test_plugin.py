@@ -53,3 +53,12 @@ def test_independent_witness() -> None:
     theirs = {name for name in foreign if name.split(".")[0] not in ("werkzeug", "cryptography", "defusedxml")}
 
     assert theirs == {"wxmiddleware.exceptions"}
+
+
+def test_extra_is_optional() -> None:
+    """The simulator is imported without what only a push needs."""
+    code = "import sys, wxmiddleware.simulator; print({'cryptography', 'defusedxml'} & set(sys.modules))"
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert result.stdout.strip() == "set()"

@@ -301,6 +301,12 @@ class TestWrong:
 
         assert [code] == make(webhook, "safe").text("a").codes
 
+    def test_encrypted_reply_in_plain_mode(self, make: Make) -> None:
+        """Plain mode reads no encrypted reply, even where there is a key."""
+        reply = envelope(seal("<xml></xml>", ""), "1", "2")
+
+        assert ["encrypted"] == make(says(reply), aes_key=AES_KEY).text("a").codes
+
     def test_encrypted_misfit(self, make: Make) -> None:
         """What is in the envelope is judged, too."""
         webhook = Webhook(reply=TEXT.replace(">text<", ">txet<").format_map)
@@ -309,7 +315,8 @@ class TestWrong:
 
     def test_component_reply(self, make: Make) -> None:
         """A platform's notice has no reply but success."""
-        assert ["garbage"] == make(says("ok"), "safe", profile="component").notice("authorized").codes
+        for reply in ("ok", TEXT):
+            assert ["garbage"] == make(says(reply), "safe", profile="component").notice("authorized").codes
 
     @pytest.mark.parametrize("retried", [True, False])
     def test_status(self, make: Make, retried: bool) -> None:
@@ -317,6 +324,13 @@ class TestWrong:
         delivery = make(Webhook(status="500 Oh no"), retry_status=retried).text("a")
 
         assert (["status"], BUSY, 3 if retried else 1) == (delivery.codes, delivery.shown, len(delivery.tries))
+
+    def test_wecom_status(self, make: Make) -> None:
+        """WeCom tries again whatever the knob says: its page does."""
+        webhook = Webhook(status="500 Oh no")
+        delivery = make(webhook, "safe", profile="wecom", receiver=CORPID, retry_status=False).text("a")
+
+        assert 3 == len(delivery.tries)
 
     def test_raises(self, make: Make) -> None:
         """What the app raises is a 500, and can be looked at."""
@@ -329,7 +343,7 @@ class TestWrong:
 
         assert answer is not None
         assert "LookupError" in str(delivery.problems[0])
-        assert "secret" not in repr(delivery)
+        assert "secret" not in repr((delivery, delivery.tries))
         assert ("secret",) == getattr(answer.error, "args", None)
 
     @pytest.mark.parametrize("answer", ["{}\n", '"{}"', "\ufeff{}", "1{}", "success"])
@@ -516,12 +530,15 @@ class TestTime:
         assert ["status"] == wechat_pusher(ASGICarrier(app), token=TOKEN).text("a").codes
 
     def test_nobody_there(self, wechat_pusher: Make) -> None:
-        """A port where nobody listens is tried three times."""
+        """A port where nobody listens is tried three times, a verification once; and a stranger was not let in."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        delivery = wechat_pusher(f"http://127.0.0.1:{port}/", token=TOKEN).text("a")
+        pusher = wechat_pusher(f"http://127.0.0.1:{port}/", token=TOKEN)
+        text, verified = pusher.text("a"), pusher.verify()
 
-        assert (["lost"], 3) == (delivery.codes, len(delivery.tries))
+        assert (["lost"], 3) == (text.codes, len(text.tries))
+        assert (["lost"], 1) == (verified.codes, len(verified.tries))
+        assert pusher.text("a", forged=True).ok
 
     def test_backstop(self, wechat_pusher: Make) -> None:
         """With a clock that stands still a handler that never answers is late all the same."""

@@ -190,6 +190,13 @@ def test_needs_token(env: pytest.MonkeyPatch, capsys: Any) -> None:
     assert "WECHAT_TOKEN" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [["--mode", "safe"], ["--mode", "compatible"], ["--wecom"], ["--component"]])
+def test_needs_key(options: list[str], capsys: Any) -> None:
+    """What is always encrypted needs WECHAT_AES_KEY, and says so."""
+    assert main(["push", "text", "a", *options, "--to", "http://127.0.0.1/"]) == 2
+    assert "WECHAT_AES_KEY" in capsys.readouterr().err
+
+
 def test_needs_receiver(env: pytest.MonkeyPatch, capsys: Any) -> None:
     """Encryption needs to know for whom."""
     env.setenv("WECHAT_AES_KEY", AES_KEY)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.webhooks import seal, unseal
+from simulator.webhooks import cipher, seal, unseal
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import _xml
 from wxmiddleware.simulator._seal import Seal, Unreadable, signature
@@ -166,6 +166,7 @@ class TestSeal:
             ("", "multiple of 32"),
             ("not base64", "base64"),
             ("你", "base64"),
+            (f"!{V4.encrypted}", "base64"),
             (V4.encrypted[:-4], "multiple of 32"),
             (seal("x" * 12, "", block=128), "multiple of 32"),
             (seal("x", "", aes_key=SAMPLE_KEY), "padding"),
@@ -184,16 +185,18 @@ class TestSeal:
         with pytest.raises(Unreadable):
             Seal(KEY, "wx0123456789abcdef").decrypt(base64.b64encode(data).decode())
 
-    def test_lies_about_its_length(self) -> None:
-        """A length beyond the end is noticed."""
-        block = b"0123456789abcdef" + (99).to_bytes(4, "big") + b"x"
-        sealed = Seal(KEY, "")
-        encryptor = sealed._cipher.encryptor()
+    @pytest.mark.parametrize(
+        ("size", "pad", "why"),
+        [(99, bytes([11]) * 11, "shorter"), (1, bytes(10) + b"\x0b", "padding"), (1, bytes(11), "padding")],
+    )
+    def test_lies(self, size: int, pad: bytes, why: str) -> None:
+        """A length beyond the end is noticed, and padding of which only the last byte is right."""
+        encryptor = cipher(KEY).encryptor()
+        block = b"0123456789abcdef" + size.to_bytes(4, "big") + b"x" + pad
+        text = base64.b64encode(encryptor.update(block) + encryptor.finalize()).decode()
 
-        text = base64.b64encode(encryptor.update(block + bytes([11]) * 11) + encryptor.finalize()).decode()
-
-        with pytest.raises(Unreadable, match="shorter"):
-            sealed.decrypt(text)
+        with pytest.raises(Unreadable, match=why):
+            Seal(KEY, "").decrypt(text)
 
     @pytest.mark.parametrize("key", ["", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "你", None])
     def test_no_key(self, key: Any) -> None:
