@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, get_args
 from urllib.parse import urlencode, urlsplit
 
@@ -340,25 +341,22 @@ class Pusher:
             sealed = "" if self._seal is None else self._seal.encrypt(sketch.plain)
             sketch.stamps = (str(self._now()), str(secrets.randbelow(9 * 10**8) + 10**8), sealed)
         timestamp, nonce, sealed = sketch.stamps
-        token = f"{self._token}, forged" if sketch.forged else self._token
-        stamps = {"timestamp": timestamp, "nonce": nonce}
-        safely = self._profile == "wecom"
-        query: dict[str, str] = {}
-        if not safely:
-            query["signature"] = signature(token, timestamp, nonce)
-        if sketch.echostr is not None:
-            echostr = sealed if safely else sketch.echostr
-            if safely:
-                query["msg_signature"] = signature(token, timestamp, nonce, sealed)
-            return PushRequest("GET", self._with({**query, **stamps, "echostr": echostr}))
-        if not safely and "FromUserName" in sketch.message:
-            query["openid"] = str(sketch.message["FromUserName"])
-        if self._mode != "plain":
-            if not safely:
-                query["encrypt_type"] = "aes"
-            query["msg_signature"] = signature(token, timestamp, nonce, sealed)
+        sign = partial(signature, f"{self._token}, forged" if sketch.forged else self._token, timestamp, nonce)
+        query = {"timestamp": timestamp, "nonce": nonce}
+        if self._profile == "wecom":
+            query["msg_signature"] = sign(sealed)
+            if sketch.echostr is not None:
+                return PushRequest("GET", self._with({**query, "echostr": sealed}))
+        else:
+            query["signature"] = sign()
+            if sketch.echostr is not None:
+                return PushRequest("GET", self._with({**query, "echostr": sketch.echostr}))
+            if "FromUserName" in sketch.message:
+                query["openid"] = str(sketch.message["FromUserName"])
+            if self._mode != "plain":
+                query.update(encrypt_type="aes", msg_signature=sign(sealed))
         body = sketch.plain if self._mode == "plain" else self._written(self._envelope(sketch.message, sealed))
-        return PushRequest("POST", self._with({**query, **stamps}), body, _TEXT[self._format])
+        return PushRequest("POST", self._with(query), body, _TEXT[self._format])
 
     def _envelope(self, message: Mapping[str, Any], sealed: str) -> dict[str, Any]:
         if self._mode == "compatible":
@@ -400,8 +398,7 @@ class Pusher:
         at = self.wechat.clock()
         answer, took = self._answer(request, at, limit)
         if isinstance(answer, Problem):
-            # A forged request that is not answered was not let in.
-            verdict = Verdict(() if sketch.forged else (answer,))
+            verdict = Verdict((answer,))
             return Try(at, took, request, None, verdict.problems), verdict
         if sketch.forged:
             verdict = self._judge.stranger(answer, sketch.echostr)
