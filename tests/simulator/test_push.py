@@ -530,7 +530,7 @@ class TestTime:
         assert ["status"] == wechat_pusher(ASGICarrier(app), token=TOKEN).text("a").codes
 
     def test_nobody_there(self, wechat_pusher: Make) -> None:
-        """A port where nobody listens is tried three times, a verification once, and a stranger's push shows nothing."""
+        """A port where nobody listens is tried three times, a verification or a forged push once."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         pusher = wechat_pusher(f"http://127.0.0.1:{port}/", token=TOKEN)
