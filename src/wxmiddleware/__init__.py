@@ -2,7 +2,7 @@
 A valid WeChat access token in every request, and at most one fetch to get it.
 
 The middlewares are in `wxmiddleware.wsgi` and `wxmiddleware.asgi`, conveniences in `wxmiddleware.flask`, `.starlette`
-and `.fastapi`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for your
+and `.fastapi`, the HTTP clients' auth classes in `wxmiddleware.requests`, `.httpx` and `.httpx2`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for your
 own machine in `wxmiddleware.simulator`.
 """
 
@@ -10,6 +10,7 @@ from ._context import acurrent_token, current_provider, current_token, use_provi
 from ._events import Event, Happening, Observer
 from ._models import Account
 from ._provider import Status, TokenProvider
+from ._verdict import raise_for_errcode
 from .decorators import with_token
 from .exceptions import (
     APIError,
@@ -45,6 +46,7 @@ __all__ = [
     "acurrent_token",
     "current_provider",
     "current_token",
+    "raise_for_errcode",
     "use_provider",
     "with_token",
 ]

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error
 from ._context import current_provider, serving_var
 from ._healing import PLAIN, Arguments, Outcome, aheal, heal
+from ._options import checked_codes, checked_timeout, is_provider
 from .exceptions import ConfigurationError, ProviderClosed
 
 if TYPE_CHECKING:
@@ -160,16 +160,16 @@ def with_token(
         TokenError: At the call: there is no token at all. `TokenRefused` or `TokenUnavailable`.
         NoProvider: At the call: no provider was given, and no request is being served.
     """
-    if _is_provider(subject):
+    if is_provider(subject):
         if provider is not _NOT_GIVEN:
             raise TypeError("with_token() got two providers. Give one, by position or by name.")
         subject, provider = _NOT_GIVEN, subject
     decorate = _Decorator(
         fixed=_given(provider),
         find=_finder(provider),
-        codes=_checked_codes(codes),
+        codes=checked_codes(codes),
         parameter=_checked_name(parameter),
-        timeout=_checked_timeout(timeout),
+        timeout=checked_timeout(timeout),
     )
     return decorate if subject is _NOT_GIVEN else decorate(subject)
 
@@ -399,7 +399,7 @@ def _outcome_of_error(error: Exception, codes: Collection[int]) -> Outcome | Non
 
 
 def _given(provider: Any) -> TokenProvider | None:
-    if provider is _NOT_GIVEN or not _is_provider(provider):
+    if provider is _NOT_GIVEN or not is_provider(provider):
         return None
     if getattr(provider, "closed", False):
         raise ProviderClosed("This provider was closed. Make a new one for with_token().")
@@ -414,7 +414,7 @@ def _provider_of_request() -> TokenProvider:
 
 def _finder(provider: Any) -> Callable[[], TokenProvider]:
     """Get the function that finds the provider at each call, where it is not a fixed one."""
-    if provider is _NOT_GIVEN or _is_provider(provider):
+    if provider is _NOT_GIVEN or is_provider(provider):
         return _provider_of_request
     if isinstance(provider, type):
         raise ConfigurationError(f"provider must be an instance, not the class {provider.__name__}.")
@@ -426,10 +426,6 @@ def _finder(provider: Any) -> Callable[[], TokenProvider]:
         raise ConfigurationError("The function that finds the provider must not be async. Make the provider before.")
     finder: Callable[[], TokenProvider] = provider
     return finder
-
-
-def _is_provider(thing: Any) -> bool:
-    return not isinstance(thing, type) and all(hasattr(thing, name) for name in ("get_token", "aget_token"))
 
 
 def _is_async(function: Any) -> bool:
@@ -479,24 +475,7 @@ def _name_of(function: Any) -> str:
     return f"{name}()" if isinstance(name, str) else f"a {type(function).__name__}"
 
 
-def _checked_codes(codes: Any) -> frozenset[int]:
-    # A str would be taken apart into its characters.
-    checked = frozenset(codes) if isinstance(codes, Collection) and not isinstance(codes, (str, bytes)) else None
-    if checked is None or any(isinstance(code, bool) or not isinstance(code, int) for code in checked):
-        raise ConfigurationError("codes must be a collection of errcodes as int, such as {40001, 40014, 42001}.")
-    return checked
-
-
 def _checked_name(parameter: Any) -> str:
     if not isinstance(parameter, str) or not parameter.isidentifier():
         raise ConfigurationError("parameter must be the name of a parameter, such as 'access_token'.")
     return parameter
-
-
-def _checked_timeout(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not math.isfinite(timeout) or timeout <= 0:
-        raise ConfigurationError("timeout must be a number of seconds above 0, or None for the provider's own limit.")
-    return float(timeout)
