@@ -2,8 +2,9 @@
 A valid WeChat access token in every request, and at most one fetch to get it.
 
 The middlewares are in `wxmiddleware.wsgi` and `wxmiddleware.asgi`, conveniences in `wxmiddleware.flask`, `.starlette`
-and `.fastapi`, the HTTP clients' auth classes in `wxmiddleware.requests`, `.httpx` and `.httpx2`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for your
-own machine in `wxmiddleware.simulator`.
+and `.fastapi`, the auth classes of HTTP clients in `wxmiddleware.requests`, `.httpx` and `.httpx2`, those of SDKs in
+`wxmiddleware.contrib`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for
+your own machine in `wxmiddleware.simulator`.
 """
 
 from ._context import acurrent_token, current_provider, current_token, use_provider

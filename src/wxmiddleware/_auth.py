@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ._answers import CURABLE, refused
-from ._healing import Arguments, Outcome, Refresh, Repeat, retry_rule
+from ._healing import Arguments, Outcome, retry_rule
 from ._options import checked_codes, checked_timeout, is_provider
 from ._scope import Scope
 from .exceptions import ConfigurationError, ProviderClosed
@@ -16,7 +16,7 @@ from .exceptions import ConfigurationError, ProviderClosed
 if TYPE_CHECKING:
     from ._provider import TokenProvider
 
-__all__ = ["TokenAuth", "signed", "token_in"]
+__all__ = ["TokenAuth", "signed", "token_in", "without_token"]
 
 _PARAMETER: Final = re.compile(r"(?:^|(?<=&))access_token=([^&]*)")
 
@@ -31,8 +31,8 @@ class TokenAuth:
 
     Args:
         provider: Gives the tokens.
-        hosts: More hosts, beside that of the account's ``base_url``, that may get the token: ``"sh.api.weixin.qq.com"``,
-            ``"https://gateway.example:8443"``. Requests to all others go out as they are.
+        hosts: More hosts, beside that of the account's ``base_url``, that may get the token:
+            ``"sh.api.weixin.qq.com"``, ``"https://gateway.example:8443"``. Requests to others go out as they are.
         codes: The errcodes that mean a refused token. By default 40001, 40014 and 42001.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
 
@@ -81,9 +81,7 @@ class TokenAuth:
     def _refused(self, outcome: Outcome) -> bool:
         return refused(outcome.errcode, self._codes)
 
-    def _rule(
-        self, token: str, first: Outcome, arguments: Arguments
-    ) -> Generator[Refresh | Repeat, Any, Outcome]:
+    def _rule(self, token: str, first: Outcome, arguments: Arguments) -> Generator[Any, Any, Outcome]:
         return retry_rule(self.provider, token, first, codes=self._codes, rewind=arguments.rewind)
 
 
@@ -96,3 +94,8 @@ def token_in(query: str) -> str | None:
     """Get the token as it is written in a query, or ``None``."""
     found = _PARAMETER.search(query)
     return found and found[1]
+
+
+def without_token(query: str) -> str:
+    """Take the token out of a query, and leave the rest of it as it is written."""
+    return "&".join(each for each in query.split("&") if not each.startswith("access_token="))

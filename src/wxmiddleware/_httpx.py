@@ -122,7 +122,9 @@ class TokenFlow(TokenAuth):
         if token in target or quote(token, safe="") in target:
             host, path = url.host.decode(), target.partition("?")[0]
             if not self._scope.covers(url.scheme.decode(), host, url.port, path):
-                raise self._error(f"WeChat's token was not sent to {host}, where a redirect of the server would take it.")
+                raise self._error(
+                    f"WeChat's token was not sent to {host}, where a redirect of the server would take it."
+                )
 
     def _veil(self, response: Any) -> None:
         """Let the URLs of redirects print themselves without the token, too."""

@@ -3,8 +3,8 @@ The one rule about where a token may go.
 
 It goes to the account's own ``base_url`` and to hosts that the user lists, by the scheme and port given there, and
 nowhere else: not to another host of a session that serves many, not to a redirect elsewhere, and never over http where
-https was said. Some paths of those hosts are not ours all the same: ``sns/*`` takes the token of a user, for which 40001
-means another thing (`wechat-api`, sections 4.1 and 6.3), and the token endpoints take a secret.
+https was said. Some paths of those hosts are not ours all the same: ``sns/*`` takes the token of a user, for which
+40001 means another thing (wechat-api, sections 4.1 and 6.3), and the token endpoints take a secret.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ __all__ = ["Scope"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NOT_OURS: Final = re.compile(r"/*(?:sns/|cgi-bin/(?:token|stable_token|gettoken|component/api_component_token)/?$)")
-_ADVICE: Final = "Give names like 'sh.api.weixin.qq.com', with a port if it is unusual, or 'https://sh.api.weixin.qq.com'."
+_ADVICE: Final = (
+    "Give names like 'sh.api.weixin.qq.com', with a port if it is unusual, or 'https://sh.api.weixin.qq.com'."
+)
 
 
 class Scope:
@@ -45,7 +47,9 @@ class Scope:
         self._origins = {_origin(base.scheme, base.hostname or "", base.port)}
         self._origins.update(_checked(host, base.scheme) for host in hosts)
         # The usual redirect from http to https is no step down.
-        self._origins |= {("https", host, 443) for scheme, host, port in self._origins if (scheme, port) == ("http", 80)}
+        self._origins |= {
+            ("https", host, 443) for scheme, host, port in self._origins if (scheme, port) == ("http", 80)
+        }
 
     def covers(self, scheme: str, host: str, port: int | None, path: str) -> bool:
         """

@@ -25,7 +25,7 @@ from requests.auth import AuthBase
 
 from . import _masking
 from ._answers import errcode_of
-from ._auth import TokenAuth, signed, token_in
+from ._auth import TokenAuth, signed, token_in, without_token
 from ._healing import Arguments, Outcome, heal
 
 __all__ = ["WeChatAuth", "shield"]
@@ -101,11 +101,11 @@ class _Healer:
 
         def again(token: str) -> requests.Response:
             retry = sent.copy()
-            retry.url = parts._replace(query=signed(_without(parts.query), token)).geturl()
+            retry.url = parts._replace(query=signed(without_token(parts.query), token)).geturl()
             self._tokens[token_in(signed("", token))] = token
             started = time.perf_counter()
             with _masking.masked_errors():
-                second: requests.Response = response.connection.send(retry, **kwargs)  # type: ignore[attr-defined]
+                second: requests.Response = response.connection.send(retry, **kwargs)
             second.elapsed = timedelta(seconds=time.perf_counter() - started)
             second.history.append(response)
             self._clean(second)
@@ -129,7 +129,7 @@ class _Healer:
         if token_in(parts.query) in self._tokens:
             # The request itself stays as it is: its owner may send it again.
             response.request = sent.copy()
-            response.url = response.request.url = parts._replace(query=_without(parts.query)).geturl()
+            response.url = response.request.url = parts._replace(query=without_token(parts.query)).geturl()
         location = response.headers.get("location")
         if location is None or not response.is_redirect:
             return
@@ -150,7 +150,3 @@ def _as_it_is() -> Callable[..., None]:
 
 def _leave(response: requests.Response, **kwargs: Any) -> None:
     """Stand where a `_Healer` was, in a request that was pickled."""
-
-
-def _without(query: str) -> str:
-    return "&".join(each for each in query.split("&") if not each.startswith("access_token="))
