@@ -84,7 +84,7 @@ def _checked(host: Any, scheme: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(host if "://" in host else f"{scheme}://{host}")
         wellformed = parts.scheme in _PORTS and parts.hostname and parts.port != 0
-        if wellformed and parts.path in ("", "/") and not any(c in host or c.isspace() for c in "?#@*"):
+        if wellformed and parts.path in ("", "/") and not any(c in "?#@*" or c.isspace() for c in host):
             return _origin(parts.scheme, parts.hostname or "", parts.port)
     except (TypeError, ValueError):
         pass
