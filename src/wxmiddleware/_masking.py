@@ -78,8 +78,8 @@ def mask_error(error: BaseException) -> None:
     """
     Put *** in the place of tokens and secrets in an error and in all that is behind it.
 
-    Looked at are texts and errors among arguments and attributes, causes and contexts, and requests (what has a ``url``
-    and a ``copy``), which are replaced by a copy.
+    Looked at are texts and errors among arguments and attributes, causes and contexts, requests (what has a ``url`` and
+    a ``copy``), which are replaced by a copy, and where responses (what has a ``history``) redirect to.
     """
     todo: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -103,6 +103,11 @@ def _masked_part(value: Any) -> Any:
     if isinstance(value, str):
         masked = mask(value)
         return value if masked == value else masked
+    if hasattr(value, "history"):
+        # A response, whose redirect nobody is going to follow any more.
+        for each in (value, *value.history):
+            if "location" in each.headers:
+                each.headers["location"] = mask(each.headers["location"])
     url = getattr(value, "url", None)
     if isinstance(url, str) and not isinstance(value, BaseException) and mask(url) != url and hasattr(value, "copy"):
         value = value.copy()

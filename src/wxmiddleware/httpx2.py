@@ -22,4 +22,5 @@ __all__ = ["WeChatAuth"]
 
 class WeChatAuth(TokenFlow, httpx2.Auth):
     __doc__ = TokenAuth.__doc__
-    _error = httpx2.RemoteProtocolError
+    # Not a RequestError: to these the client adds the request, and that one's URL has the token.
+    _error = httpx2.HTTPError
