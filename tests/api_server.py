@@ -62,6 +62,7 @@ def serving() -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # the head and the body are written one after the other
 
         def do_GET(self) -> None:
             seen = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self._body())
