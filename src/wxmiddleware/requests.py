@@ -88,10 +88,9 @@ class _Healer:
         parts = urlsplit(sent.url or "")
         token = self._tokens.get(token_in(parts.query))
         self._clean(response)
-        # Redirects bring no error of WeChat's; requests reads and follows them. They come by here once more.
+        # Redirects come by here, too, and have no token where they led out of the scope. Those that requests is about to
+        # follow bring no error of WeChat's, and it reads them itself.
         if token is None or response.is_redirect:
-            return response
-        if not self._auth._scope.covers(parts.scheme, parts.hostname or "", parts.port, parts.path):
             return response
         if not kwargs.get("stream"):
             response.content  # noqa: B018 - the session is going to; then there is nothing to peek at and to put back

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_server import OK, REFUSED, Api, serving
-from faces import Face, Httpx, Requests
+from faces import AsyncHttpx, Face, Httpx, Requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,11 +199,19 @@ class TestRedirects:
         assert [] == [one.target for one in elsewhere.seen if "T2" in one.target]
 
 
-def test_the_callers_own_trace_is_called(api: Api, scripted: Any) -> None:
+@pytest.mark.parametrize("face_class", [Httpx, AsyncHttpx])
+def test_the_callers_own_trace_is_called(face_class: type[Face], api: Api, scripted: Any) -> None:
     """httpx's trace extension is still the caller's."""
     events: list[str] = []
-    with Httpx(scripted, api.url).client() as client:
-        client.get(api.url + USER, extensions={"trace": lambda event, info: events.append(event)})
+
+    def trace(event: str, info: Any) -> None:
+        events.append(event)
+
+    async def async_trace(event: str, info: Any) -> None:
+        events.append(event)
+
+    watching = async_trace if face_class is AsyncHttpx else trace
+    face_class(scripted, api.url).get(USER, extensions={"trace": watching})
 
     assert 2 == events.count("http11.send_request_headers.started")
 
