@@ -88,8 +88,8 @@ class _Healer:
         parts = urlsplit(sent.url or "")
         token = self._tokens.get(token_in(parts.query))
         self._clean(response)
-        # Redirects come by here, too, and have no token where they led out of the scope. Those that requests is about to
-        # follow bring no error of WeChat's, and it reads them itself.
+        # Redirects come by here, too; those that led out of the scope have no token. One that requests is about to follow
+        # brings no error of WeChat's, and requests reads it by itself.
         if token is None or response.is_redirect:
             return response
         if not kwargs.get("stream"):
