@@ -88,8 +88,8 @@ class _Healer:
         parts = urlsplit(sent.url or "")
         token = self._tokens.get(token_in(parts.query))
         self._clean(response)
-        # Redirects come by here, too; those that led out of the scope have no token. One that requests is about to follow
-        # brings no error of WeChat's, and requests reads it by itself.
+        # Redirects come by here, too; those that led out of the scope have no token. One that is about to be followed
+        # brings no error of WeChat's, and requests reads it in its own way: its body may be broken.
         if token is None or response.is_redirect:
             return response
         if not kwargs.get("stream"):

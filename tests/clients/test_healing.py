@@ -290,6 +290,10 @@ class TestAnswers:
         assert [REFUSED] == [one.content for one in answer.history]
         assert OK == answer.content
 
+    def test_elapsed(self, face: Face) -> None:
+        """The time that the second request took is known."""
+        assert face.get(USER).elapsed.total_seconds() > 0
+
     def test_no_history_without_need(self, face: Face, api: Api) -> None:
         """An answer that was accepted at once has none."""
         api.refusal = api.success

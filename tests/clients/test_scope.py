@@ -230,3 +230,12 @@ def test_adapters_with_retries(api: Api, scripted: Any) -> None:
 
     assert OK == answer.content
     assert ["T1", "T1", "T1", "T2"] == api.tokens
+
+
+def test_redirects_with_a_broken_body(api: Api, scripted: Any) -> None:
+    """requests follows a redirect whose body is cut short, as it does without us."""
+    usual = api.usual
+    moved = (302, {"Location": "/moved", "Content-Length": "99"}, iter([b"cut"]))
+    api.answer = lambda seen: usual(seen) if seen.path == "/moved" else moved
+
+    assert OK == Requests(scripted, api.url).get(USER, redirects=True).content

@@ -238,6 +238,21 @@ def test_only_a_shield_covers_what_an_auth_cannot_see(scripted: Any) -> None:
     assert "access_token=***" in texts[1]
 
 
+def test_what_an_auth_can_see_it_covers(api: Api, scripted: Any) -> None:
+    """An error of the second request passes through our hands, shield or not."""
+
+    def answer(seen: Seen) -> Any:
+        if seen.token == SECOND:
+            raise ConnectionError
+        return 200, {}, [REFUSED]
+
+    api.answer, scripted.tokens = answer, [FIRST, SECOND]
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(api.url + PATH, auth=WeChatAuth(scripted), timeout=5)
+
+    assert SECOND not in shown(caught.value)
+
+
 def test_a_shield_is_for_tokens_put_there_by_hand_too(api: Api) -> None:
     """A session without our auth is covered as well, and so are secrets, and adapters that are mounted later."""
     with shield(requests.Session()) as session:
