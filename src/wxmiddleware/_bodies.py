@@ -318,6 +318,11 @@ class _RejoinedChunks:
         async for chunk in self._rest:
             yield chunk
 
+    @property
+    def elapsed(self) -> Any:
+        # Where httpx2 looks for how long a response took.
+        return getattr(self._stream, "elapsed", None)
+
     def close(self) -> None:
         self._stream.close()
 
