@@ -91,6 +91,7 @@ def test_shapes(errcode: int, answer: dict[str, Any]) -> None:
         raise_for_errcode(answer)
 
     assert errcode == caught.value.errcode
+    assert caught.value.errmsg == ("bad" if "bad" in str(answer) else "")
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()), st.just(0) | st.integers(-(10**7), 10**7))

@@ -30,7 +30,6 @@ LOGGERS = (
     "hpack.table",
 )
 _SECRET = re.compile(r"((?:access_token|secret|appsecret|corpsecret|ticket)=)[^&\s\"'\\)>]+")
-_CHAIN = 50  # errors; a chain is rarely longer than five
 
 
 class _Mask(logging.Filter):
@@ -83,7 +82,7 @@ def mask_error(error: BaseException) -> None:
     """
     todo: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while todo and len(seen) < _CHAIN:
+    while todo:
         one = todo.pop()
         if one is None or id(one) in seen:
             continue
