@@ -7,8 +7,8 @@ from collections.abc import Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ._answers import CURABLE, refused
-from ._healing import Arguments, Outcome, retry_rule
+from ._answers import refused
+from ._healing import Arguments, Outcome, curable, retry_rule
 from ._options import checked_codes, checked_timeout, is_provider
 from ._scope import Scope
 from .exceptions import ConfigurationError, ProviderClosed
@@ -33,7 +33,8 @@ class TokenAuth:
         provider: Gives the tokens.
         hosts: More hosts, beside that of the account's ``base_url``, that may get the token:
             ``"sh.api.weixin.qq.com"``, ``"https://gateway.example:8443"``. Requests to others go out as they are.
-        codes: The errcodes that mean a refused token. By default 40001, 40014 and 42001.
+        codes: The errcodes that mean a refused token. By default those of the account's kind: 40001, 40014 and 42001
+            for official accounts and mini programs.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
 
     Raises:
@@ -47,7 +48,7 @@ class TokenAuth:
         provider: TokenProvider,
         *,
         hosts: Iterable[str] = (),
-        codes: Collection[int] = CURABLE,
+        codes: Collection[int] | None = None,
         timeout: float | None = None,
     ) -> None:
         if not is_provider(provider):
@@ -57,7 +58,7 @@ class TokenAuth:
             raise ProviderClosed("This provider was closed. Make a new one for WeChatAuth().")
         self.provider: Final = provider
         self._scope = Scope(provider.account.base_url, hosts)
-        self._codes = checked_codes(codes)
+        self._codes: Collection[int] = curable(provider) if codes is None else checked_codes(codes) or ()
         self._timeout = checked_timeout(timeout)
 
     def __repr__(self) -> str:

@@ -8,6 +8,8 @@ return codes. On these endpoints 40001 is a wrong secret; on an API call it is a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ._models import Cause, Failure
 
@@ -73,8 +75,28 @@ _REFUSED_AGAIN = (
 
 # `… rid: 6aac005a-01bfdbee-79769285`; before about 2020 `… hint: [i50PvA0089sha6]`.
 _RID = re.compile(r",?\s*(?:rid:\s*([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|hints?:\s*\[([^\]]{1,64})\])")
-# `invalid ip 116.25.45.231 ipv6 ::ffff:116.25.45.231, not in whitelist …`: the address that WeChat saw.
-_IP = re.compile(r"invalid ip ([0-9A-Fa-f:.]{2,45}?)[,\s]")
+# The address that WeChat saw: `invalid ip 116.25.45.231 ipv6 ::ffff:116.25.45.231, not in whitelist …`; on component
+# endpoints `… requestIP: 119.3.47.98 rid: …`; of WeCom `…, from ip: 119.3.47.98, more info at …`.
+_IP = re.compile(r"(?:invalid ip|requestIP:|from ip:) ([0-9A-Fa-f:.]{2,45}?)[,\s]")
+# WeCom ends every text with a link that holds nothing but the errcode.
+_LINK = re.compile(r",?\s*more info at https?://\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """
+    What the errcodes of one kind of endpoint mean.
+
+    Attributes:
+        said: How a message begins, such as "WeChat gives no token".
+        advice: Errcode to what we do, and what a person should do.
+    """
+
+    said: str = "WeChat gives no token"
+    advice: Mapping[int, tuple[Cause, str]] = field(default_factory=lambda: _ADVICE)
+
+
+TOKEN_ERRORS = ErrorTable()
 
 
 def request_id(errmsg: str) -> str | None:
@@ -91,14 +113,14 @@ def api_error_text(errcode: int, errmsg: str) -> str:
     return f"{said} Request id (rid): {rid}." if rid else said
 
 
-def token_endpoint_failure(errcode: int, errmsg: str) -> Failure:
+def token_endpoint_failure(errcode: int, errmsg: str, table: ErrorTable = TOKEN_ERRORS) -> Failure:
     """Say what a token endpoint's errcode means, and what to do."""
-    cause, advice = _ADVICE.get(errcode, _UNKNOWN)
+    cause, advice = table.advice.get(errcode, _UNKNOWN)
     seen = _IP.search(f"{errmsg} ")
     advice = advice.format(ip=seen[1] if seen else "this machine's public IP")
-    text = _RID.sub("", errmsg).strip().rstrip(".")
+    text = _LINK.sub("", _RID.sub("", errmsg)).strip().rstrip(".")
     rid = request_id(errmsg)
-    message = f"WeChat gives no token: errcode {errcode}{f' ({text})' if text else ''}. {advice}"
+    message = f"{table.said}: errcode {errcode}{f' ({text})' if text else ''}. {advice}"
     if rid:
         message += f" Request id (rid): {rid}."
     return Failure(cause, message, errcode=errcode, errmsg=errmsg, rid=rid)

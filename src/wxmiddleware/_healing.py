@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Gene
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._answers import aerrcode_of, errcode_of, errcode_of_error, refused
+from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
 from ._bodies import adiscard, discard
 from ._context import note_refreshed
 from ._events import logger
@@ -36,6 +36,7 @@ __all__ = [
     "Repeat",
     "aheal",
     "anewer",
+    "curable",
     "heal",
     "newer",
     "retry_rule",
@@ -96,6 +97,12 @@ class Repeat:
     """Send again, with this token. The reply is the `Outcome`."""
 
     token: str = field(repr=False)
+
+
+def curable(provider: TokenProvider) -> Collection[int]:
+    """Give the errcodes that mean a refused token: the provider knows of what kind its account is."""
+    codes: Collection[int] = getattr(provider, "curable", CURABLE)
+    return codes
 
 
 def retry_rule(

@@ -97,6 +97,7 @@ class Keeper:
         "looked_at",
         "plan",
         "refusals_from",
+        "rotates",
         "snapshot",
         "source",
         "store",
@@ -116,6 +117,7 @@ class Keeper:
         self.store: Final = store
         self.plan: Final = plan
         self.world: Final = world
+        self.rotates: Final = bool(getattr(source, "rotates", False))
         # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
         self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
         self.snapshot: Snapshot = NOTHING

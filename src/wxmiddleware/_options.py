@@ -16,13 +16,15 @@ def is_provider(thing: Any) -> bool:
     return not isinstance(thing, type) and all(hasattr(thing, name) for name in ("get_token", "aget_token"))
 
 
-def checked_codes(codes: Any) -> frozenset[int]:
+def checked_codes(codes: Any) -> frozenset[int] | None:
     """
-    Check the errcodes that mean a refused token.
+    Check the errcodes that mean a refused token; ``None`` stands for those of the account's kind.
 
     Raises:
         ConfigurationError: They are no collection of int.
     """
+    if codes is None:
+        return None
     # A str would be taken apart into its characters.
     checked = frozenset(codes) if isinstance(codes, Collection) and not isinstance(codes, (str, bytes)) else None
     if checked is None or any(isinstance(code, bool) or not isinstance(code, int) for code in checked):

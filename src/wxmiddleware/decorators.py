@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error
+from ._answers import aerrcode_of, errcode_of, errcode_of_error
 from ._context import current_provider, serving_var
-from ._healing import PLAIN, Arguments, Outcome, aheal, heal
+from ._healing import PLAIN, Arguments, Outcome, aheal, curable, heal
 from ._options import checked_codes, checked_timeout, is_provider
 from .exceptions import ConfigurationError, ProviderClosed
 
@@ -70,25 +70,25 @@ def with_token(function: _Method[S, P, T], /) -> Callable[Concatenate[S, P], T]:
 def with_token(function: _ClassMethod[S, P, T], /) -> Callable[Concatenate[S, P], T]: ...
 @overload
 def with_token(
-    provider: TokenProvider, /, *, codes: Collection[int] = ..., timeout: float | None = ...
+    provider: TokenProvider, /, *, codes: Collection[int] | None = ..., timeout: float | None = ...
 ) -> _WithToken: ...
 @overload
 def with_token(
     *,
     provider: TokenProvider | Callable[[], TokenProvider] = ...,
-    codes: Collection[int] = ...,
+    codes: Collection[int] | None = ...,
     timeout: float | None = ...,
 ) -> _WithToken: ...
 @overload
 def with_token(
-    provider: TokenProvider, /, *, parameter: str, codes: Collection[int] = ..., timeout: float | None = ...
+    provider: TokenProvider, /, *, parameter: str, codes: Collection[int] | None = ..., timeout: float | None = ...
 ) -> _WithTokenAnywhere: ...
 @overload
 def with_token(
     *,
     parameter: str,
     provider: TokenProvider | Callable[[], TokenProvider] = ...,
-    codes: Collection[int] = ...,
+    codes: Collection[int] | None = ...,
     timeout: float | None = ...,
 ) -> _WithTokenAnywhere: ...
 def with_token(
@@ -96,7 +96,7 @@ def with_token(
     /,
     *,
     provider: TokenProvider | Callable[[], TokenProvider] = _NOT_GIVEN,
-    codes: Collection[int] = CURABLE,
+    codes: Collection[int] | None = None,
     parameter: str = "access_token",
     timeout: float | None = None,
 ) -> Any:
@@ -149,7 +149,8 @@ def with_token(
         subject: The function; or the provider that gives the tokens.
         provider: The provider, or a function without arguments that returns it, asked at each call. Such a function
             must be given by this name: by position it would be taken for the function to decorate.
-        codes: The errcodes that mean a refused token. By default 40001, 40014 and 42001.
+        codes: The errcodes that mean a refused token. By default those of the provider's kind of account: 40001, 40014
+            and 42001; of WeCom, where 40001 is a wrong secret, the other two.
         parameter: The name of the parameter to fill in.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
 
@@ -180,7 +181,7 @@ class _Decorator:
 
     fixed: TokenProvider | None
     find: Callable[[], TokenProvider]
-    codes: frozenset[int]
+    codes: frozenset[int] | None
     parameter: str
     timeout: float | None
 
@@ -216,7 +217,8 @@ class _Decorator:
             try:
                 answer = function(token, *args, **kwargs) if first_of_all else call(token, args, kwargs)
             except Exception as error:
-                first = _outcome_of_error(error, codes)
+                wanted = curable(provider) if codes is None else codes
+                first = _outcome_of_error(error, wanted)
                 if first is None:
                     raise
             else:
@@ -225,11 +227,12 @@ class _Decorator:
                 if inspect.isawaitable(answer):
                     return self._resumed(provider, token, answer, _with(call, args, kwargs), rewind)
                 first = Outcome(answer, errcode=errcode_of(answer))
-                if first.errcode not in codes:
+                wanted = curable(provider) if codes is None else codes
+                if first.errcode not in wanted:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return heal(provider, token, first, again, codes=codes, rewind=rewind, timeout=timeout)
+            return heal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -255,18 +258,20 @@ class _Decorator:
             try:
                 answer = await (function(token, *args, **kwargs) if first_of_all else call(token, args, kwargs))
             except Exception as error:
-                first = _outcome_of_error(error, codes)
+                wanted = curable(provider) if codes is None else codes
+                first = _outcome_of_error(error, wanted)
                 if first is None:
                     raise
             else:
                 if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
                     return answer
                 first = Outcome(answer, errcode=await aerrcode_of(answer))
-                if first.errcode not in codes:
+                wanted = curable(provider) if codes is None else codes
+                if first.errcode not in wanted:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return await aheal(provider, token, first, again, codes=codes, rewind=rewind, timeout=timeout)
+            return await aheal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -279,18 +284,19 @@ class _Decorator:
         rewind: Callable[[], bool],
     ) -> Any:
         """Go on with a plain function that returned an awaitable."""
+        codes = curable(provider) if self.codes is None else self.codes
         try:
             value = await answer
         except Exception as error:
-            first = _outcome_of_error(error, self.codes)
+            first = _outcome_of_error(error, codes)
             if first is None:
                 raise
         else:
             first = Outcome(value, errcode=await aerrcode_of(value))
-            if first.errcode not in self.codes:
+            if first.errcode not in codes:
                 return value
             del value
-        return await aheal(provider, token, first, again, codes=self.codes, rewind=rewind, timeout=self.timeout)
+        return await aheal(provider, token, first, again, codes=codes, rewind=rewind, timeout=self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
