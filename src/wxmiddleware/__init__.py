@@ -9,7 +9,7 @@ your own machine in `wxmiddleware.simulator`.
 
 from ._context import acurrent_token, current_provider, current_token, use_provider
 from ._events import Event, Happening, Observer
-from ._models import Account
+from ._models import Account, WeComAccount
 from ._provider import Status, TokenProvider
 from ._verdict import raise_for_errcode
 from .decorators import with_token
@@ -24,7 +24,8 @@ from .exceptions import (
     TokenUnavailable,
     WxMiddlewareError,
 )
-from .sources import ClassicToken, StableToken
+from .pool import ProviderPool
+from .sources import ClassicToken, StableToken, WeComToken
 
 __all__ = [
     "APIError",
@@ -36,6 +37,7 @@ __all__ = [
     "NoProvider",
     "Observer",
     "ProviderClosed",
+    "ProviderPool",
     "StableToken",
     "Status",
     "StoreError",
@@ -43,6 +45,8 @@ __all__ = [
     "TokenProvider",
     "TokenRefused",
     "TokenUnavailable",
+    "WeComAccount",
+    "WeComToken",
     "WxMiddlewareError",
     "acurrent_token",
     "current_provider",

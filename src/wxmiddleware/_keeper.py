@@ -323,6 +323,13 @@ class Keeper:
             self.cooldown = None
             return True
 
+    def inform(self, record: Record, behind: float) -> None:
+        """The record was changed by this process, and not by a flight: what was remembered of it is out of date."""
+        with self._lock:
+            self.known = (record, behind)
+            self.cooldown = None
+        self.adopt(record, behind, own=True)
+
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """
         The store has nothing newer: look again later.

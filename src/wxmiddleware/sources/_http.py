@@ -80,9 +80,10 @@ class Endpoint:
         Raises:
             ConfigurationError: It is not; the message says which one is.
         """
-        if type(account) not in self.accounts:
+        kind = next(each for each in _ARTICLES if isinstance(account, each))
+        if kind not in self.accounts:
             raise ConfigurationError(
-                f"{type(self).__name__} is not for {_ARTICLES.get(type(account), type(account).__name__)}; "
+                f"{type(self).__name__} is not for {_ARTICLES[kind]}; "
                 f"it takes {' or '.join(_ARTICLES[each] for each in self.accounts)}."
             )
 
@@ -158,10 +159,11 @@ class Form:
     errors: ErrorTable = TOKEN_ERRORS
 
 
-_ARTICLES: dict[type, str] = {
-    Account: "an Account",
+# The base class last.
+_ARTICLES: dict[type[Account], str] = {
     WeComAccount: "a WeComAccount",
     AuthorizerAccount: "an account that authorised a Platform",
+    Account: "an Account",
 }
 
 

@@ -34,6 +34,7 @@ _ADVICE: dict[int, tuple[Cause, str]] = {
     61004: (Cause.FINAL, "Add {ip} to the platform's IP allowlist at open.weixin.qq.com."),
     61005: (Cause.PASSING, "The component_verify_ticket is too old; WeChat pushes a new one every ten minutes."),
     61006: (Cause.PASSING, "The component_verify_ticket is wrong; WeChat pushes a new one every ten minutes."),
+    61010: (Cause.FINAL, f"The auth_code is too old, or was used before. {_AGAIN}"),
     61011: (Cause.FINAL, "Check the platform's AppID: WeChat does not know it."),
 }
 _COMPONENT = Form("component_access_token", errors=ErrorTable("WeChat gives the platform no token", _ADVICE))
@@ -56,8 +57,8 @@ _NO_TICKET = Failure(
 )
 _NEVER_AUTHORISED = Failure(
     Cause.FINAL,
-    "There is no refresh token of this account in the store: it has not authorised the platform. Send its owner there, "
-    "and hand the auth_code that comes back to Platform.authorize().",
+    "There is no refresh token of this account, neither in the store nor in WeChat's list: it has not authorised the "
+    "platform. Send its owner there, and hand the auth_code that comes back to Platform.authorize().",
 )
 # An authorizer in WeChat's list takes some 150 bytes.
 _PAGE = 500
@@ -108,9 +109,9 @@ class AuthorizerToken(Endpoint):
     """
     The token of an account that has authorised a platform. `Platform` makes it.
 
-    It goes where the account's own token would go. Each answer brings the refresh token for the next request. If
-    WeChat calls ours void (61023), because an answer was lost or a process died before it could save one, the newest
-    is looked up in WeChat's list of authorised accounts and tried once.
+    It goes where the account's own token would go. Each answer brings the refresh token for the next request. If there
+    is none, or WeChat calls it void (61023) because an answer was lost or a process died before it could save one, the
+    newest is looked up in WeChat's list of authorised accounts and tried once.
 
     Args:
         provider: Gives the platform's own token.
@@ -133,26 +134,25 @@ class AuthorizerToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False, refresh: str | None = None) -> Grant | Failure:
         """Ask for a token, with the refresh token that came with the one before. `force` changes nothing."""
-        if refresh is None:
-            return _NEVER_AUTHORISED
         end = time.monotonic() + self.timeout
 
-        def ask(token: str, seconds: float) -> Grant | Failure:
-            return self._renew(account, token, refresh, seconds)
+        void = _NEVER_AUTHORISED
 
         def ask_list(token: str, seconds: float) -> Grant | Failure:
             newest = self._newest(account, token, time.monotonic() + seconds)
             if isinstance(newest, Failure):
                 return newest
-            if newest in (None, refresh):
+            if newest is None or newest == refresh:
                 return void
-            return self._renew(account, token, str(newest), end - time.monotonic())
+            return self._renew(account, token, newest, end - time.monotonic())
 
-        answer = borrow(self.provider, self.timeout, ask)
-        if isinstance(answer, Failure) and answer.errcode == 61023:
+        if refresh is not None:
+            known = refresh
+            answer = borrow(self.provider, self.timeout, lambda token, left: self._renew(account, token, known, left))
+            if not isinstance(answer, Failure) or answer.errcode != 61023:
+                return answer
             void = answer
-            return borrow(self.provider, max(0.0, end - time.monotonic()), ask_list)
-        return answer
+        return borrow(self.provider, max(0.0, end - time.monotonic()), ask_list)
 
     def redeem(self, auth_code: str) -> tuple[str, Grant] | Failure:
         """Ask ``api_query_auth`` for the first tokens of an account whose owner has just authorised the platform."""
