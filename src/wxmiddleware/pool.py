@@ -204,10 +204,13 @@ class ProviderPool:
 
 def _made(result: _Made | None) -> TokenProvider | None:
     if result is None:
-        raise TokenUnavailable(
-            "The provider of this account is still being made. Is make(appid) slow?", retry_after=1.0
-        )
+        raise TokenUnavailable(_STILL_AT_IT, retry_after=1.0)
     return result.give()
+
+
+def _broken(error: BaseException) -> _Made:
+    # What ends a thread is not for those who wait.
+    return _Made(error=error if isinstance(error, Exception) else TokenUnavailable(_BROKEN_OFF, retry_after=1.0))
 
 
 def _some(provider: TokenProvider | None) -> TokenProvider:
