@@ -1,4 +1,4 @@
-"""Signatures of pages: WeChat's own examples, and what its browser says to ours. The ticket: sources/test_tickets.py."""
+"""Signatures of pages: WeChat's own examples, and what its browser says to ours. Tickets: sources/test_tickets.py."""
 
 from __future__ import annotations
 

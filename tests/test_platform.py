@@ -448,7 +448,7 @@ def test_withdrawn(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> No
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_lost_answer(scene: Scene, there: SimulatedPlatform, wechat: WeChat, keeps: bool) -> None:
-    """WeChat rotated and its answer was lost: the old refresh token is tried, and else WeChat's list has the new one."""
+    """WeChat's answer was lost: the old refresh token is tried, and else WeChat's list has the new one."""
     wechat.refresh_keeps_previous = keeps
     provider = scene.authorised()
     scene.expire()

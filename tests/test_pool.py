@@ -291,10 +291,13 @@ def test_error_of_make(bench: Bench) -> None:
 
 
 def test_make_that_ends_its_thread(bench: Bench) -> None:
-    """What ends a thread does not end those who wait."""
+    """What ends a thread does not end those who wait for it."""
     bench.error = SystemExit(1)
+    pool = bench.pool()
     with pytest.raises(TokenUnavailable, match="broken off"):
-        bench.pool().get("wx1")
+        anyio.run(pool.aget, "wx1")
+    with pytest.raises(SystemExit):  # here it is the caller's own
+        pool.get("wx1")
 
 
 def test_make_that_makes_nonsense() -> None:
@@ -308,22 +311,31 @@ def test_patience(bench: Bench, colour: str) -> None:
     """Nobody waits for ever for the user's function, and it is not called a second time meanwhile."""
     bench.slow = "wx1"
     pool = bench.pool(timeout=0.05)
+    first = threading.Thread(target=pool.get, args=("wx1",))
+    first.start()
+    assert bench.arrived.wait(PATIENCE)
     for _ in range(2):
         with pytest.raises(TokenUnavailable, match="still being made"):
             pool.get("wx1") if colour == "thread" else anyio.run(pool.aget, "wx1")
 
     assert ["wx1"] == bench.made
+    bench.let_go.set()
+    first.join(PATIENCE)
 
 
 def test_without_threads(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, who waits makes it."""
+    """Where no thread can be started, one of the loop's own makes it."""
 
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "wxmiddleware-refresh":
+            raise RuntimeError("can't start new thread")
+        real(thread)
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
-        provider = bench.pool().get("wx1")
+        provider = asyncio.run(bench.pool().aget("wx1"))
 
     assert "wx1" == provider.account.appid
 

@@ -58,13 +58,14 @@ class ProviderPool:
         TokenMiddleware(app, ProviderPool(make, appid_of=lambda environ: environ["PATH_INFO"].split("/")[2]))
 
     Args:
-        make: Makes the provider of an AppID; ``None`` if there is no such account. It may be slow, and may be called in
-            a thread of its own: nothing of a request is there. It is never called twice at a time for one AppID. What
-            it raises goes to all who wait for this account, and is not remembered.
+        make: Makes the provider of an AppID; ``None`` if there is no such account. It may be slow. A thread that is the
+            first to want an account calls it itself; for tasks it is called in a thread of its own, so nothing of a
+            request is there. It is never called twice at a time for one AppID. What it raises goes to all who wait for
+            this account, and is not remembered.
         maxsize: How many providers at most.
         appid_of: Finds the AppID in the WSGI environ or the ASGI scope of a request; ``None`` if it has none. What it
             finds comes from outside: have `make` look whether you know it.
-        timeout: Seconds to wait for `make` at most.
+        timeout: Seconds to wait at most for a `make` that somebody else has called.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -84,7 +85,7 @@ class ProviderPool:
             if not callable(function) or isinstance(function, TokenProvider):
                 raise ConfigurationError(f"{name} must be a function, not a {type(function).__name__}.")
             if inspect.iscoroutinefunction(function):
-                raise ConfigurationError(f"{name} must not be async. It runs in a thread, so it may well block.")
+                raise ConfigurationError(f"{name} must not be async. For tasks it runs in a thread, so it may block.")
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise ConfigurationError("maxsize must be a whole number of at least 1.")
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
@@ -110,12 +111,12 @@ class ProviderPool:
             LookupError: `make` knows no such account. Other errors are those of `make`.
             TokenUnavailable: `make` takes too long.
         """
-        found = self._at_hand(appid)
+        found = self._at_hand(appid, here=True)
         return _some(_made(found.wait(self._timeout))) if isinstance(found, Flight) else found
 
     async def aget(self, appid: str) -> TokenProvider:
         """Get the provider of an account: `get` for tasks of asyncio and trio."""
-        found = self._at_hand(appid)
+        found = self._at_hand(appid, here=False)
         return _some(_made(await found.wait_async(self._timeout))) if isinstance(found, Flight) else found
 
     def __call__(self, request: Mapping[str, Any]) -> TokenProvider | Awaitable[TokenProvider | None] | None:
@@ -135,10 +136,11 @@ class ProviderPool:
         appid = self._appid_of(request)
         if appid is None:
             return None
-        found = self._at_hand(appid)
+        blocking = "wsgi.version" in request
+        found = self._at_hand(appid, here=blocking)
         if not isinstance(found, Flight):
             return found
-        return _made(found.wait(self._timeout)) if "wsgi.version" in request else self._arrival(found)
+        return _made(found.wait(self._timeout)) if blocking else self._arrival(found)
 
     async def _arrival(self, flight: Flight[_Made]) -> TokenProvider | None:
         return _made(await flight.wait_async(self._timeout))
@@ -160,15 +162,16 @@ class ProviderPool:
     def __repr__(self) -> str:
         return f"<ProviderPool of {len(self._providers)}, at most {self._providers.maxsize:.0f}>"
 
-    def _at_hand(self, appid: str) -> TokenProvider | Flight[_Made]:
+    def _at_hand(self, appid: str, *, here: bool) -> TokenProvider | Flight[_Made]:
+        """The provider; or what to wait for, which the first who comes does at once, if that may be `here`."""
         with self._lock:
             provider = self._providers.get(appid)
             if provider is not None:
                 return provider
         _fork.check()
-        return self._under_way(appid)
+        return self._under_way(appid, here)
 
-    def _under_way(self, appid: str) -> TokenProvider | Flight[_Made]:
+    def _under_way(self, appid: str, here: bool) -> TokenProvider | Flight[_Made]:
         if not isinstance(appid, str):
             raise TypeError(f"appid must be a str, not {type(appid).__name__}")
         flight: Flight[_Made] = Flight(
@@ -182,7 +185,9 @@ class ProviderPool:
             if made is not None:  # in this very moment
                 return made
             under_way = self._making.setdefault(appid, flight)
-        if under_way is flight:
+        if under_way is flight and here:
+            flight.fly()
+        elif under_way is flight:
             flight.take_off()  # where there can be no thread, who waits makes it
         return under_way
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +56,8 @@ def app(corp: Corp) -> SimulatedApp:
 
 
 @pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, wechat_clock: SimulatedClock) -> Iterator[Any]:
-    yield None if request.param == "memory" else JSONFileStore(tmp_path / "tokens.json", clock=wechat_clock)
+def store(request: pytest.FixtureRequest, tmp_path: Path, wechat_clock: SimulatedClock) -> Any:
+    return None if request.param == "memory" else JSONFileStore(tmp_path / "tokens.json", clock=wechat_clock)
 
 
 def test_account() -> None:
