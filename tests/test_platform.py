@@ -33,6 +33,7 @@ from wxmiddleware.sources import AuthorizerToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
+from wxmiddleware.testing import ClockedStore
 
 APPID, SECRET = "wxfedcba9876543210", "secret-of-the-platform"
 RENEW = "/cgi-bin/component/api_authorizer_token"
@@ -200,13 +201,16 @@ def test_no_ticket(scene: Scene, there: SimulatedPlatform) -> None:
 
 def test_old_ticket(scene: Scene, there: SimulatedPlatform) -> None:
     """A ticket is good for 12 hours: pushes may be missed, but not all day."""
-    scene.platform.remember_ticket(f"  {there.push_ticket()}\n")
+    never_deletes = ClockedStore(MemoryStore(clock=lambda: 0.0), scene.clock)
+    platform = scene.make(never_deletes, durable=True)
+    platform.remember_ticket(f"  {there.push_ticket()}\n")
     scene.clock.advance(12 * 3600 - 60)
-    scene.platform.provider.get_token()
+    platform.provider.get_token()
     scene.clock.advance(7200)
 
     with pytest.raises(TokenUnavailable, match="12 hours old"):
-        scene.platform.provider.get_token()
+        platform.provider.get_token()
+    assert 1 == scene.wechat.fetches(slot="component")
 
 
 def test_newest_ticket_counts(scene: Scene, there: SimulatedPlatform) -> None:

@@ -118,6 +118,23 @@ def test_one_making_for_all_who_wait(bench: Bench, colour: str) -> None:
     assert (16, 1, ["wx1"]) == (len(found), len(set(map(id, found))), bench.made)
 
 
+def test_made_in_this_very_moment(bench: Bench) -> None:
+    """Who has just missed that an account was made does not make it again."""
+    pool = bench.pool()
+    under_way = pool._under_way
+
+    def late(appid: str, here: bool) -> Any:
+        pool._under_way = under_way  # type: ignore[method-assign]
+        pool.get(appid)  # somebody else, between our two looks
+        return under_way(appid, here)
+
+    pool._under_way = late  # type: ignore[method-assign]
+    provider = pool.get("wx1")
+
+    assert ["wx1"] == bench.made
+    assert provider is pool.get("wx1")
+
+
 def test_slow_making_is_nobody_elses_business(bench: Bench) -> None:
     """While one account is being made, others are made and served, to threads and to tasks."""
     bench.slow = "wx-slow"
@@ -450,6 +467,21 @@ def test_whose_request(bench: Bench) -> None:
     client = Client(wsgi.TokenMiddleware(_wsgi_app, bench.pool()))
     with pytest.raises(ConfigurationError, match="appid_of="):
         client.get("/wx1")
+
+
+def test_asgi_does_not_wait(bench: Bench) -> None:
+    """For a scope, what takes long is something to await."""
+    bench.slow = "wx1"
+    pool = bench.pool(appid_of=_of_path)
+
+    async def main() -> str:
+        answer = pool({"type": "http", "path": "/wx1"})
+        assert not bench.let_go.is_set()
+        bench.let_go.set()
+        provider: TokenProvider = await answer
+        return provider.account.appid
+
+    assert "wx1" == anyio.run(main)
 
 
 async def _token(pool: ProviderPool, appid: str) -> str:

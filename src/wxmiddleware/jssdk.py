@@ -22,7 +22,7 @@ from ._provider import TokenProvider
 from .exceptions import ConfigurationError
 from .sources import AgentTicket, JsapiTicket
 
-__all__ = ["JSSDK", "Config", "sign"]
+__all__ = ["Config", "JSSDK", "sign"]  # noqa: RUF022 - JSSDK is no constant
 
 
 class Config(TypedDict):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,12 +119,12 @@ class ProviderPool:
         found = self._at_hand(appid, here=False)
         return _some(_made(await found.wait_async(self._timeout))) if isinstance(found, Flight) else found
 
-    def __call__(self, request: Mapping[str, Any]) -> TokenProvider | Awaitable[TokenProvider | None] | None:
+    def __call__(self, request: Mapping[str, Any]) -> Any:
         """
-        Get the provider for a request: what the middlewares do.
+        Get the provider for a request, or ``None``: what the middlewares do.
 
         Args:
-            request: The WSGI environ, or the ASGI scope; then a task may have to await the answer.
+            request: The WSGI environ; or the ASGI scope, then the answer may have to be awaited.
 
         Raises:
             ConfigurationError: The pool was not given ``appid_of``.
