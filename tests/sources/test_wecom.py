@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 import requests
 
@@ -173,6 +175,29 @@ def test_not_healed(corp: Corp, app: SimulatedApp, errcode: int) -> None:
 
     assert {"errcode": errcode} == call()
     assert (1, 1) == (len(calls), app.fetches)
+
+
+@pytest.mark.parametrize(("expected", "errcode"), [(1, 40001), (2, 40014), (2, 42001)])
+@pytest.mark.parametrize("shape", ["async", "awaitable"])
+def test_in_a_task(corp: Corp, app: SimulatedApp, expected: int, errcode: int, shape: str) -> None:
+    """Tasks ask the same rule, also where a plain function returns what is to be awaited."""
+    corp.wechat.wecom_sticky = False
+    tokens: list[str] = []
+
+    async def call(access_token: str) -> dict[str, int]:
+        await anyio.lowlevel.checkpoint()
+        tokens.append(access_token)
+        return {"errcode": errcode if len(tokens) == 1 else 0}
+
+    def plain(access_token: str) -> Any:
+        return call(access_token)
+
+    async def main() -> None:
+        await with_token(corp.provider())(call if shape == "async" else plain)()
+
+    anyio.run(main)
+
+    assert expected == len(tokens) == len(set(tokens))
 
 
 def test_codes_can_still_be_given(corp: Corp) -> None:
