@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,30 @@ def test_one_thread_does_both(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> 
         ticket = scene.tickets.get_token()
 
     assert scene.wechat.current_ticket() == ticket
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("path", [PATH, "/cgi-bin/stable_token"])
+def test_fork_while_it_is_fetched(scene: Scene, path: str) -> None:
+    """A child that is forked while the ticket, or its access token, is being fetched waits for nobody."""
+    fault = scene.wechat.faults.add(path, "hang")
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(scene.tickets.get_token()))
+    thread.start()
+    assert scene.wechat.wait_for(lambda: fault.hits == 1, PATIENCE)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ticket = scene.tickets.get_token()
+        except BaseException:
+            os._exit(2)
+        os._exit(0 if ticket else 1)
+    _, status = os.waitpid(pid, 0)
+    fault.release()
+    thread.join(PATIENCE)
+
+    assert (0, 1) == (status, len(found))
 
 
 def test_one_deadline(wechat: WeChat, wechat_account: Account) -> None:
