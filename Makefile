@@ -21,6 +21,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/round_trips.py
 
 # An empty file says that this set of packages is installed, and from which pyproject.toml.
 $(VENV)/.demo: pyproject.toml $(VENV)/.pip

@@ -12,9 +12,12 @@ import functools
 import gc
 import json
 import platform
+import random
+import resource
 import statistics
 import sys
 import time
+import timeit
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,10 +25,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware import Account, ProviderPool, TokenProvider, with_token
 from wxmiddleware._clock import clock
 from wxmiddleware.asgi import TokenMiddleware as AsgiMiddleware
 from wxmiddleware.sources import Failure, Grant
+from wxmiddleware.stores import Record
 from wxmiddleware.wsgi import TokenMiddleware as WsgiMiddleware
 
 TOKEN = "60_" + "k" * 153
@@ -227,10 +231,53 @@ def memory_per_account(accounts: int) -> float:
     return (after - before) / accounts + sys.getsizeof(TOKEN)
 
 
+def pool_of(accounts: int) -> dict[str, float]:
+    """A full pool: bytes of an account with its token, and nanoseconds of a `get` and `get_token` by AppID."""
+    source = Scripted()
+    gc.collect()
+    before = _resident()
+    pool = ProviderPool(
+        lambda appid: TokenProvider(Account(appid, f"{appid}-secret"), source=source), maxsize=max(accounts, 1)
+    )
+    appids = [f"wx{number:016x}" for number in range(accounts)]
+    for appid in appids:
+        _give_token(pool.get(appid))
+    gc.collect()
+    used = _resident() - before
+    # As many as are in use at a time: of thousands, one would measure the processor's caches.
+    few = random.Random(accounts).sample(appids, min(accounts, 100))
+
+    def want() -> None:
+        for appid in few:
+            pool.get(appid).get_token()
+
+    want()  # their turn to look at the store has come while the others were made
+    best = min(timeit.repeat(want, number=1, repeat=ROUNDS)) / len(few)
+    assert len(pool) == accounts
+    return {"bytes": used / accounts, "get": best * 1e9}
+
+
+def _give_token(provider: TokenProvider) -> None:
+    """What a fetch leaves behind, without its thread: a record in the store, and a snapshot of it here."""
+    keeper, now = provider._own, clock()
+    value = f"60_{provider.account.appid:k<153}"
+    record = Record(1, value, expires_at=now + 7200, sent_at=now, received_at=now)
+    keeper.store.save(keeper.key, record, keeper.store.load(keeper.key).version)
+    keeper.inform(record, 0.0)
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:  # not Linux: the most it has ever been
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--number", type=int, default=50_000, help="calls in a round")
     parser.add_argument("--accounts", type=int, default=2_000, help="accounts for the measure of memory")
+    parser.add_argument("--pool", type=int, default=100_000, help="accounts in the big pool")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     provider = TokenProvider(Account("wx0123456789abcdef", "a-secret-of-nobody"), source=Scripted())
@@ -244,6 +291,10 @@ def main() -> None:
         print(f"{name:40} {row['hand']:9.0f} {row['ours']:9.0f} {row['ratio']:7.2f}", flush=True)
     memory = figures["bytes per account"] = memory_per_account(options.accounts)
     print(f"{'memory of an account and its token':40} {memory / 1024:9.1f} KiB")
+    for accounts in sorted({min(1_000, options.pool), options.pool}):
+        row = figures[f"pool of {accounts}"] = pool_of(accounts)
+        size = f"{row['bytes'] / 1024:.1f} KiB an account"
+        print(f"{f'pool of {accounts}: get and get_token':40} {'':>9} {row['get']:9.0f}         {size}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -11,10 +11,10 @@ import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wxmiddleware import Account
-    from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
+    from wxmiddleware.simulator import Pusher, SimulatedClock, SimulatorServer, WeChat
 
 pytest.register_assert_rewrite("wxmiddleware.testing")  # a failing contract shows the values, too
 
@@ -59,3 +59,19 @@ def wechat_account(wechat: WeChat, wechat_server: SimulatorServer) -> Account:
     from wxmiddleware import Account
 
     return Account(wechat.appid, wechat.secret, base_url=wechat_server.url)
+
+
+@pytest.fixture
+def wechat_pusher(wechat: WeChat) -> Iterator[Callable[..., Pusher]]:
+    """
+    Make a ``Pusher`` of the simulated WeChat's: ``wechat_pusher(WSGICarrier(app), token="...").text("hello")``.
+    It takes the arguments of ``Pusher`` save ``wechat``.
+
+    A handler is late when ``wechat_clock`` has moved on by more than 5 s meanwhile, however long it really takes.
+    """
+    from contextlib import ExitStack
+
+    from wxmiddleware.simulator import Pusher
+
+    with ExitStack() as made:
+        yield lambda *args, **options: made.enter_context(Pusher(wechat, *args, **options))

@@ -102,7 +102,7 @@ def test_stable_window_is_inside_the_last_300_seconds(draw: float) -> None:
 @pytest.mark.parametrize(("draw", "expected"), [(0.0, 130.0), (0.5, 140.0), (1.0, 150.0)])
 def test_look_at(draw: float, expected: float) -> None:
     """A shared store is looked at after 30 to 50 s."""
-    assert expected == look_at(100.0, CLASSIC, draw)
+    assert expected == look_at(100.0, CLASSIC.look, draw)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +243,7 @@ FAILURE = Failure(Cause.QUOTA, "No.")
         (Record(1, "T", expires_at=100.0, refusals_at=50.0), 650.0),
         (Record(1, "T", expires_at=7200.0, refusals_at=50.0), 7200.0),
         (Record(1, "T", expires_at=7200.0, forced_at=50.0), 86_450.0),
+        (Record(1, "T", expires_at=7200.0, refresh="R"), INF),
     ],
 )
 def test_keep_until(record: Record, expected: float) -> None:

@@ -1,7 +1,7 @@
 """
-A WeChat webhook that answers text messages, and a way to send messages: Flask.
+A WeChat webhook that answers text messages, a way to send messages, and a page with the JS-SDK: Flask.
 
-Everything about tokens is in the lines that say `account`, `provider` or `with_token`.
+Everything about tokens is in the lines that say `account`, `provider`, `with_token` or `jssdk`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from pathlib import Path
 
 import requests
 from flask import Flask, abort, request
 
-from wxmiddleware import Account, TokenError, TokenProvider, with_token
+from wxmiddleware import Account, ConfigurationError, TokenError, TokenProvider, with_token
+from wxmiddleware.jssdk import JSSDK, Config
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.webhook import Message, TextMessage
 from wxmiddleware.webhook.flask import webhook
@@ -22,6 +24,7 @@ from wxmiddleware.wsgi import TokenMiddleware
 account = Account.from_env(os.environ)
 store = store_from_url(os.environ["WXM_STORE"]) if "WXM_STORE" in os.environ else None
 provider = TokenProvider(account, store=store)
+jssdk = JSSDK(provider)
 
 app = Flask(__name__)
 app.wsgi_app = TokenMiddleware(app.wsgi_app, provider)  # type: ignore[method-assign]  # Flask's own way, and mypy's no
@@ -81,6 +84,26 @@ def notify(openid: str) -> tuple[dict[str, object], int]:
         abort(400, 'Send {"text": "..."}.')
     result = send_text(openid, text)
     return result, 502 if result.get("errcode") else 200
+
+
+# A page in WeChat's browser -------------------------------------------------------------------------------------------
+
+
+@app.get("/page")
+def page() -> str:
+    """Show a page that may use the JS-SDK. Its domain has to be among the JS domains on the account's page."""
+    return Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+
+
+@app.post("/js-config")
+def js_config() -> Config:
+    """Sign the page that asks; with another ticket, if WeChat has refused the signature that it got before."""
+    asked = request.get_json()
+    refused = asked.get("refused") if isinstance(asked, dict) else None
+    try:
+        return jssdk.signature(asked["url"], refused=refused if isinstance(refused, dict) else None)
+    except (LookupError, TypeError, ConfigurationError):
+        abort(400, 'Send {"url": location.href}.')
 
 
 @app.errorhandler(TokenError)

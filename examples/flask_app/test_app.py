@@ -158,6 +158,40 @@ def test_wants_a_text(client: FlaskClient, body: object) -> None:
     assert client.post("/notify/oAda", json=body).status_code == 400
 
 
+PAGE = "https://example.com/page?x=1"
+
+
+def test_page(client: FlaskClient) -> None:
+    """The page asks for its signature, and hands it to the JS-SDK."""
+    text = client.get("/page").text
+
+    assert "fetch('/js-config'" in text
+    assert "wx.config({...config" in text
+
+
+def test_signs_the_page(client: FlaskClient, wechat: WeChat) -> None:
+    """WeChat's browser accepts what the page got."""
+    config = client.post("/js-config", json={"url": PAGE, "refused": None}).get_json()
+
+    assert wechat.wx_config(PAGE, config) == "config:ok"
+
+
+def test_signs_again(client: FlaskClient, wechat: WeChat) -> None:
+    """When WeChat has refused it, the next one is signed with another ticket."""
+    refused = client.post("/js-config", json={"url": PAGE}).get_json()
+    wechat.void_tickets()
+    config = client.post("/js-config", json={"url": PAGE, "refused": refused}).get_json()
+
+    assert wechat.wx_config(PAGE, refused) == "config:invalid signature"
+    assert wechat.wx_config(PAGE, config) == "config:ok"
+
+
+@pytest.mark.parametrize("body", [{}, [], "hello", {"url": "/page"}, {"url": 1, "refused": 1}])
+def test_wants_a_page(client: FlaskClient, body: object) -> None:
+    """A JSON body without the page's URL is a bad request."""
+    assert client.post("/js-config", json=body).status_code == 400
+
+
 def _content(xml: str) -> str | None:
     from xml.etree import ElementTree as ET
 

@@ -26,6 +26,8 @@ from ._policies import (
     LEASE,
     OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
+    STORE_ECHO,
+    STORE_REST,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
     State,
@@ -95,10 +97,12 @@ class Keeper:
         "looked_at",
         "plan",
         "refusals_from",
+        "rotates",
         "snapshot",
         "source",
         "store",
         "store_down",
+        "store_failed_at",
         "store_failures",
         "store_rests_until",
         "suspects",
@@ -113,6 +117,7 @@ class Keeper:
         self.store: Final = store
         self.plan: Final = plan
         self.world: Final = world
+        self.rotates: Final = bool(getattr(source, "rotates", False))
         # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
         self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
         self.snapshot: Snapshot = NOTHING
@@ -120,6 +125,7 @@ class Keeper:
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.store_down = False
+        self.store_failed_at = -math.inf
         self.store_failures = 0  # in a row
         self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
@@ -233,6 +239,11 @@ class Keeper:
         cooling = -math.inf if self.cooldown is None else self.cooldown.until
         self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
 
+    def _look_at(self, now: float, draw: float) -> float:
+        """When to look at the store again: soon after it was down, as others have fetched for themselves, too."""
+        lately = now < self.store_failed_at + STORE_ECHO
+        return look_at(now, STORE_REST if lately else self.plan.timing.look, draw)
+
     def _hot_until(self, until: float) -> None:
         """Hand the token out without a thought until then."""
         snapshot = self.snapshot
@@ -297,8 +308,7 @@ class Keeper:
             if record.generation <= self.snapshot.generation or now >= expires_at or record.value in self.dead:
                 return False
             draw = self.world.draw()
-            ahead = ahead_at(now, expires_at, self.plan.timing, draw)
-            look = look_at(now, self.plan.timing, draw)
+            ahead, look = ahead_at(now, expires_at, self.plan.timing, draw), self._look_at(now, draw)
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
@@ -313,6 +323,13 @@ class Keeper:
             self.cooldown = None
             return True
 
+    def inform(self, record: Record, behind: float) -> None:
+        """The record was changed by this process, and not by a flight: what was remembered of it is out of date."""
+        with self._lock:
+            self.known = (record, behind)
+            self.cooldown = None
+        self.adopt(record, behind, own=True)
+
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """
         The store has nothing newer: look again later.
@@ -326,9 +343,11 @@ class Keeper:
             now = self.world.clock()
             current = state(self.snapshot, now)
             if current in _USABLE:
-                self.snapshot = replace(self.snapshot, look_at=look_at(now, self.plan.timing, self.world.draw()))
+                self.snapshot = replace(self.snapshot, look_at=self._look_at(now, self.world.draw()))
                 self._heat()
-            if current is State.AHEAD and self.flight is look:
+            if current is State.AHEAD and look is None:
+                self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
+            elif current is State.AHEAD and self.flight is look:
                 self.flight = None
                 launch = self._renewal(now, current)
         if launch is not None:

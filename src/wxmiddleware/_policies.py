@@ -23,6 +23,8 @@ REFUSAL_CURED_AFTER = 300.0
 # A store that failed so often in a row is left alone for so long.
 STORE_FAILURES = 3
 STORE_REST = 5.0
+# So long after its last failure it is looked at as often, until all processes have told it what they fetched meanwhile.
+STORE_ECHO = 15.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
@@ -91,9 +93,9 @@ def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> floa
     return start
 
 
-def look_at(now: float, timing: Timing, draw: float) -> float:
-    """When a shared store is worth another look."""
-    return now + timing.look * (0.75 + draw / 2)
+def look_at(now: float, pause: float, draw: float) -> float:
+    """When a shared store is worth another look, if there should be about `pause` seconds between two."""
+    return now + pause * (0.75 + draw / 2)
 
 
 def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
@@ -139,6 +141,8 @@ def next_generation(previous: int, wall: float) -> int:
 
 def keep_until(record: Record) -> float:
     """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
+    if record.refresh is not None:
+        return math.inf
     ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY]
     if record.lease is not None:
         ends.append(record.lease.until)

@@ -1,5 +1,5 @@
 """
-The shell's way in: ``wxmiddleware token``, ``inspect``, ``schema``, ``simulate``, ``demo``.
+The shell's way in: ``wxmiddleware token``, ``inspect``, ``schema``, ``simulate``, ``push``, ``demo``.
 
 Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
 A store's URL may hold a password; so it can come from the environment, too.
@@ -34,7 +34,7 @@ INTERRUPTED = 130
 _EXIT_CODES = """\
 exit codes:
   0    done
-  1    something unexpected, or a demo that did not go as it should
+  1    something unexpected, a demo that did not go as it should, or an answer to a push that WeChat minds
   2    a wrong option, or the account is not given as it should be
   3    WeChat refuses this account a token; a person has to change something
   4    no token at the moment, or the store cannot be reached; try again later
@@ -174,6 +174,26 @@ def _simulate(options: argparse.Namespace) -> int:
         return _fail(f"{error.strerror or error}", UNEXPECTED)
 
 
+def _push(options: argparse.Namespace) -> int:
+    from .simulator._push_cli import push
+
+    return push(
+        options.to,
+        options.kind,
+        options.value,
+        fields=options.field,
+        openid=options.openid,
+        forged=options.forged,
+        as_json=options.json,
+        environ=os.environ,
+        mode=options.mode,
+        body=options.body,
+        profile=options.profile,
+        patience=options.patience,
+        tries=options.tries,
+    )
+
+
 def _demo(options: argparse.Namespace) -> int:
     from ._demo._run import run
 
@@ -262,9 +282,9 @@ class _Never(argparse.Action):
     """Answers an option that people expect and that would show the secret to everybody on the machine."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        otherwise = self.const or "WECHAT_SECRET, or use --secret-file PATH (- for the standard input)"
         parser.error(
-            "a secret is not given on the command line, where `ps` and the shell's history show it: set WECHAT_SECRET, "
-            "or use --secret-file PATH (- for the standard input)"
+            f"a secret is not given on the command line, where `ps` and the shell's history show it: set {otherwise}"
         )
 
 
@@ -280,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_schema(commands)
     _add_simulate(commands)
+    _add_push(commands)
     _add_demo(commands)
     return parser
 
@@ -382,6 +403,56 @@ def _add_simulate(commands: Any) -> None:
         "--propagation-lag", type=float, metavar="SECONDS", help="how long a new token is refused at first (0)"
     )
     command.add_argument("--token-latency", type=float, metavar="SECONDS", help="how long a fetch takes (0)")
+
+
+def _add_push(commands: Any) -> None:
+    about = (
+        "Push to a webhook as WeChat does, and say what WeChat thinks of the answer.\n\n"
+        "The webhook's token comes from WECHAT_TOKEN; for encrypted modes the EncodingAESKey from WECHAT_AES_KEY and\n"
+        "the receiver (AppID, CorpID) from WECHAT_APPID."
+    )
+    push = commands.add_parser(
+        "push",
+        help="push to a webhook as WeChat does, and say what WeChat thinks of the answer",
+        description=about,
+        epilog=_EXIT_CODES,
+    )
+    kinds = push.add_subparsers(title="what to push", metavar="KIND", dest="kind", required=True)
+    common = _push_options()
+    for kind, value, text in (
+        ("verify", None, "ask whether the URL is the service's own, as when it is entered on WeChat's site"),
+        ("text", "TEXT", "a text that a user writes"),
+        ("message", "TYPE", "a message of another type, such as image; its fields by --field"),
+        ("event", "EVENT", "an event, such as subscribe or SCAN"),
+        ("notice", "TYPE", "a platform's notice, such as component_verify_ticket; with --component"),
+    ):
+        command = kinds.add_parser(kind, help=text, description=about, epilog=_EXIT_CODES, parents=[common])
+        command.set_defaults(run=_push, value=None, field=[], openid=None)
+        if value is not None:
+            command.add_argument("value", metavar=value)
+            fields = "another field, such as EventKey=42; may be given more than once"
+            command.add_argument("--field", action="append", metavar="NAME=VALUE", help=fields)
+            command.add_argument("--openid", help="who writes; by default a made-up follower")
+
+
+def _push_options() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--to", required=True, metavar="URL", help="the webhook")
+    modes = ("plain", "compatible", "safe")
+    common.add_argument("--mode", choices=modes, help="by default safe if WECHAT_AES_KEY is set, else plain")
+    common.add_argument("--body", choices=("xml", "json"), help="how messages and replies are written (xml)")
+    profiles = common.add_mutually_exclusive_group()
+    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform")):
+        profiles.add_argument(
+            f"--{name}", dest="profile", action="store_const", const=name, help=f"push as to {what}; always encrypted"
+        )
+    common.add_argument("--forged", action="store_true", help="sign wrongly: not to be answered is right then")
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+    common.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
+    common.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
+    for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):
+        common.add_argument(option, action=_Never, nargs="?", const=name, help=argparse.SUPPRESS)
+    return common
 
 
 def _add_demo(commands: Any) -> None:

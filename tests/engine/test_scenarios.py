@@ -15,7 +15,7 @@ import pytest
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
 from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, _process, with_token
 from wxmiddleware._models import Lease, Record
-from wxmiddleware._policies import REFUSAL_STREAK
+from wxmiddleware._policies import REFUSAL_STREAK, STORE_REST
 from wxmiddleware.sources import Failure, Grant
 
 
@@ -966,6 +966,41 @@ class TestFleet:
 
         assert asked[1] == asked[2] == asked[3] < asked[4]
         assert Happening.STORE_BACK in world.names()
+
+    def test_store_is_back(self, world: World) -> None:
+        """A token that was fetched while the store was down is there for the others soon after the store is."""
+        if not isinstance(world.store, FleetStore):
+            pytest.skip("nobody shares it")
+        world.script("T1")
+        provider, other = world.provider(), world.elsewhere()
+        load, world.store.load = world.store.load, None
+        world.get(provider)
+        world.settle()
+        world.store.load = load
+        world.advance(STORE_REST * 1.25)
+        world.get(provider)
+        world.settle()
+
+        assert "T1" == world.get(other)
+
+    def test_store_down_near_the_end(self, world: World) -> None:
+        """While a token near its end is good and the store is down, one caller in a while looks whether it still is."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6700)
+        calls = []
+
+        def fail(key: str) -> object:
+            calls.append(key)
+            raise OSError
+
+        world.store.load = fail
+        for _ in range(10):
+            world.get(provider)
+            world.settle()
+
+        assert 1 <= len(calls) <= 2
 
     def test_store_error_tells_what_to_do(self, world: World) -> None:
         """What a store says to a person in a StoreError is in the log."""

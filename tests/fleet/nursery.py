@@ -105,6 +105,11 @@ class Member:
         token: str = self.do("ask", rejected=rejected)
         return token
 
+    def try_ask(self, rejected: str) -> str | None:
+        """Report a refused token; another one, if there is any."""
+        token: str | None = self.do("try_ask", rejected=rejected)
+        return token
+
     # Fates
 
     def kill(self) -> None:

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql  # noqa: F401
 from wxmiddleware import Account, TokenProvider
+from wxmiddleware.exceptions import TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
 
@@ -157,6 +159,13 @@ class Worker:
         token = self._provider.get_token(rejected)
         self.settle()
         return token
+
+    def try_ask(self, rejected: str) -> str | None:
+        """As `ask`; nothing, if there is no token to be had."""
+        with suppress(TokenUnavailable):
+            return self.ask(rejected)
+        self.settle()
+        return None
 
     def crowd(self, count: int) -> list[str]:
         """Let so many threads ask."""

@@ -93,11 +93,18 @@ class World:
         Returns:
             The token that was accepted, and how many were refused before it.
         """
+        token, refused = self.try_call(member)
+        assert token is not None, "The repeated call was refused, too, or there was no token for it."
+        return token, refused
+
+    def try_call(self, member: Member) -> tuple[str | None, int]:
+        """As `call`; without a token, if none was accepted."""
         token = member.ask()
         if self.wechat.is_valid(token):
             return token, 0
-        again = member.ask(rejected=token)
-        assert self.wechat.is_valid(again), "The repeated call was refused, too."
+        again = member.try_ask(rejected=token)
+        if again is None or not self.wechat.is_valid(again):
+            return None, 1
         member.do("confirm", token=again)
         return again, 1
 

@@ -26,7 +26,7 @@ def test_plugin_loads_nothing() -> None:
 
 def test_fixtures_are_documented() -> None:
     """``pytest --fixtures`` has something to show for each."""
-    for name in ("wechat_clock", "wechat", "wechat_server", "wechat_account"):
+    for name in ("wechat_clock", "wechat", "wechat_server", "wechat_account", "wechat_pusher"):
         fixture = getattr(pytest_wxmiddleware, name)
         assert fixture.__doc__ or fixture._get_wrapped_function().__doc__
 
@@ -38,7 +38,7 @@ def test_account_fixture(wechat: WeChat, wechat_server: SimulatorServer, wechat_
 
 
 def test_independent_witness() -> None:
-    """The simulator imports nothing of wxmiddleware but its exceptions, and nothing foreign but werkzeug."""
+    """The simulator imports nothing of wxmiddleware but its exceptions, and little else: werkzeug, crypto, safe XML."""
     imported = set()
     for file in HERE.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -50,4 +50,15 @@ def test_independent_witness() -> None:
                     imported.add(str(node.module))
     foreign = {name for name in imported if name.split(".")[0] not in sys.stdlib_module_names | {"_typeshed"}}
 
-    assert {name for name in foreign if not name.startswith("werkzeug.")} == {"wxmiddleware.exceptions"}
+    theirs = {name for name in foreign if name.split(".")[0] not in ("werkzeug", "cryptography", "defusedxml")}
+
+    assert theirs == {"wxmiddleware.exceptions"}
+
+
+def test_extra_is_optional() -> None:
+    """The simulator is imported without what only a push needs."""
+    code = "import sys, wxmiddleware.simulator; print({'cryptography', 'defusedxml'} & set(sys.modules))"
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert result.stdout.strip() == "set()"

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from unittest.mock import Mock
 import pytest
 import redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
-from stores.redis_server import RedisServer, find_server, fleet_of, in_children
+from stores.redis_server import RedisServer, find_server, fleet_of, free_port, in_children
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
@@ -63,6 +66,31 @@ def mortal(tmp_path: Path) -> Iterator[MakeServer]:
     yield start
     for each in servers:
         each.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A client of a cluster of three nodes."""
+    with ExitStack() as stack:
+        nodes = []
+        for start, end in ((0, 5460), (5461, 10922), (10923, 16383)):
+            bus = str(free_port())  # by default it is 10000 higher, which may be too high
+            options = ("--cluster-enabled", "yes", "--cluster-port", bus)
+            server = stack.enter_context(RedisServer(tmp_path_factory.mktemp("node"), *options))
+            nodes.append(stack.enter_context(server.client()))
+            nodes[-1].execute_command("CLUSTER", "ADDSLOTSRANGE", start, end)
+            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+        deadline = time.monotonic() + 60
+        while not all(
+            node.cluster("info")["cluster_state"] == "ok" and len(node.cluster("nodes")) == 3 for node in nodes
+        ):
+            assert time.monotonic() < deadline, "The nodes do not find each other."
+            time.sleep(0.05)
+        yield stack.enter_context(client_of(server.port))
+
+
+def client_of(port: int) -> RedisCluster:
+    return RedisCluster(host="127.0.0.1", port=port, socket_timeout=20)
 
 
 @pytest.fixture
@@ -151,6 +179,45 @@ class TestSentinel:
 
         assert saved.value == getattr(loaded.record, "value", None)
         assert "mine" not in repr(store)
+
+
+class TestCluster(TokenStoreContract):
+    """A cluster of three: each record lies on one of them, whole."""
+
+    @pytest.fixture
+    def store(self, cluster: RedisCluster) -> RedisStore:
+        cluster.flushall(target_nodes=RedisCluster.PRIMARIES)
+        return RedisStore(cluster)
+
+    @pytest.fixture
+    def second(self, cluster: RedisCluster) -> Iterator[RedisStore]:
+        with client_of(cluster.get_primaries()[-1].port) as client:
+            yield RedisStore(client)
+
+    def test_nodes(self, store: RedisStore, cluster: RedisCluster) -> None:
+        """Records of many accounts are spread over the nodes."""
+        for number in range(30):
+            loaded = store.load(f"{KEY}{number}")
+            assert store.save(f"{KEY}{number}", record(loaded.now), loaded.version) is not None
+        sizes = [node.redis_connection.dbsize() for node in cluster.get_primaries()]
+
+        assert sum(sizes) == 30
+        assert 0 not in sizes
+
+    def test_repr(self, store: RedisStore) -> None:
+        """Its text says what it is, and nothing secret."""
+        super().test_repr(store)
+
+        assert repr(store) == "RedisStore(RedisCluster, prefix='')"
+
+    def test_client_of_one_node(self, cluster: RedisCluster, make_store: MakeStore) -> None:
+        """Who takes a node for the whole is told which client to give."""
+        right = cluster.get_node_from_key(NAME)
+        other = next(node for node in cluster.get_primaries() if node != right)
+        store = make_store(f"redis://127.0.0.1:{other.port}")
+
+        with pytest.raises(StoreError, match="Give the store a RedisCluster client"):
+            store.load(KEY)
 
 
 class TestServerSide:
@@ -516,6 +583,25 @@ class TestProcesses:
 
         assert len(won) == len(set(won)) == 200
         assert getattr(store.load(KEY).record, "refusals", None) == 200
+
+    def test_fork_while_a_thread_uses_it(self, store: RedisStore) -> None:
+        """A child does not wait for a lock that a thread of its parent held when it was forked."""
+        saved = put(store)
+        held, over = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store._client.connection_pool._lock:
+                held.set()
+                over.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(60)
+        told = in_children(lambda: getattr(store.load(KEY).record, "value", None) or "", 1)
+        over.set()
+        thread.join()
+
+        assert [saved.value] == told
 
     @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])
     def test_fleet(self, server: RedisServer, source: str) -> None:

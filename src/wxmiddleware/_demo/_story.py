@@ -288,8 +288,8 @@ class Story:
             ),
             Check(
                 self.answered == _OCCASIONS,
-                f"WeChat gave the {self.processes} processes a token {_times(self.answered)}; {_OCCASIONS} times is right: "
-                "start, old age, theft, after the outage.",
+                f"WeChat gave the {self.processes} processes a token {_times(self.answered)}; "
+                f"{_OCCASIONS} times is right: start, old age, theft, after the outage.",
             ),
             Check(
                 0 < self.failed <= _TRIES,

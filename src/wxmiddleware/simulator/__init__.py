@@ -12,28 +12,49 @@ Over HTTP::
 
     with SimulatorServer(WeChat()) as server:
         requests.get(f"{server.url}/cgi-bin/token", params=...)
+
+WeChat's side of a webhook::
+
+    pusher = Pusher(wechat, "http://127.0.0.1:8000/wechat", token=...)
+    pusher.text("hello").problems
 """
 
 from __future__ import annotations
 
 from ._app import create_app
+from ._carriers import ASGICarrier, Carrier, PushAnswer, PushRequest, WSGICarrier
 from ._clock import SimulatedClock
 from ._desk import Sent, Upload
 from ._faults import Fault, Faults
+from ._judge import Problem
 from ._log import LogEntry
+from ._platforms import SimulatedPlatform
+from ._pusher import Delivery, Pusher, Try
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
 from ._wechat import WeChat
+from ._wecom import SimulatedApp
 
 __all__ = [
+    "ASGICarrier",
+    "Carrier",
+    "Delivery",
     "Fault",
     "Faults",
     "LogEntry",
+    "Problem",
+    "PushAnswer",
+    "PushRequest",
+    "Pusher",
     "Sent",
     "SimulatedAccount",
+    "SimulatedApp",
     "SimulatedClock",
+    "SimulatedPlatform",
     "SimulatorServer",
+    "Try",
     "Upload",
+    "WSGICarrier",
     "WeChat",
     "create_app",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request
 
+from ._carriers import PUSHED_FROM
 from ._desk import CODES_A_MINUTE, DAILY
 from ._errors import OK, Json, error
 from ._log import TOKEN_PATHS
@@ -350,7 +351,7 @@ def _api_domain_ip(call: Call, account: SimulatedAccount) -> Json:
 
 @_api("GET", "/cgi-bin/getcallbackip")
 def _callback_ip(call: Call, account: SimulatedAccount) -> Json:
-    return {"ip_list": ["106.55.206.146", "106.55.206.211"]}
+    return {"ip_list": list(PUSHED_FROM)}
 
 
 @_api("POST", "/cgi-bin/callback/check")

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from .. import _fork
 from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
@@ -90,7 +93,8 @@ class RedisStore:
 
     Args:
         client: A client of redis-py, such as ``redis.Redis``, ``Sentinel(...).master_for(...)`` or ``RedisCluster``;
-            with or without ``decode_responses``. It stays yours: `close` leaves it open. Give it short timeouts.
+            with or without ``decode_responses``. It stays yours: `close` leaves it open. Give it short timeouts, and
+            a process that forks while threads use it a client for each child: redis-py's locks do not survive that.
         prefix: What the names of the keys begin with, where several programs share a database.
 
     Raises:
@@ -114,7 +118,8 @@ class RedisStore:
             raise ConfigurationError(f"prefix must be a str, not {_kind(prefix)}.")
         self._client: Any = client
         self._prefix = prefix
-        self._own = False
+        self._make: Callable[[], Redis] | None = None
+        self._left: list[object] = []
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "", **options: Any) -> Self:
@@ -131,17 +136,19 @@ class RedisStore:
             ConfigurationError: The URL is none of Redis's.
         """
         options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1), **options}
+        make = partial(Redis.from_url, url, **options)
         client = None
         if isinstance(url, str):
             with suppress(ValueError, AttributeError):  # their texts may quote the password
-                client = Redis.from_url(url, **options)
+                client = make()
         if client is None:
             raise ConfigurationError(
                 "url is none that redis-py can read. Give one like redis://localhost:6379/0; "
                 "special characters in a password are to be percent-encoded."
             )
         store = cls(client, prefix=prefix)
-        store._own = True
+        store._make = make
+        _fork.register(store)
         return store
 
     def __repr__(self) -> str:
@@ -181,10 +188,17 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections, if `from_url` has made them."""
-        if self._own:
+        if self._make is not None:
             self._client.close()
 
+    def after_fork(self) -> None:
+        """A child has a client of its own: redis-py's waits for ever if a thread used it at the fork."""
+        if self._make is not None:
+            self._left.append(self._client)  # kept, so that nothing is said on its connections
+            self._client = self._make()
+
     def _run(self, script: _Script, key: str, *args: str | int) -> Any:
+        _fork.check()
         # The braces keep whatever else may be stored for this key on the same node of a cluster.
         name = f"{self._prefix}{{{key}}}"
         try:

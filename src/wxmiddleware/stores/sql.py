@@ -83,6 +83,7 @@ class SQLStore:
     """
 
     shared = True
+    durable = True
 
     def __init__(self, engine: sa.Engine, *, table: str = "wx_token", create: bool = True) -> None:
         if not isinstance(engine, sa.Engine):
@@ -278,6 +279,9 @@ def _own(engine: sa.Engine) -> sa.Engine:
     both could wait for each other.
     """
     pool = engine.pool.recreate()
+    if engine.dialect.name == "sqlite":
+        # Opened anew for each look: a connection that was kept would go on in a file that has been replaced since.
+        pool = sa.pool.NullPool(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
     # Each would be a round trip. A dead connection is found by using it, and what was asked is asked again.
     pool._pre_ping = False
 

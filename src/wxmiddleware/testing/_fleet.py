@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -288,11 +287,11 @@ class _Freezer(ClockedStore):
 
 def outcome(asked: Future[str]) -> str | BaseException:
     """The token that a caller got, or its error."""
-    with suppress(TimeoutError):
-        return asked.exception(PATIENCE) or asked.result()
-    return TimeoutError("no token came")
+    return outcomes([asked])[0]
 
 
 def outcomes(asked: list[Future[str]]) -> list[str | BaseException]:
     """What each of many callers got."""
-    return [outcome(one) for one in asked]
+    done, _ = wait(asked, PATIENCE)
+    late = TimeoutError("no token came")
+    return [one.exception() or one.result() if one in done else late for one in asked]

@@ -64,8 +64,9 @@ class RefreshRules:
             assert held.reached(), f"Nobody fetched. {_SWAP}"
 
             held.end()
-            assert outcomes(asked) == ["T2"] * 16, f"Not everybody got the token that one of them fetched. {_SWAP}"
+            got = outcomes(asked)
             self._fetched(fleet, 2)
+            assert got == ["T2"] * 16, f"Not everybody got the token that one of them fetched. {_SWAP}"
             self._kept(store, "T2")
 
     def test_refreshed_between_look_and_claim(self, store: TokenStore, second: TokenStore) -> None:

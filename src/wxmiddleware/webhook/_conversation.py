@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from wxmiddleware import _fork
 from wxmiddleware._clock import Clock
 from wxmiddleware._clock import clock as process_clock
-from wxmiddleware._masking import masked
+from wxmiddleware._masking import mask
 from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
@@ -457,7 +457,7 @@ def _send_with(provider: TokenProvider, message: Message, reply: Reply) -> None:
 def _tell_of(error: BaseException) -> None:
     # The text of an HTTP client's error has the URL in it, and so the token.
     text = "".join(traceback.format_exception(error))
-    _logger.error("A handler of the webhook failed after its push was answered.\n%s", masked(text))
+    _logger.error("A handler of the webhook failed after its push was answered.\n%s", mask(text))
 
 
 def _is_async(function: object) -> bool:

@@ -1,0 +1,72 @@
+"""What a refresh costs at the store. `benchmarks/round_trips.py` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+from fleet.depots import DEPOTS
+from stores.wire import Wire
+
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.simulator import SimulatedClock
+from wxmiddleware.stores import store_from_url
+from wxmiddleware.testing import ScriptedSource
+
+SERVERS = ("redis", "mariadb", "postgresql", "memcached")
+
+
+@dataclass
+class Trips:
+    """Round trips to a store's server, over a connection that is open."""
+
+    first: int
+    fresh: int
+    look: int
+    ahead: int
+    refused: int
+
+
+def count(url: str) -> Trips:
+    """Count the round trips of a token's life in the store at `url`."""
+    port = urlsplit(url).port
+    assert port is not None
+    clock = SimulatedClock(1_700_000_000.0)
+    with Wire(port) as wire:
+        store = store_from_url(url.replace(f":{port}", f":{wire.port}", 1))
+
+        def provider(appid: str) -> TokenProvider:
+            source = ScriptedSource("T1", "T2", "T3")
+            return TokenProvider(Account(appid, "s"), source=source, store=store, clock=clock, draw=lambda: 0.0)
+
+        def ask(rejected: str | None = None) -> None:
+            here.get_token(rejected)
+            if here._own.flight is not None:
+                here._own.flight.wait(30)
+
+        provider("wx0").get_token()  # it has made its table, and knows its scripts
+        here = provider("wx1")
+        trips = Trips(
+            first=wire.during(ask),
+            fresh=wire.during(lambda: [ask() for _ in range(100)]),
+            look=wire.during(lambda: (clock.advance(60), ask())),
+            ahead=wire.during(lambda: (clock.advance(7000), ask())),
+            refused=wire.during(lambda: ask("T2")),
+        )
+        assert here.get_token() == "T3"
+        store.close()  # type: ignore[attr-defined]
+        return trips
+
+
+@pytest.fixture(params=SERVERS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    depot = DEPOTS[request.param]()
+    yield depot.url
+    depot.close()
+
+
+def test_round_trips(url: str) -> None:
+    """A token in use costs none, a look at the store one, and a refresh three: look, claim, publish."""
+    assert Trips(first=3, fresh=0, look=1, ahead=3, refused=3) == count(url)
