@@ -215,7 +215,7 @@ def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("previous", "wall", "expected"),
+    ("previous", "now", "expected"),
     [
         (0, 1_700_000_000.5, 1_700_000_000_500_000),
         (1_700_000_000_500_000, 1_700_000_000.5, 1_700_000_000_500_001),
@@ -224,9 +224,14 @@ def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
         (0, -5.0, 1),
     ],
 )
-def test_next_generation(previous: int, wall: float, expected: int) -> None:
+def test_next_generation(previous: int, now: float, expected: int) -> None:
     """A generation is above every earlier one, also those that a flushed store has forgotten."""
-    assert expected == next_generation(previous, wall)
+    assert expected == next_generation(previous, now, 0.0)
+
+
+def test_next_generation_of_two() -> None:
+    """Two that follow a number from the future get different ones."""
+    assert next_generation(2 * 10**15, 1.7e9, 0.25) != next_generation(2 * 10**15, 1.7e9, 0.5)
 
 
 FAILURE = Failure(Cause.QUOTA, "No.")

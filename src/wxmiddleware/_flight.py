@@ -43,7 +43,18 @@ class Flight(Generic[T]):
         overtaken: Another flight has taken off since; what this one may fail with is of no interest any more.
     """
 
-    __slots__ = ("_begin", "_future", "_grounded", "_landed", "_mishap", "_work", "due", "inline", "overtaken")
+    __slots__ = (
+        "_begin",
+        "_future",
+        "_grounded",
+        "_landed",
+        "_mishap",
+        "_thread",
+        "_work",
+        "due",
+        "inline",
+        "overtaken",
+    )
 
     def __init__(
         self,
@@ -62,6 +73,7 @@ class Flight(Generic[T]):
         self.overtaken = False
         self._begin = threading.Lock()
         self._grounded = False
+        self._thread: int | None = None
         self._future: Future[T] = Future()
         # From now on a cancelled waiter cannot cancel what the others wait for.
         self._future.set_running_or_notify_cancel()
@@ -70,6 +82,11 @@ class Flight(Generic[T]):
     def begun(self) -> bool:
         """Whether some thread is running the flight, or has."""
         return self._begin.locked()
+
+    @property
+    def here(self) -> bool:
+        """Whether this thread is the one that runs the flight."""
+        return self._thread == threading.get_ident() and not self.done
 
     @property
     def done(self) -> bool:
@@ -100,6 +117,7 @@ class Flight(Generic[T]):
         """
         if not self._begin.acquire(blocking=False):
             return
+        self._thread = threading.get_ident()
         end: BaseException | None = None
         try:
             result = self._work(self)
@@ -126,6 +144,8 @@ class Flight(Generic[T]):
         Returns:
             The result, or ``None`` if it is not there in time.
         """
+        if self.here:
+            return None
         deadline = time.monotonic() + timeout
         if not self.begun and not self._grounded:
             self._result(min(timeout, START_GRACE))

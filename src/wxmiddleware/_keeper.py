@@ -23,10 +23,11 @@ from ._events import Event, Happening, Observer, tell
 from ._flight import Flight, threads_freeze
 from ._models import NOTHING, Account, Cooldown, Failure, Record, Snapshot
 from ._policies import (
-    LEASE,
     OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
     STORE_ECHO,
+    STORE_HANGS,
+    STORE_PATIENCE,
     STORE_REST,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
@@ -34,6 +35,7 @@ from ._policies import (
     Timing,
     ahead_at,
     look_at,
+    minted_later,
     state,
 )
 from ._refresh import ASK_WHO, MENDED_BY_A_REFUSAL, TOO_SOON, Outcome, Reason, Refresh
@@ -85,6 +87,7 @@ class Keeper:
         "__weakref__",
         "_lock",
         "account",
+        "at_store",
         "cooldown",
         "cured_generation",
         "dead",
@@ -124,6 +127,7 @@ class Keeper:
         self.flight: Flight[Outcome] | None = None
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
+        self.at_store: Refresh | None = None  # who waits for the store's answer
         self.store_down = False
         self.store_failed_at = -math.inf
         self.store_failures = 0  # in a row
@@ -175,9 +179,12 @@ class Keeper:
         current = state(snapshot, now)
         if self.plan.cache and current in _USABLE:
             if now >= snapshot.hot_until and self._out_of_touch(now):
-                # It may have been replaced, and be dead by now: this one time callers wait for a look.
-                launch = None if flight is not None else self._flight(Reason.LOOK, now, events)
-                return launch or flight or self.snapshot, launch
+                # It may have been replaced, and be dead by now: this one time callers wait for a look, unless it hangs.
+                if flight is None:
+                    look = self._flight(Reason.LOOK, now, events)
+                    return look, look
+                if now < flight.due:
+                    return flight, None
             launch = self._renewal(now, current) if now >= snapshot.hot_until else None
             return self.snapshot, launch
         if flight is not None and not (overtake and now >= flight.due):
@@ -216,14 +223,25 @@ class Keeper:
         refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
             self.flight.overtaken = True
+            if self.at_store is not None and not threads_freeze():
+                self._store_hangs(now, events)
         # A look at a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
         self.flight = Flight(
-            refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + 2 * LEASE, inline=inline
+            refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + STORE_PATIENCE, inline=inline
         )
         if not self._out_of_touch(now):
             self._hot_until(self.flight.due)
         return self.flight
+
+    def _store_hangs(self, now: float, events: list[Event]) -> None:
+        """Leave the store alone, as if it were down. Whoever waits for its answer is of no interest any more."""
+        self.at_store = None
+        self.store_failed_at = now
+        self.store_rests_until = now + STORE_HANGS
+        if not self.store_down:
+            self.store_down = True
+            events.append(self.event(Happening.STORE_FAILED, _HANGS))
 
     def _under_way(self) -> Flight[Outcome] | None:
         return None if self.flight is None or self.flight.done else self.flight
@@ -301,11 +319,15 @@ class Keeper:
             if confirmed:
                 self.dead = tuple(value for value in self.dead if value != record.value)
             expires_at = record.expires_at + behind
-            if record.generation == self.snapshot.generation and expires_at < self.snapshot.expires_at - 1.0:
-                # Another process has reason to doubt that it lives so long.
-                self.snapshot = replace(self.snapshot, expires_at=expires_at, ahead_at=now)
+            life = record.expires_at - record.sent_at
+            if record.value == self.snapshot.value and life < self.snapshot.expires_at - self.snapshot.sent_at - 1.0:
+                # Another process has reason to doubt that it lives so long. Only lives are compared: clocks may be set.
+                self.snapshot = replace(self.snapshot, expires_at=self.snapshot.sent_at + life, ahead_at=now)
                 self._hot_until(now)
-            if record.generation <= self.snapshot.generation or now >= expires_at or record.value in self.dead:
+            newer = record.generation > self.snapshot.generation or (
+                record.value != self.snapshot.value and minted_later(record.sent_at + behind, self.snapshot.received_at)
+            )
+            if not newer or now >= expires_at or record.value in self.dead:
                 return False
             draw = self.world.draw()
             ahead, look = ahead_at(now, expires_at, self.plan.timing, draw), self._look_at(now, draw)
@@ -415,6 +437,7 @@ class Keeper:
 
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
+_HANGS = "The store does not answer. This process carries on with what it has in memory."
 _OTHER_SYSTEM = (
     "Three tokens fetched here were refused within a quarter of an hour: another system fetches tokens for this appid. "
     "Let both share one store, or use StableToken everywhere. "

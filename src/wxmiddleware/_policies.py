@@ -7,8 +7,9 @@ Every figure here has its reason in docs/why.md. Times and windows are in second
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from ._models import Cause, Record, Snapshot
 
@@ -25,6 +26,9 @@ STORE_FAILURES = 3
 STORE_REST = 5.0
 # So long after its last failure it is looked at as often, until all processes have told it what they fetched meanwhile.
 STORE_ECHO = 15.0
+# A store that has not answered for so long hangs, and is left alone for so long.
+STORE_PATIENCE = 6.0
+STORE_HANGS = 30.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
@@ -35,6 +39,12 @@ OUT_OF_TOUCH = 240.0
 # Three refused tokens of our own making in a quarter of an hour: somebody else fetches, too.
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3
+
+# Nobody leaves WeChat alone for longer, nor takes a lease for longer.
+LONGEST_PAUSE = 600.0
+LONGEST_LEASE = 60.0
+# So much may the clocks be apart that are compared here.
+_SLACK = 5.0
 
 _DAY = 86_400
 _CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
@@ -134,9 +144,37 @@ def forced_wait(record: Record, now: float, wall: float) -> float:
     return max(0.0, record.forced_at + FORCED_PAUSE - now)
 
 
-def next_generation(previous: int, wall: float) -> int:
-    """A number above every earlier one, also if the store has forgotten them."""
-    return max(previous + 1, math.floor(wall * 1e6))
+def next_generation(previous: int, now: float, draw: float) -> int:
+    """
+    A number above every earlier one, also if the store has forgotten them.
+
+    Args:
+        now: The store's clock, so that it is everybody's; where it cannot be reached, seconds since 1970.
+        draw: A random number from 0 to 1: two that follow the same number from the future are not the same.
+    """
+    return max(previous + 1 + int(draw * 1e6), math.floor(now * 1e6))
+
+
+def minted_later(sent_at: float, received_at: float) -> bool:
+    """Whether a token that was asked for then is surely newer than one that was there then, whatever their numbers."""
+    return received_at > -math.inf and sent_at > received_at + _SLACK
+
+
+def believable(record: Record, now: float) -> Record:
+    """
+    Leave out of a record what nobody can have written at a time like this.
+
+    If a clock was ahead when it was written and has been put right since, leases and pauses would last for hours.
+    """
+    changes: dict[str, Any] = {}
+    if record.lease is not None and record.lease.until > now + LONGEST_LEASE:
+        changes["lease"] = None
+    if record.cooldown is not None and record.cooldown.until > now + LONGEST_PAUSE + _SLACK:
+        changes["cooldown"] = None
+    for name in ("refusals_at", "forced_at"):
+        if getattr(record, name) > now + _SLACK:
+            changes[name] = -math.inf
+    return replace(record, **changes) if changes else record
 
 
 def keep_until(record: Record) -> float:

@@ -30,8 +30,9 @@ def host_and_pid(owner: str) -> str:
 
 def gone(owner: str) -> bool:
     """Whether the holder of a lease has surely ended."""
-    _, pid, start, space, *_ = [*owner.split("/"), "", "", "", ""]
-    if space in ("", _UNKNOWN) or space != _space() or not pid.isdecimal():
+    host, pid, start, space, *_ = [*owner.split("/"), "", "", "", ""]
+    here, _, _, our_space, _ = name().split("/")
+    if space in ("", _UNKNOWN) or (host, space) != (here, our_space) or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)  # asks only; also where /proc hides the processes of others
@@ -51,9 +52,10 @@ def _name(pid: int) -> str:
     return f"{host}/{pid}/{start}/{_space()}/"
 
 
-@lru_cache(1)
 def _space() -> str:
     try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return _UNKNOWN  # this is the /proc of another namespace
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
         return hashlib.sha256(boot + os.readlink("/proc/self/ns/pid").encode()).hexdigest()[:12]
     except OSError:

@@ -218,11 +218,12 @@ class TokenProvider:
             raise TypeError(f"rejected must be the refused token, a str, not {_kind(rejected)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
-        overtake = False
-        for _ in range(_ROUNDS):
+        overtake, rounds = False, 0
+        while rounds < _ROUNDS:
             answer: Outcome | Flight[Outcome] | None = keeper.decide(rejected, overtake=overtake)
             if isinstance(answer, Flight):
-                left = max(0.0, end - time.monotonic())
+                # Within the refresh itself (a source, a finaliser) nobody can wait for it.
+                left = 0.0 if answer.here else max(0.0, end - time.monotonic())
                 # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
                 grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
                 outcome = yield answer, min(left, grace)
@@ -230,6 +231,7 @@ class TokenProvider:
                     overtake = True
                     continue
                 answer = outcome
+            rounds += 1
             if not isinstance(answer, Snapshot):
                 kept = keeper.snapshot
                 if keeper.plan.cache and kept.value != rejected and keeper.usable():

@@ -23,15 +23,20 @@ from ._models import Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Sna
 from ._policies import (
     DOUBTFUL_LIFE,
     LEASE,
+    LONGEST_PAUSE,
     STORE_FAILURES,
+    STORE_PATIENCE,
     STORE_REST,
+    believable,
     china_day,
     forced_wait,
+    minted_later,
     next_generation,
     pause,
     refusal_wait,
 )
 from .exceptions import StoreError
+from .stores._sealed import readable
 
 if TYPE_CHECKING:
     from ._keeper import Keeper
@@ -175,11 +180,12 @@ class Refresh:
         store, key = self._keeper.store, self._keeper.key
         for _ in range(3):
             before = self._clock()
-            loaded = self._try(lambda: store.load(key))
+            loaded = self._try(lambda: readable(store.load(key)))
             if loaded is None:
                 return None
+            record = believable(loaded.record or Record(), loaded.now)
             # Reckoned from before: rather too early an end of a token's life than too late.
-            seen = _Seen(loaded.record or Record(), loaded.version, before - loaded.now)
+            seen = _Seen(record, loaded.version, before - loaded.now)
             if self._clock() - before < 1.0:
                 break
         return seen
@@ -194,6 +200,8 @@ class Refresh:
             record = replace(known, lease=None)
         elif seen.record.generation >= ours.generation or not keeper.usable():
             return seen
+        elif seen.record.value is not None and minted_later(seen.record.sent_at + seen.behind, ours.received_at):
+            return seen  # a wall clock was ahead when ours got its number
         else:
             record = replace(
                 seen.record,
@@ -273,9 +281,10 @@ class Refresh:
     def _lease(self) -> float:
         return max(LEASE, self._keeper.source.timeout + 3.0)
 
-    def _due(self) -> None:
+    def _due(self, seconds: float | None = None) -> None:
+        """Say by when this should have got on: with a fetch, or in so many seconds."""
         if self._flight is not None:
-            self._flight.due = self._clock() + self._lease()
+            self._flight.due = self._clock() + (self._lease() if seconds is None else seconds)
 
     def _covers(self, claim: _Seen) -> bool:
         """Whether the lease is still ours for as long as a fetch takes; a frozen process wakes up without one."""
@@ -414,9 +423,10 @@ class Refresh:
         keeper = self._keeper
         refused = self._reason is Reason.REFUSED
         now = self._clock() - seen.behind
+        told = keeper.world.wall() if seen.version is None else now
         return replace(
             over,
-            generation=next_generation(max(over.generation, keeper.snapshot.generation), keeper.world.wall()),
+            generation=next_generation(max(over.generation, keeper.snapshot.generation), told, keeper.world.draw()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
             expires_at=asked.sent - seen.behind + grant.expires_in,
@@ -468,6 +478,7 @@ class Refresh:
         usable, draw = keeper.usable(), keeper.world.draw()
         # A source may know better.
         seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
+        seconds = min(seconds, LONGEST_PAUSE)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.overtaken:
             keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
@@ -494,11 +505,16 @@ class Refresh:
         if self._clock() < keeper.store_rests_until:
             self._store_failed = True
             return None
+        keeper.at_store = self
+        self._due(STORE_PATIENCE)
         try:
             answer: Loaded | Any = call()
         except Exception as exc:
             self._store_fails(exc)
             return None
+        finally:
+            if keeper.at_store is self:
+                keeper.at_store = None
         keeper.store_failures = 0
         if keeper.store_down and not self._store_failed:
             keeper.store_down = False

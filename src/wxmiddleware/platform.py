@@ -184,7 +184,7 @@ class Platform:
     def _keep(self, appid: str, grant: Grant, sent: float, received: float) -> TokenProvider:
         provider = self.authorizer(appid)
         keeper = provider._own
-        clock, wall = keeper.world.clock, keeper.world.wall
+        clock = keeper.world.clock
         behind = 0.0
 
         def change(record: Record, now: float) -> Record:
@@ -192,7 +192,9 @@ class Platform:
             behind = clock() - now
             kept = replace(
                 record,
-                generation=next_generation(max(record.generation, keeper.snapshot.generation), wall()),
+                generation=next_generation(
+                    max(record.generation, keeper.snapshot.generation), now, keeper.world.draw()
+                ),
                 refresh=grant.refresh,
                 cooldown=None,
                 refusals=0,

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from wxmiddleware.stores import Record, dumps_record, loads_record
 
-TIMES = st.floats(allow_nan=False) | st.just(-math.inf)
+NEVER = st.just(-math.inf)
+TIMES = st.floats(-1e12, 1e12) | NEVER
 COUNTS = st.integers(0, 2**53)
 TOKENS = st.none() | st.text(min_size=1, max_size=50)
 RECORDS = st.builds(
     Record,
     generation=COUNTS,
     value=TOKENS,
-    expires_at=TIMES,
+    expires_at=TIMES | st.just(math.inf),
     sent_at=TIMES,
     received_at=TIMES,
     refusals_at=TIMES,

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from .._models import Cause, Cooldown, Failure, Lease, Record
 from ..exceptions import StoreError
 
+_Value = TypeVar("_Value")
 _FORMAT = 1
 _TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at")
 _COUNTS = ("generation", "refusals", "forced_day", "forced")
+# What nobody has written in good faith: seconds some 30,000 years off, and numbers that other languages cannot hold.
+_FURTHEST = 1e12
+_MOST = 2**63
 
 
 def dumps(record: Record) -> str:
@@ -40,7 +45,7 @@ def loads(text: str | bytes) -> Record | None:
         if fields["format"] == _FORMAT:
             return _record(fields)
         newer = isinstance(fields["format"], int) and fields["format"] > _FORMAT
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
     if newer:
         raise StoreError("The store holds a record of a later version of wxmiddleware. Update this process, too.")
@@ -50,8 +55,10 @@ def loads(text: str | bytes) -> Record | None:
 def _record(fields: dict[str, Any]) -> Record:
     value, refresh = _token(fields.get("value")), _token(fields.get("refresh"))
     lease, cooldown = fields.get("lease"), fields.get("cooldown")
-    numbers: dict[str, Any] = {name: _time(fields.get(name, -math.inf)) for name in _TIMES}
-    numbers.update({name: int(fields.get(name, 0)) for name in _COUNTS})
+    numbers: dict[str, Any] = {
+        name: _time(fields[name], endless=name == "expires_at") for name in _TIMES if name in fields
+    }
+    numbers.update({name: _count(fields[name]) for name in _COUNTS if name in fields})
     return Record(
         value=value,
         refresh=refresh,
@@ -71,23 +78,34 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
     failure = fields["failure"]
     return Cooldown(
         until=_time(fields["until"]),
-        streak=int(fields["streak"]),
+        streak=_count(fields["streak"]),
         failure=Failure(
             Cause(failure["cause"]),
             _text(failure["message"]),
-            errcode=failure.get("errcode"),
+            errcode=_or_none(int, failure.get("errcode")),
             errmsg=_text(failure.get("errmsg", "")),
-            rid=failure.get("rid"),
-            retry_after=failure.get("retry_after"),
+            rid=_or_none(_text, failure.get("rid")),
+            retry_after=_or_none(_time, failure.get("retry_after")),
         ),
     )
 
 
-def _time(value: Any) -> float:
+def _time(value: Any, *, endless: bool = False) -> float:
     number = float(value)
-    if math.isnan(number):
+    if not abs(number) <= _FURTHEST and not (endless and number == math.inf):
         raise ValueError
     return number
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < _MOST:
+        raise ValueError
+    return number
+
+
+def _or_none(read: Callable[[Any], _Value], value: Any) -> _Value | None:
+    return None if value is None else read(value)
 
 
 def _text(value: Any) -> str:
