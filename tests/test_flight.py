@@ -512,3 +512,19 @@ class TestThreadsFreeze:
         monkeypatch.setitem(sys.modules, "uwsgi", types.SimpleNamespace())  # type: ignore[arg-type]
 
         assert threads_freeze() is True
+
+
+@pytest.mark.timeout(30)
+def test_within_itself() -> None:
+    """Nobody can wait for a flight in the thread that runs it."""
+    waited: list[object] = []
+
+    def work(flight: Flight[str]) -> str:
+        waited.append(flight.wait(1000))
+        return "T"
+
+    flight = Flight(work, mishap=repr, landed=lambda _: None, due=0.0)
+    flight.fly()
+
+    assert [None] == waited
+    assert "T" == flight.wait(0)

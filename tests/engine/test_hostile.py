@@ -1,0 +1,205 @@
+"""Clocks that are set, stores that hang, records that nobody can have written: none of it is a reason to fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from engine.world import BUSY, World
+from wxmiddleware import Happening, TokenProvider, TokenUnavailable
+from wxmiddleware.stores import Cooldown, Lease, Record
+
+pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
+
+HOURS = 3 * 3600.0
+AHEAD = 10**18  # a number from the future
+
+
+@pytest.fixture
+def key(world: World) -> str:
+    return world.provider()._own.key
+
+
+@pytest.fixture
+def gate(world: World) -> Iterator[threading.Event]:
+    """The store hangs until this is set."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+    world.settle()
+
+
+def hang(world: World, gate: threading.Event) -> None:
+    load = world.store.load
+
+    def stuck(key: str) -> object:
+        assert gate.wait(60)
+        return load(key)
+
+    world.store.load = stuck
+
+
+def put(world: World, key: str, record: Record) -> None:
+    """Write a record as somebody else would."""
+    assert world.store.save(key, record, world.store.load(key).version) is not None
+
+
+def token(world: World, value: str, generation: int, *, age: float = 10.0) -> Record:
+    """A token that was fetched so many seconds ago."""
+    sent = world.clock.now - age
+    return Record(generation, value, expires_at=sent + 7200, sent_at=sent, received_at=sent + 0.1)
+
+
+def look(world: World, *providers: TokenProvider) -> list[str]:
+    """A minute later, what each has after its look at the store."""
+    world.advance(60)
+    for provider in providers:
+        world.get(provider)
+        world.settle(provider)
+    return [world.get(provider) for provider in providers]
+
+
+@pytest.mark.parametrize("step", [HOURS, -HOURS])
+def test_12_store_clock_is_set(world: World, step: float) -> None:
+    """A token in memory lives as long as it did, whatever the store's clock says now."""
+    world.script("T1")
+    provider = world.provider()
+    world.get(provider)
+    world.store._clock = lambda: world.clock.now + step
+
+    assert ["T1"] == look(world, provider)
+    assert 7000 < provider.status().expires_in < 7200
+
+
+def test_doubt_of_another_process(world: World, key: str) -> None:
+    """If another process has shortened a token's life, it is renewed."""
+    world.script("T1", "T2")
+    provider = world.provider()
+    world.get(provider)
+    record = world.store.load(key).record
+    put(world, key, replace(record, expires_at=record.expires_at - 6900))
+
+    look(world, provider)
+    world.settle()
+    assert "T2" == world.get(provider)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Record(lease=Lease("there/1/2/3/4", 50_000 + HOURS)),
+        Record(cooldown=Cooldown(50_000 + HOURS, BUSY)),
+        Record(lease=Lease("there/1/2/3/4", 50_000 + HOURS), cooldown=Cooldown(50_000 + HOURS, BUSY)),
+    ],
+    ids=["lease", "cooldown", "both"],
+)
+def test_written_when_a_clock_was_ahead(world: World, key: str, lie: Record) -> None:
+    """A lease or a pause that would last for hours does not count."""
+    world.script("T1")
+    put(world, key, lie)
+
+    assert "T1" == world.get(world.provider())
+    assert world.clock.now < 50_001
+
+
+def test_refused_when_a_clock_was_ahead(world: World, key: str) -> None:
+    """A refusal in the future is no reason to keep a refused token."""
+    world.script("T1", "T2")
+    provider = world.provider()
+    world.get(provider)
+    put(world, key, replace(world.store.load(key).record, refusals_at=world.clock.now + HOURS))
+
+    assert "T2" == world.get(provider, "T1")
+
+
+def test_real_lease(world: World, key: str) -> None:
+    """A lease of a few seconds does count."""
+    put(world, key, Record(lease=Lease("there/1/2/3/4", world.clock.now + 5)))
+    world.script("T1")
+
+    assert "T1" == world.get(world.provider())
+    assert world.clock.now > 50_005
+
+
+def test_store_hangs_cold(world: World, gate: threading.Event) -> None:
+    """Without a token callers go on without a store that hangs, and it is left alone for a while."""
+    world.script("T1")
+    provider = world.provider()
+    hang(world, gate)
+    error = world.error(provider, timeout=0.05)
+    world.advance(7)
+
+    assert isinstance(error, TokenUnavailable)
+    assert "T1" == world.get(provider)
+    gate.set()
+    assert [Happening.STORE_FAILED] == [name for name in world.names() if name is Happening.STORE_FAILED]
+
+
+def test_store_hangs_when_out_of_touch(world: World, gate: threading.Event) -> None:
+    """A good token is handed out although the look that callers wait for comes to no end."""
+    world.script("T1")
+    provider = world.provider()
+    world.get(provider)
+    world.advance(300)
+    hang(world, gate)
+    first = world.get(provider, timeout=0.05)
+    world.advance(7)
+
+    assert "T1" == first
+    assert "T1" == provider.peek()
+    assert ["T1"] * 64 == world.herd(provider)
+
+
+def test_wall_clock_was_ahead(world: World, key: str) -> None:
+    """A newer token is not overwritten by an older one whose number is higher; who has that takes the newer."""
+    world.script("T2")
+    put(world, key, token(world, "T1", AHEAD))
+    here, there = world.provider(), world.elsewhere()
+    world.get(here)
+    put(world, key, Record())
+    world.advance(20)
+    world.get(there)
+
+    assert ["T2", "T2"] == look(world, here, there)
+    assert "T2" == world.store.load(key).record.value
+
+
+def test_two_after_a_number_from_the_future(world: World, key: str) -> None:
+    """Two processes that fetch without the store agree when it is back, though their clocks give them no number."""
+    world.script("T2", "T3")
+    put(world, key, token(world, "T1", AHEAD))
+    here, there = world.provider(draw=lambda: 0.25), world.provider(draw=lambda: 0.75)
+    world.get(here)
+    world.get(there)
+    load, world.store.load = world.store.load, None
+    world.advance(7300)
+    alone = {world.get(here), world.get(there)}
+    world.store.load = load
+    look(world, here, there)
+
+    assert {"T2", "T3"} == alone
+    assert 1 == len(set(look(world, here, there)))
+
+
+def test_follower_of_a_clock_that_was_set_back(world: World, key: str) -> None:
+    """A follower takes a newer token with a lower number."""
+    put(world, key, token(world, "T1", AHEAD))
+    follower = world.provider(follow=True)
+    world.get(follower)
+    world.advance(30)
+    put(world, key, token(world, "T2", 5, age=1.0))
+
+    assert ["T2"] == look(world, follower)
+
+
+def test_ciphertext(world: World, key: str) -> None:
+    """A process without the key never hands out what is encrypted; it fetches for itself and says what is missing."""
+    world.script("T1")
+    put(world, key, token(world, "fernet:gAAAAABk", 5))
+
+    assert "T1" == world.get(world.provider())
+    world.names()
+    assert [event for event in world.events if "Give this process the key" in event.message]
