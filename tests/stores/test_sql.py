@@ -536,6 +536,29 @@ class TestUsersTransactions:
         assert "Connections in pool: 0" in taken
         assert level != "AUTOCOMMIT"
 
+    def test_connect_event(self, server: Server) -> None:
+        """What an event of the user's sets on each connection is set on the store's, too."""
+        engine = sa.create_engine(server.url)
+        seen = []
+
+        @sa.event.listens_for(engine, "connect")
+        def set_time_zone(connection: Any, _: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE '+03:00'" if "postgresql" in server.url else "SET time_zone = '+03:00'")
+                seen.append(connection)
+
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            with store._engine.connect() as connection:
+                ask = "SHOW TIME ZONE" if "postgresql" in server.url else "SELECT @@time_zone"
+                zone = connection.execute(sa.text(ask)).scalar_one()
+            found = generation(store)
+        engine.dispose()
+
+        assert "03" in zone
+        assert found == 1
+        assert len(seen) == 1
+
     def test_close_leaves_the_engine(self, engine: Any) -> None:
         """After `close` the user's connections are as before."""
         store = SQLStore(engine)

@@ -286,6 +286,7 @@ def _own(engine: sa.Engine) -> sa.Engine:
     pool._pre_ping = False
 
     def autocommit(connection: Any, _record: object) -> None:
+        connection.commit()  # an event of the user's may have begun a transaction, in which no mode can be set
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         if hasattr(connection, "get_autocommit"):
             _sparing(connection)
