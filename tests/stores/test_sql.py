@@ -645,10 +645,15 @@ class TestOutages:
         assert caught.value.__context__ is None
 
     def test_log_of_statements(self, store: SQLStore, caplog: pytest.LogCaptureFixture) -> None:
-        """SQLAlchemy's log has no token in it."""
+        """SQLAlchemy's log has no token in it, neither of what is written nor of what is read."""
         with caplog.at_level(logging.DEBUG, "sqlalchemy"):
             fill(store)
+            fill(store, 2)
+            found = store.load(KEY).record
 
+        assert found is not None
+        assert found.value == TOKEN
+        assert "Row (" in caplog.text
         assert TOKEN not in caplog.text
 
 

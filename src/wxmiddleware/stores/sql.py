@@ -191,7 +191,7 @@ class SQLStore:
         until = keep_until(record)
         values = {
             "version": stamp,
-            "record": _Hidden(_codec.dumps(record)),
+            "record": _codec.dumps(record),
             "expires_at": math.ceil(min(max(until, 0.0), 1e15)),
         }
 
@@ -271,6 +271,19 @@ class _Hidden(str):
         return "'…'"
 
 
+class _HiddenText(sa.TypeDecorator[str]):
+    """A column of texts that neither the log of statements shows nor that of their rows."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _: sa.Dialect) -> str | None:
+        return None if value is None else _Hidden(value)
+
+    def process_result_value(self, value: str | None, _: sa.Dialect) -> str | None:
+        return None if value is None else _Hidden(value)
+
+
 def _own(engine: sa.Engine) -> sa.Engine:
     """
     An engine that opens connections as `engine` does, and shares none with it.
@@ -331,7 +344,7 @@ def _table(name: object) -> sa.Table:
         sa.Column("appid", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(64), nullable=False),
         sa.Column("version", sa.String(32).with_variant(stamp, "mysql", "mariadb"), nullable=False),
-        sa.Column("record", sa.Text, nullable=False),
+        sa.Column("record", _HiddenText, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
         sa.Column("updated", sa.BigInteger, nullable=False),
         schema=schema or None,
