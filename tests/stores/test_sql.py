@@ -559,6 +559,20 @@ class TestUsersTransactions:
         assert found == 1
         assert len(seen) == 1
 
+    @pytest.mark.parametrize("pool", [sa.pool.StaticPool, sa.pool.AssertionPool])
+    def test_pool_of_one(self, server: Server, pool: Any) -> None:
+        """Threads do not share one connection, also if the user's engine has no more."""
+        engine = sa.create_engine(server.url, poolclass=pool)
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            with store._engine.connect() as one, store._engine.connect() as two:
+                same = one.connection.dbapi_connection is two.connection.dbapi_connection
+                found = generation(store)
+        engine.dispose()
+
+        assert not same
+        assert found == 1
+
     def test_close_leaves_the_engine(self, engine: Any) -> None:
         """After `close` the user's connections are as before."""
         store = SQLStore(engine)

@@ -74,7 +74,8 @@ class SQLStore:
 
     Args:
         engine: An SQLAlchemy `Engine`. The store opens connections of its own in the same way, and leaves the engine
-            to you.
+            to you. Its ``creator``, if it has one, must open a new connection each time: one that it hands out again
+            and again would be used by several threads at once.
         table: The table's name; ``schema.table`` for another schema.
         create: Create the table when it is missing. If not, see `ddl`.
 
@@ -292,9 +293,14 @@ def _own(engine: sa.Engine) -> sa.Engine:
     both could wait for each other.
     """
     pool = engine.pool.recreate()
+    other: type[sa.pool.Pool] | None = None
     if engine.dialect.name == "sqlite":
         # Opened anew for each look: a connection that was kept would go on in a file that has been replaced since.
-        pool = sa.pool.NullPool(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
+        other = sa.pool.NullPool
+    elif isinstance(pool, (sa.pool.StaticPool, sa.pool.AssertionPool)):
+        other = sa.pool.QueuePool  # those have one connection, and threads would take it from each other
+    if other is not None:
+        pool = other(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
     # Each would be a round trip. A dead connection is found by using it, and what was asked is asked again.
     pool._pre_ping = False
 
