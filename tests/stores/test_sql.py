@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from wxmiddleware.exceptions import StoreError
 
 sa = pytest.importorskip("sqlalchemy")
 
+from wxmiddleware.stores import sql  # noqa: E402
 from wxmiddleware.stores.sql import SQLStore  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -588,6 +590,98 @@ class TestUsersTransactions:
         store.close()
 
         assert generation(store) == 1
+
+
+@contextmanager
+def locked(url: str) -> Iterator[Any]:
+    """Another session that has locked the table, as a migration does; not for ever, so that nothing hangs."""
+    lock = "LOCK TABLE wx_token" if "postgresql" in url else "LOCK TABLES wx_token WRITE"
+    engine = sa.create_engine(url)
+    with engine.connect() as session:
+        session.execute(sa.text(lock))
+        end = threading.Timer(30.0, session.invalidate)
+        end.start()
+        yield session
+        end.cancel()
+        session.invalidate()
+    engine.dispose()
+
+
+def waiting_for_locks(session: Any) -> int:
+    """How many statements wait for a lock in PostgreSQL."""
+    ask = "SELECT pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    count: int = session.execute(sa.text(ask)).one()[1]
+    return count
+
+
+class TestLocks:
+    @pytest.fixture(autouse=True)
+    def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sql, "_LONGEST", 0.3)
+        monkeypatch.setitem(sql._PATIENCE["pymysql"], "read_timeout", 0.3)
+
+    @pytest.mark.parametrize("how", ["url", "engine"])
+    def test_locked_table(self, server: Server, how: str) -> None:
+        """A table that somebody has locked is an error soon, and is then used again, whatever engine the user has."""
+        engine = sa.create_engine(server.url)
+        with closing(SQLStore.from_url(server.url) if how == "url" else SQLStore(engine)) as store:
+            version = fill(store)
+            with locked(server.url):
+                with pytest.raises(StoreError):
+                    store.load(KEY)
+                with pytest.raises(StoreError):
+                    store.save(KEY, record(0.0, 2), version)
+
+            assert generation(store) in (1, 2)  # MariaDB may carry out what it was told
+        engine.dispose()
+
+    def test_nothing_is_left_behind(self, postgresql_url: str, stores: Callable[..., SQLStore]) -> None:
+        """What is given up waits no longer in PostgreSQL either, so a long lock does not use up its connections."""
+        store = stores(postgresql_url)
+        version = fill(store)
+        with locked(postgresql_url) as session:
+            with pytest.raises(StoreError, match="57014"):
+                store.save(KEY, record(0.0, 2), version)
+            left = waiting_for_locks(session)
+
+        assert left == 0
+        assert generation(store) == 1
+
+    def test_behind_a_pooler(self, bouncer: PgBouncer, stores: Callable[..., SQLStore]) -> None:
+        """A pooler does not stand in the way of it, and no other client of its gets to feel it."""
+        store = stores(bouncer.url)
+        fill(store)
+        with locked(bouncer._database.url), pytest.raises(StoreError, match="57014"):
+            store.load(KEY)
+        other = sa.create_engine(bouncer.url, connect_args={"prepare_threshold": None})
+        with other.connect() as session:
+            limits = [session.execute(sa.text(f"SHOW {name}_timeout")).scalar() for name in ("statement", "lock")]
+        other.dispose()
+
+        assert ["0", "0"] == limits
+        assert generation(store) == 1
+
+    def test_stopped_server(self, postgresql_url: str, postgresql: PostgreSQL) -> None:
+        """A session that stops answering is given up, and the next one is a new one."""
+        engine = sa.create_engine(postgresql_url)
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            with store._engine.connect() as connection:
+                stopped = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            os.kill(stopped, signal.SIGSTOP)
+            end = threading.Timer(30.0, os.kill, (stopped, signal.SIGCONT))
+            end.start()
+            try:
+                found = generation(store)
+                with store._engine.connect() as connection:
+                    other = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            finally:
+                end.cancel()
+                os.kill(stopped, signal.SIGCONT)
+        engine.dispose()
+
+        assert found == 1
+        assert other != stopped
 
 
 class TestOutages:

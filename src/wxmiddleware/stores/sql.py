@@ -12,8 +12,10 @@ import hashlib
 import math
 import re
 import secrets
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from .. import _fork
@@ -52,8 +54,10 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
 }
 # A caller waits for the store while it waits for a token, so a database that is down must be found out soon.
+_LONGEST = 2.0  # seconds for a statement
+_LAST_WORD = 0.5  # and for a server to say that it has given it up
 _PATIENCE: dict[str, dict[str, Any]] = {
-    "pymysql": {"connect_timeout": 1, "read_timeout": 2, "write_timeout": 2},
+    "pymysql": {"connect_timeout": 1, "read_timeout": _LONGEST, "write_timeout": _LONGEST},
     # Without prepared statements, which a pooler would have to follow. 2 s is the least that libpq knows.
     "psycopg": {"connect_timeout": 2, "tcp_user_timeout": 2000, "prepare_threshold": None},
     "pysqlite": {"timeout": 5.0},
@@ -309,8 +313,13 @@ def _own(engine: sa.Engine) -> sa.Engine:
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         if hasattr(connection, "get_autocommit"):
             _sparing(connection)
+        # As in _PATIENCE, for an engine of the user's.
+        for name in ("_read_timeout", "_write_timeout"):
+            if getattr(connection, name, 0.0) is None:
+                setattr(connection, name, _LONGEST)
         if hasattr(connection, "prepare_threshold"):
-            connection.prepare_threshold = None  # as in _PATIENCE, for an engine of the user's
+            connection.prepare_threshold = None
+            _limited(connection)
 
     event.listen(pool, "connect", autocommit)
     return sa.Engine(pool, engine.dialect, engine.url, hide_parameters=True)
@@ -334,6 +343,43 @@ def _sparing(connection: Any) -> None:
 
     connection.commit = unless_done(type(connection).commit)
     connection.rollback = unless_done(type(connection).rollback)
+
+
+def _limited(connection: Any) -> None:
+    """
+    Have psycopg give up what takes too long: a lock on the table, a server that has stopped.
+
+    It has no such option, and the server's (``statement_timeout``) is the session's, which a pooler gives to others.
+    """
+    from psycopg import OperationalError, pq
+
+    reference = weakref.ref(connection)
+    end_in_server = pq.version() >= 170_000 and hasattr(connection, "cancel_safe")  # before, it could wait for ever
+
+    def in_time(work: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        own: Any = reference()
+        told = not end_in_server
+        end = time.monotonic() + _LONGEST
+        try:
+            ready = yield next(work)
+            while True:
+                if not ready and time.monotonic() > end:
+                    if told:
+                        own.close()
+                        raise OperationalError("The server does not answer.")
+                    told, end = True, time.monotonic() + _LAST_WORD
+                    with suppress(Exception):
+                        own.cancel_safe(timeout=_LAST_WORD)
+                ready = yield work.send(ready)
+        except StopIteration as done:
+            return done.value
+
+    def wait(work: Generator[Any, Any, _Result], *args: Any, **options: Any) -> _Result:
+        own: Any = reference()
+        waited: _Result = type(own).wait(own, in_time(work), *args, **options)
+        return waited
+
+    connection.wait = wait
 
 
 def _table(name: object) -> sa.Table:
