@@ -607,6 +607,13 @@ def locked(url: str) -> Iterator[Any]:
     engine.dispose()
 
 
+def session_of(store: SQLStore) -> Any:
+    """The number of the session in which the store does its next statement."""
+    ask = "pg_backend_pid()" if store._engine.dialect.name == "postgresql" else "CONNECTION_ID()"
+    with store._engine.connect() as connection:
+        return connection.exec_driver_sql(f"SELECT {ask}").scalar_one()
+
+
 def waiting_for_locks(session: Any) -> int:
     """How many statements wait for a lock in PostgreSQL."""
     ask = "SELECT pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -666,15 +673,13 @@ class TestLocks:
         engine = sa.create_engine(postgresql_url)
         with closing(SQLStore(engine)) as store:
             fill(store)
-            with store._engine.connect() as connection:
-                stopped = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            stopped = session_of(store)
             os.kill(stopped, signal.SIGSTOP)
             end = threading.Timer(30.0, os.kill, (stopped, signal.SIGCONT))
             end.start()
             try:
                 found = generation(store)
-                with store._engine.connect() as connection:
-                    other = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+                other = session_of(store)
             finally:
                 end.cancel()
                 os.kill(stopped, signal.SIGCONT)
@@ -719,6 +724,40 @@ class TestOutages:
         loader.close()
         saver.close()
         engine.dispose()
+
+    @pytest.mark.parametrize("filled", [False, True])
+    def test_failover(self, server: Server, stores: Callable[..., SQLStore], filled: bool) -> None:
+        """Sessions that can only read, as of a primary that is one no more, are left for new ones."""
+        store = stores(server.url)
+        version = fill(store) if filled else store.load(KEY).version
+        demote = "default_transaction_read_only = on" if "postgresql" in server.url else "TRANSACTION READ ONLY"
+        with store._engine.connect() as one, store._engine.connect() as two:
+            for each in (one, two):
+                each.exec_driver_sql(f"SET SESSION {demote}")
+
+        assert store.save(KEY, record(0.0, 7), version) is not None
+        assert generation(store) == 7
+
+    def test_replica(self, mariadb: MariaDB, mariadb_url: str, stores: Callable[..., SQLStore]) -> None:
+        """Where new sessions can only read, too, a save is an error."""
+        store = stores(mariadb_url.replace("wx:", "app:"))
+        version = fill(store)
+        engine = sa.create_engine(mariadb_url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as session:
+            session.exec_driver_sql("SET GLOBAL read_only = 1")
+            try:
+                before = session_of(store)
+                with pytest.raises(StoreError, match="1290"):
+                    store.save(KEY, record(0.0, 2), version)
+                after = session_of(store)
+                found = generation(store)
+            finally:
+                session.exec_driver_sql("SET GLOBAL read_only = 0")
+        engine.dispose()
+
+        assert before != after
+        assert found == 1
+        assert store.save(KEY, record(0.0, 2), version) is not None
 
     def test_lost_answer(self, store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
         """A save whose answer was lost is known to have won."""

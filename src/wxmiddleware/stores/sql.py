@@ -215,7 +215,7 @@ class SQLStore:
 
     def _run(self, work: Callable[[sa.Connection, bool], _Result]) -> _Result:
         """
-        Do `work` on a connection; once more if the connection was dead, or the table is missing and can be created.
+        Do `work` on a connection; once more if it was dead or leads to a replica, or the table can be created.
 
         `work` is told whether it is the second time.
         """
@@ -227,7 +227,10 @@ class SQLStore:
             return False  # type: ignore[return-value]  # only an INSERT raises it: somebody was first
         except SQLAlchemyError as error:
             missing, dead = _is_missing(error), isinstance(error, DBAPIError) and error.connection_invalidated
-            if not missing and not dead:
+            if _is_replica(error):
+                # After a failover the connections are still to the old primary; its name may lead to the new one.
+                self._engine.dispose()
+            elif not missing and not dead:
                 trouble = _told(error)
         if not trouble:
             trouble = self._created() if missing else ""
@@ -451,13 +454,20 @@ def _is_missing(error: SQLAlchemyError) -> bool:
     return number == 1146 or getattr(cause, "sqlstate", None) == "42P01" or "no such table" in str(number)
 
 
+def _is_replica(error: SQLAlchemyError) -> bool:
+    """Whether the server only lets itself be read."""
+    cause = getattr(error, "orig", None)
+    number = cause.args[0] if cause is not None and cause.args else None
+    return number in (1290, 1792, 1836) or getattr(cause, "sqlstate", None) == "25006"
+
+
 def _told(error: SQLAlchemyError) -> str:
     """What went wrong, without any of the values."""
     cause = getattr(error, "orig", None)
     words = [type(error if cause is None else cause).__name__]
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
-    if code is None and cause is not None and cause.args and isinstance(cause.args[0], int):
-        code = cause.args[0]
+    code = cause.args[0] if cause is not None and cause.args else None
+    if not isinstance(code, int):  # MySQL's number says more than its state
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     if code is not None:
         words.append(str(code))
     return f"The database said no: {' '.join(words)}."
