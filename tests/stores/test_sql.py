@@ -821,6 +821,71 @@ class TestFork:
         assert store.save(KEY, record(0.0, 3), store.load(KEY).version) is not None
 
 
+@contextmanager
+def slow_save(store: SQLStore, seconds: float) -> Iterator[threading.Thread]:
+    """A save of another thread that has begun, and lasts so long, or until the end of the block."""
+    begun, end = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def pause() -> None:
+        if os.getpid() == parent:
+            begun.set()
+            end.wait(seconds)
+
+    version = fill(store)
+    sa.event.listen(store._engine, "connect", lambda connection, _: connection.create_function("pause", 0, pause))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TRIGGER slow AFTER UPDATE ON wx_token BEGIN SELECT pause(); END")
+    saving = threading.Thread(target=store.save, args=(KEY, record(0.0, 2), version), daemon=True)
+    saving.start()
+    assert begun.wait(20)
+    yield saving
+    end.set()
+    saving.join(20)
+    assert not saving.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+class TestForkInASave:
+    """In SQLite a save has a lock of the file while it lasts."""
+
+    @pytest.fixture
+    def url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
+    def test_child_can_save(self, store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A child that is forked while a thread saves finds the file usable, and so does its parent."""
+        monkeypatch.setattr(sql, "_FORK_PATIENCE", 20.0)
+
+        def work() -> int:
+            with ThreadPoolExecutor(1) as pool:
+                return 0 if pool.submit(fill, store, 3).result(10) else 2
+
+        with slow_save(store, 0.5):
+            assert in_child(work) == 0
+
+        assert generation(store) == 3
+        fill(store, 4)
+        assert generation(store) == 4
+
+    def test_fork_does_not_wait_for_ever(
+        self, store: SQLStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A save that takes long does not hold up a fork, nor the child's use of another file."""
+        monkeypatch.setattr(sql, "_FORK_PATIENCE", 0.05)
+
+        def work() -> int:
+            with closing(SQLStore.from_url(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+                fill(other)
+                return generation(other) - 1
+
+        with slow_save(store, 20) as saving:
+            code = in_child(work)
+
+            assert saving.is_alive()
+        assert code == 0
+
+
 class TestFleet:
     def test_one_winner(self, url: str) -> None:
         """Of eight processes that save over the same version exactly one wins, every time."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import secrets
+import threading
 import time
 import weakref
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Self, TypeVar
 
 from .. import _fork
@@ -67,7 +69,51 @@ _MEMORY = "An SQLite database in memory is shared with nobody. Give a file, or u
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LONGEST_KEY = 191
 _NOTHING = ""  # the version where there is no row
+_FORK_PATIENCE = 1.0
 _Result = TypeVar("_Result")
+
+
+class _Forks:
+    """
+    Forks and what is done in SQLite's files keep out of each other's way.
+
+    SQLite keeps a list of what the process has locked. A child forked in the middle of a save has that, too, with a
+    lock of a connection that it does not have: for the child the file is locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self._inside: set[object] = set()
+        self._changed = threading.Condition()
+        _fork.register(self)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before, after_in_parent=self._after_in_parent)
+
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """For the block; a fork waits for its end, unless that takes too long."""
+        me = object()
+        with self._changed:
+            self._inside.add(me)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside.discard(me)
+                self._changed.notify_all()
+
+    def _before(self) -> None:
+        self._changed.acquire()  # so that nobody begins until it is done
+        self._changed.wait_for(lambda: not self._inside, _FORK_PATIENCE)
+
+    def _after_in_parent(self) -> None:
+        self._changed.release()
+
+    def after_fork(self) -> None:
+        """A child begins anew."""
+        self._inside, self._changed = set(), threading.Condition()
+
+
+_forks = _Forks()
 
 
 class SQLStore:
@@ -247,15 +293,23 @@ class SQLStore:
     def _once(self, work: Callable[[sa.Connection, bool], _Result], again: bool) -> _Result:
         # The connection commits each statement by itself; the commit at the end is for a pooler that forgot so, and
         # costs nothing otherwise.
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             return work(connection, again)
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        guard: AbstractContextManager[None] = nullcontext()
+        if self._engine.dialect.name == "sqlite":
+            guard = _forks.kept_out()
+        with guard, self._engine.begin() as connection:
+            yield connection
 
     def _created(self) -> str:
         """Create the table; what stood against it, if anything did."""
         if not self._create:
             return f"The table {self._table.fullname} is missing. Create it with what SQLStore.ddl() gives."
         try:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 connection.execute(CreateTable(self._table, if_not_exists=True))
         except SQLAlchemyError as error:
             told = _told(error)
@@ -263,7 +317,7 @@ class SQLStore:
             return ""
         # Another process may have created it in the same moment: PostgreSQL then fails in spite of IF NOT EXISTS.
         try:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 connection.execute(self._select, {"key": ""})
         except SQLAlchemyError:
             return f"The table {self._table.fullname} is missing and could not be created: {told}"
