@@ -251,13 +251,16 @@ class TestFile:
         assert repr(store) == f"JSONFileStore({str(path)!r})"
 
     def test_lock_that_was_deleted(self, store: JSONFileStore, path: Path) -> None:
-        """A waiter whose lock file was deleted meanwhile takes the new one."""
+        """A waiter whose lock file was deleted meanwhile takes the new one, and does not wait for the old one."""
         put(store)
         lock = path.with_name("access_token.json.lock")
         with lock.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             with ThreadPoolExecutor(1) as pool:
                 saving = pool.submit(put, store, generation=2)
+                deadline = time.monotonic() + 20
+                while not store._locks:
+                    assert time.monotonic() < deadline
                 lock.unlink()
                 saved = saving.result(20)
 

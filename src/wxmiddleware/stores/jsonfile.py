@@ -237,7 +237,7 @@ class JSONFileStore:
             self._locks.add(descriptor)
             held = False
             try:
-                while not _try_lock(descriptor):
+                while not _try_lock(descriptor) and _same_file(descriptor, name):
                     if patience.written() and lost():
                         return None
                     if patience.over():
