@@ -267,6 +267,32 @@ class TestFile:
         assert saved == store.load(KEY).record
         assert lock.exists()
 
+    @pytest.mark.parametrize("others", [True, False])
+    def test_lock_deleted_under_its_holder(
+        self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+    ) -> None:
+        """A holder that goes on after its lock file was deleted does not undo what others have saved since."""
+        put(store)
+        put(store, OTHER)
+        version = store.load(KEY).version
+        real = os.fsync
+
+        def stop(descriptor: int) -> None:
+            monkeypatch.setattr(os, "fsync", real)
+            path.with_name("access_token.json.lock").unlink()
+            if others:
+                put(JSONFileStore(path), OTHER, generation=3)
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", stop)
+        saved = store.save(KEY, record(time.time(), 2), version)
+
+        assert saved is None
+        assert version == store.load(KEY).version
+        assert getattr(store.load(OTHER).record, "generation", None) == (3 if others else 1)
+        assert not path.with_name("access_token.json.tmp").exists()
+        assert put(store)
+
     def test_stopped_holder(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lock that nobody gives back is an error after a while; reading needs none."""
         monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.05)
