@@ -527,6 +527,7 @@ class TestBadPlaces:
             (errno.EROFS, "read-only"),
             (errno.EACCES, "Let this user own"),
             (errno.EIO, "Check the path"),
+            (errno.EBUSY, "Mount its directory"),
             (errno.EMFILE, "ulimit"),
         ],
     )

@@ -386,6 +386,11 @@ def _explain(exc: OSError, path: str, what: str) -> str:
             return f"{start}: its file system is read-only. Give the store a path that can be written."
         case errno.ENOSPC | errno.EDQUOT:
             return f"{start}: the disk is full. Make room; what was in the file is still there."
+        case errno.EBUSY:
+            return (
+                f"{start}: something is mounted there, and so it cannot be replaced. "
+                f"Mount its directory {directory} instead of the file."
+            )
         case errno.EMFILE | errno.ENFILE:
             return f"{start}: too many files are open. Raise the limit (ulimit -n), or find out who keeps them open."
         case errno.ELOOP:
