@@ -133,7 +133,7 @@ class Server:
 
 
 class MariaDB(Server):
-    """A MariaDB with the database ``wx`` and the user ``wx`` (password ``pa55word``)."""
+    """A MariaDB with the database ``wx`` and the users ``wx`` and, with few rights, ``app`` (password ``pa55word``)."""
 
     user = "mysql"
 
@@ -149,7 +149,9 @@ class MariaDB(Server):
         start.write_text(
             "CREATE DATABASE IF NOT EXISTS wx;"
             "\nCREATE OR REPLACE USER wx@'127.0.0.1' IDENTIFIED BY 'pa55word';"
-            "\nGRANT ALL ON *.* TO wx@'127.0.0.1';\n"
+            "\nGRANT ALL ON *.* TO wx@'127.0.0.1';"
+            "\nCREATE OR REPLACE USER app@'127.0.0.1' IDENTIFIED BY 'pa55word';"
+            "\nGRANT CREATE, SELECT, INSERT, UPDATE ON wx.* TO app@'127.0.0.1';\n"
         )
         start.chmod(0o644)
         self.run(

@@ -251,18 +251,47 @@ class TestFile:
         assert repr(store) == f"JSONFileStore({str(path)!r})"
 
     def test_lock_that_was_deleted(self, store: JSONFileStore, path: Path) -> None:
-        """A waiter whose lock file was deleted meanwhile takes the new one."""
+        """A waiter whose lock file was deleted meanwhile takes the new one, and does not wait for the old one."""
         put(store)
         lock = path.with_name("access_token.json.lock")
         with lock.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             with ThreadPoolExecutor(1) as pool:
                 saving = pool.submit(put, store, generation=2)
+                deadline = time.monotonic() + 20
+                while not store._locks:
+                    assert time.monotonic() < deadline
                 lock.unlink()
                 saved = saving.result(20)
 
         assert saved == store.load(KEY).record
         assert lock.exists()
+
+    @pytest.mark.parametrize("others", [True, False])
+    def test_lock_deleted_under_its_holder(
+        self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+    ) -> None:
+        """A holder that goes on after its lock file was deleted does not undo what others have saved since."""
+        put(store)
+        put(store, OTHER)
+        version = store.load(KEY).version
+        real = os.fsync
+
+        def stop(descriptor: int) -> None:
+            monkeypatch.setattr(os, "fsync", real)
+            path.with_name("access_token.json.lock").unlink()
+            if others:
+                put(JSONFileStore(path), OTHER, generation=3)
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", stop)
+        saved = store.save(KEY, record(time.time(), 2), version)
+
+        assert saved is None
+        assert version == store.load(KEY).version
+        assert getattr(store.load(OTHER).record, "generation", None) == (3 if others else 1)
+        assert not path.with_name("access_token.json.tmp").exists()
+        assert put(store)
 
     def test_stopped_holder(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lock that nobody gives back is an error after a while; reading needs none."""
@@ -498,6 +527,7 @@ class TestBadPlaces:
             (errno.EROFS, "read-only"),
             (errno.EACCES, "Let this user own"),
             (errno.EIO, "Check the path"),
+            (errno.EBUSY, "Mount its directory"),
             (errno.EMFILE, "ulimit"),
         ],
     )

@@ -252,6 +252,19 @@ class TestRoundTrips:
         assert None not in versions
         assert len(set(versions)) == 4
 
+    def test_with_many_connections(self, server: Memcached, client: Any) -> None:
+        """They are no more where threads have opened many connections."""
+        with wired(server) as (store, wire):
+            (pool,) = (each._pool for each in store._servers.values())
+            with pool.get_and_release(), pool.get_and_release():
+                fill(store)
+            loaded = store.load(KEY)
+            versions = [loaded.version]
+            for _ in range(3):
+                assert wire.during(lambda: versions.append(store.save(KEY, record(loaded.now), versions[-1]))) == 1
+
+        assert None not in versions
+
     def test_of_a_save_that_loses(self, server: Memcached, client: Any) -> None:
         """It is one, too."""
         with wired(server) as (store, wire):
@@ -438,6 +451,33 @@ class TestOutages:
             fill(store, 3)
             assert generation(store) == 3
             store.close()
+
+    def test_numbers_begin_anew(self) -> None:
+        """After a restart that another call has seen, a number from before it does not stand for a new item."""
+        with Memcached() as server, closing(MemcachedStore.from_url(server.url)) as store:
+            version = fill(store)
+            server.kill()
+            server.start()
+            store.load("another")  # it has a new connection now
+            with closing(MemcachedStore.from_url(server.url)) as other:
+                newer = fill(other, 3)
+
+            assert newer.cas == version.cas
+            assert store.save(KEY, record(time.time(), 2), version) is None
+            assert generation(store) == 3
+
+    def test_number_of_another_connection(self, server: Memcached, client: Any) -> None:
+        """What was loaded on one connection can be saved on another."""
+        with closing(MemcachedStore.from_url(server.url)) as store:
+            version = fill(store)
+            (pool,) = (each._pool for each in store._servers.values())
+            with pool.get_and_release():
+                saved = store.save(KEY, record(time.time(), 2), version)
+                assert saved is not None
+                assert store.save(KEY, record(time.time(), 3), version) is None
+
+            assert store.save(KEY, record(time.time(), 4), saved) is not None
+            assert generation(store) == 4
 
     def test_frozen(self) -> None:
         """A server that does not answer costs half a second, also with a client that waits for ever."""

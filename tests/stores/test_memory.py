@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from stores.contract import KEY, TOKEN, TokenStoreContract, record
 
-from wxmiddleware import ConfigurationError
+from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
 from wxmiddleware.stores.memory import MemoryStore, process_store
 
@@ -128,17 +128,53 @@ class TestMemoryStore(TokenStoreContract):
         """Its text says what it is."""
         assert repr(MemoryStore(10)) == "MemoryStore(maxsize=10)"
 
+    @pytest.mark.parametrize("outer", ["load", "save"])
+    def test_interrupted(self, outer: str) -> None:
+        """Who interrupts a load, as a signal's handler does, is served; in the midst of a save it is an error."""
+        interrupt: list[bool] = []
+        told: list[Any] = []
+
+        def clock() -> float:
+            if interrupt:
+                interrupt.clear()
+                try:
+                    told.append(store.save("other", record(1000.0), 0) and store.load("other").record)
+                except StoreError as error:
+                    told.append(error)
+            return 1000.0
+
+        def work() -> None:
+            interrupt.append(True)
+            if outer == "load":
+                told.append(store.load(KEY).record)
+            else:
+                told.append(store.save(KEY, record(1000.0), 0) and store.load(KEY).record)
+
+        store = MemoryStore(clock=clock)
+        if outer == "load":
+            store.save(KEY, record(1000.0), 0)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(20)
+
+        assert len(told) == 2
+        assert isinstance(told[0], Record if outer == "load" else StoreError)
+        assert told[1] == record(1000.0)
+        assert store.save("other", record(1000.0, 2), store.load("other").version) is not None
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
     def test_fork(self, store: MemoryStore, clock: Clock) -> None:
-        """A child that is forked while a thread holds the lock reads and writes all the same."""
+        """A child that is forked while a thread is in the middle of a save reads and writes all the same."""
         version = store.save(KEY, record(clock.now), 0)
         held, done = threading.Event(), threading.Event()
 
         def hold() -> None:
             with store._lock:
+                store._saving = True
                 held.set()
                 done.wait(20)
+                store._saving = False
 
         holder = threading.Thread(target=hold)
         holder.start()

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.redis_server import RedisServer, find_server, fleet_of, free_port, in_children
+from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
@@ -50,6 +52,23 @@ def server(one_server: RedisServer) -> RedisServer:
         client.flushall()
         client.script_flush()
     return one_server
+
+
+@pytest.fixture(scope="session")
+def one_unix_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # a socket's name has to be
+        options = ("--unixsocket", f"{short}/sock")
+        with RedisServer(tmp_path_factory.mktemp("redis"), *options) as server:
+            server.socket = f"{short}/sock"
+            yield server
+
+
+@pytest.fixture
+def unix_server(one_unix_server: RedisServer) -> RedisServer:
+    """An empty server that has a socket."""
+    with one_unix_server.client() as client:
+        client.flushall()
+    return one_unix_server
 
 
 @pytest.fixture
@@ -145,6 +164,74 @@ class TestDecoding(TokenStoreContract):
     @pytest.fixture
     def second(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
         return make_store(server.url, decode_responses=False, protocol=3)
+
+
+class TestUsersClient(TokenStoreContract):
+    """The contract over clients of the user's."""
+
+    @pytest.fixture(params=["plain", "decodes", "RESP3", "single", "blocking pool", "socket"])
+    def make(
+        self, request: pytest.FixtureRequest, server: RedisServer, unix_server: RedisServer
+    ) -> Callable[[], redis.Redis]:
+        kinds: dict[str, Callable[[], redis.Redis]] = {
+            "plain": server.client,
+            "decodes": lambda: server.client(decode_responses=True, protocol=2),
+            "RESP3": lambda: server.client(protocol=3),
+            "single": lambda: server.client(single_connection_client=True),
+            "blocking pool": lambda: redis.Redis(connection_pool=redis.BlockingConnectionPool(port=server.port)),
+            "socket": lambda: redis.Redis(unix_socket_path=unix_server.socket),
+        }
+        return kinds[request.param]
+
+    @pytest.fixture
+    def store(self, make: Callable[[], redis.Redis]) -> Iterator[RedisStore]:
+        with make() as client, RedisStore(client) as store:
+            yield store
+
+    @pytest.fixture
+    def second(self, make: Callable[[], redis.Redis]) -> Iterator[RedisStore]:
+        with make() as client, RedisStore(client) as store:
+            yield store
+
+    def test_is_a_model(self, store: RedisStore, make: Callable[[], redis.Redis]) -> None:
+        """The store's connections are its own, and go to the same place with the same settings."""
+        put(store)
+        theirs, ours = make().get_connection_kwargs(), store._client.get_connection_kwargs()
+        names = ("host", "port", "path", "db", "username", "password", "decode_responses", "protocol")
+
+        assert {name: theirs.get(name) for name in names} == {name: ours.get(name) for name in names}
+        assert ours["socket_timeout"] == ours["socket_connect_timeout"] == 0.5
+        assert ours.get("orig_socket_timeout", 0.5) == 0.5
+
+
+class Mine(redis.Redis):
+    pass
+
+
+class MyConnection(redis.Connection):
+    pass
+
+
+class TestOtherClients:
+    @pytest.mark.parametrize(
+        "client",
+        [
+            Mine(),
+            redis.Redis(connection_pool=redis.ConnectionPool(connection_class=MyConnection)),
+            Sentinel([("localhost", 1)]).master_for("mine"),
+            Mock(spec=RedisCluster),
+        ],
+        ids=["subclass", "connections", "Sentinel", "cluster"],
+    )
+    def test_are_used(self, client: Any) -> None:
+        """A client that does more than redis-py's plain one is used as it is."""
+        assert RedisStore(client)._client is client
+
+    def test_timeouts(self) -> None:
+        """The user's word goes before the default."""
+        options = RedisStore(redis.Redis(socket_timeout=3, socket_connect_timeout=2))._client.get_connection_kwargs()
+
+        assert (3, 2) == (options["socket_timeout"], options["socket_connect_timeout"])
 
 
 class TestSentinel:
@@ -450,6 +537,25 @@ class TestOutage:
         assert store.load(KEY).version == version
         assert store.save(KEY, record(time.time(), 2), version or "") is not None
 
+    @pytest.mark.parametrize("how", ["url", "client"])
+    def test_failover(self, mortal: MakeServer, make_store: MakeStore, how: str) -> None:
+        """Connections to a primary that has become a replica are left for new ones, which its name leads elsewhere."""
+        old, new = mortal(), mortal()
+        with Wire(old.port) as wire:
+            url = f"redis://127.0.0.1:{wire.port}"
+            store = make_store(url) if how == "url" else RedisStore(redis.Redis(port=wire.port))
+            version = store.load(KEY).version
+            with old.client() as client:
+                client.replicaof("127.0.0.1", new.port)
+            wire.to = new.port
+            saved = store.save(KEY, record(time.time()), version)
+            with new.client() as client:
+                there = client.exists(NAME)
+            store.close()
+
+        assert saved is not None
+        assert there == 1
+
     def test_idle_connection(self, mortal: MakeServer, make_store: MakeStore) -> None:
         """A connection that the server has closed meanwhile costs no error."""
         server = mortal()
@@ -460,10 +566,11 @@ class TestOutage:
 
         assert store.load(KEY).record is not None
 
-    def test_hanging(self, mortal: MakeServer, make_store: MakeStore) -> None:
-        """A server that does not answer is given up after a short time."""
+    @pytest.mark.parametrize("how", ["url", "client"])
+    def test_hanging(self, mortal: MakeServer, make_store: MakeStore, how: str) -> None:
+        """A server that does not answer is given up after a short time, also with a client that has no limits."""
         server = mortal()
-        store = make_store(server.url)
+        store = make_store(server.url) if how == "url" else RedisStore(server.client(socket_timeout=None))
         put(store)
         server.signal(signal.SIGSTOP)
         begun = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from wxmiddleware.exceptions import StoreError
 
 sa = pytest.importorskip("sqlalchemy")
 
+from wxmiddleware.stores import sql  # noqa: E402
 from wxmiddleware.stores.sql import SQLStore  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -536,6 +538,43 @@ class TestUsersTransactions:
         assert "Connections in pool: 0" in taken
         assert level != "AUTOCOMMIT"
 
+    def test_connect_event(self, server: Server) -> None:
+        """What an event of the user's sets on each connection is set on the store's, too."""
+        engine = sa.create_engine(server.url)
+        seen = []
+
+        @sa.event.listens_for(engine, "connect")
+        def set_time_zone(connection: Any, _: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE '+03:00'" if "postgresql" in server.url else "SET time_zone = '+03:00'")
+                seen.append(connection)
+
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            with store._engine.connect() as connection:
+                ask = "SHOW TIME ZONE" if "postgresql" in server.url else "SELECT @@time_zone"
+                zone = connection.execute(sa.text(ask)).scalar_one()
+            found = generation(store)
+        engine.dispose()
+
+        assert "03" in zone
+        assert found == 1
+        assert len(seen) == 1
+
+    @pytest.mark.parametrize("pool", [sa.pool.StaticPool, sa.pool.AssertionPool])
+    def test_pool_of_one(self, server: Server, pool: Any) -> None:
+        """Threads do not share one connection, also if the user's engine has no more."""
+        engine = sa.create_engine(server.url, poolclass=pool)
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            with store._engine.connect() as one, store._engine.connect() as two:
+                same = one.connection.dbapi_connection is two.connection.dbapi_connection
+                found = generation(store)
+        engine.dispose()
+
+        assert not same
+        assert found == 1
+
     def test_close_leaves_the_engine(self, engine: Any) -> None:
         """After `close` the user's connections are as before."""
         store = SQLStore(engine)
@@ -551,6 +590,103 @@ class TestUsersTransactions:
         store.close()
 
         assert generation(store) == 1
+
+
+@contextmanager
+def locked(url: str) -> Iterator[Any]:
+    """Another session that has locked the table, as a migration does; not for ever, so that nothing hangs."""
+    lock = "LOCK TABLE wx_token" if "postgresql" in url else "LOCK TABLES wx_token WRITE"
+    engine = sa.create_engine(url)
+    with engine.connect() as session:
+        session.execute(sa.text(lock))
+        end = threading.Timer(30.0, session.invalidate)
+        end.start()
+        yield session
+        end.cancel()
+        session.invalidate()
+    engine.dispose()
+
+
+def session_of(store: SQLStore) -> Any:
+    """The number of the session in which the store does its next statement."""
+    ask = "pg_backend_pid()" if store._engine.dialect.name == "postgresql" else "CONNECTION_ID()"
+    with store._engine.connect() as connection:
+        return connection.exec_driver_sql(f"SELECT {ask}").scalar_one()
+
+
+def waiting_for_locks(session: Any) -> int:
+    """How many statements wait for a lock in PostgreSQL."""
+    ask = "SELECT pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    count: int = session.execute(sa.text(ask)).one()[1]
+    return count
+
+
+class TestLocks:
+    @pytest.fixture(autouse=True)
+    def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sql, "_LONGEST", 0.3)
+        monkeypatch.setitem(sql._PATIENCE["pymysql"], "read_timeout", 0.3)
+
+    @pytest.mark.parametrize("how", ["url", "engine"])
+    def test_locked_table(self, server: Server, how: str) -> None:
+        """A table that somebody has locked is an error soon, and is then used again, whatever engine the user has."""
+        engine = sa.create_engine(server.url)
+        with closing(SQLStore.from_url(server.url) if how == "url" else SQLStore(engine)) as store:
+            version = fill(store)
+            with locked(server.url):
+                with pytest.raises(StoreError):
+                    store.load(KEY)
+                with pytest.raises(StoreError):
+                    store.save(KEY, record(0.0, 2), version)
+
+            assert generation(store) in (1, 2)  # MariaDB may carry out what it was told
+        engine.dispose()
+
+    def test_nothing_is_left_behind(self, postgresql_url: str, stores: Callable[..., SQLStore]) -> None:
+        """What is given up waits no longer in PostgreSQL either, so a long lock does not use up its connections."""
+        store = stores(postgresql_url)
+        version = fill(store)
+        with locked(postgresql_url) as session:
+            with pytest.raises(StoreError, match="57014"):
+                store.save(KEY, record(0.0, 2), version)
+            left = waiting_for_locks(session)
+
+        assert left == 0
+        assert generation(store) == 1
+
+    def test_behind_a_pooler(self, bouncer: PgBouncer, stores: Callable[..., SQLStore]) -> None:
+        """A pooler does not stand in the way of it, and no other client of its gets to feel it."""
+        store = stores(bouncer.url)
+        fill(store)
+        with locked(bouncer._database.url), pytest.raises(StoreError, match="57014"):
+            store.load(KEY)
+        other = sa.create_engine(bouncer.url, connect_args={"prepare_threshold": None})
+        with other.connect() as session:
+            limits = [session.execute(sa.text(f"SHOW {name}_timeout")).scalar() for name in ("statement", "lock")]
+        other.dispose()
+
+        assert ["0", "0"] == limits
+        assert generation(store) == 1
+
+    def test_stopped_server(self, postgresql_url: str, postgresql: PostgreSQL) -> None:
+        """A session that stops answering is given up, and the next one is a new one."""
+        engine = sa.create_engine(postgresql_url)
+        with closing(SQLStore(engine)) as store:
+            fill(store)
+            stopped = session_of(store)
+            os.kill(stopped, signal.SIGSTOP)
+            end = threading.Timer(30.0, os.kill, (stopped, signal.SIGCONT))
+            end.start()
+            try:
+                found = generation(store)
+                other = session_of(store)
+            finally:
+                end.cancel()
+                os.kill(stopped, signal.SIGCONT)
+        engine.dispose()
+
+        assert found == 1
+        assert other != stopped
 
 
 class TestOutages:
@@ -589,6 +725,40 @@ class TestOutages:
         saver.close()
         engine.dispose()
 
+    @pytest.mark.parametrize("filled", [False, True])
+    def test_failover(self, server: Server, stores: Callable[..., SQLStore], filled: bool) -> None:
+        """Sessions that can only read, as of a primary that is one no more, are left for new ones."""
+        store = stores(server.url)
+        version = fill(store) if filled else store.load(KEY).version
+        demote = "default_transaction_read_only = on" if "postgresql" in server.url else "TRANSACTION READ ONLY"
+        with store._engine.connect() as one, store._engine.connect() as two:
+            for each in (one, two):
+                each.exec_driver_sql(f"SET SESSION {demote}")
+
+        assert store.save(KEY, record(0.0, 7), version) is not None
+        assert generation(store) == 7
+
+    def test_replica(self, mariadb: MariaDB, mariadb_url: str, stores: Callable[..., SQLStore]) -> None:
+        """Where new sessions can only read, too, a save is an error."""
+        store = stores(mariadb_url.replace("wx:", "app:"))
+        version = fill(store)
+        engine = sa.create_engine(mariadb_url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as session:
+            session.exec_driver_sql("SET GLOBAL read_only = 1")
+            try:
+                before = session_of(store)
+                with pytest.raises(StoreError, match="1290"):
+                    store.save(KEY, record(0.0, 2), version)
+                after = session_of(store)
+                found = generation(store)
+            finally:
+                session.exec_driver_sql("SET GLOBAL read_only = 0")
+        engine.dispose()
+
+        assert before != after
+        assert found == 1
+        assert store.save(KEY, record(0.0, 2), version) is not None
+
     def test_lost_answer(self, store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
         """A save whose answer was lost is known to have won."""
         version = fill(store)
@@ -622,10 +792,15 @@ class TestOutages:
         assert caught.value.__context__ is None
 
     def test_log_of_statements(self, store: SQLStore, caplog: pytest.LogCaptureFixture) -> None:
-        """SQLAlchemy's log has no token in it."""
+        """SQLAlchemy's log has no token in it, neither of what is written nor of what is read."""
         with caplog.at_level(logging.DEBUG, "sqlalchemy"):
             fill(store)
+            fill(store, 2)
+            found = store.load(KEY).record
 
+        assert found is not None
+        assert found.value == TOKEN
+        assert "Row (" in caplog.text
         assert TOKEN not in caplog.text
 
 
@@ -644,6 +819,71 @@ class TestFork:
         assert generation(store) == 2
         assert in_child(lambda: generation(store)) == 2
         assert store.save(KEY, record(0.0, 3), store.load(KEY).version) is not None
+
+
+@contextmanager
+def slow_save(store: SQLStore, seconds: float) -> Iterator[threading.Thread]:
+    """A save of another thread that has begun, and lasts so long, or until the end of the block."""
+    begun, end = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def pause() -> None:
+        if os.getpid() == parent:
+            begun.set()
+            end.wait(seconds)
+
+    version = fill(store)
+    sa.event.listen(store._engine, "connect", lambda connection, _: connection.create_function("pause", 0, pause))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TRIGGER slow AFTER UPDATE ON wx_token BEGIN SELECT pause(); END")
+    saving = threading.Thread(target=store.save, args=(KEY, record(0.0, 2), version), daemon=True)
+    saving.start()
+    assert begun.wait(20)
+    yield saving
+    end.set()
+    saving.join(20)
+    assert not saving.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+class TestForkInASave:
+    """In SQLite a save has a lock of the file while it lasts."""
+
+    @pytest.fixture
+    def url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
+    def test_child_can_save(self, store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A child that is forked while a thread saves finds the file usable, and so does its parent."""
+        monkeypatch.setattr(sql, "_FORK_PATIENCE", 20.0)
+
+        def work() -> int:
+            with ThreadPoolExecutor(1) as pool:
+                return 0 if pool.submit(fill, store, 3).result(10) else 2
+
+        with slow_save(store, 0.5):
+            assert in_child(work) == 0
+
+        assert generation(store) == 3
+        fill(store, 4)
+        assert generation(store) == 4
+
+    def test_fork_does_not_wait_for_ever(
+        self, store: SQLStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A save that takes long does not hold up a fork, nor the child's use of another file."""
+        monkeypatch.setattr(sql, "_FORK_PATIENCE", 0.05)
+
+        def work() -> int:
+            with closing(SQLStore.from_url(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+                fill(other)
+                return generation(other) - 1
+
+        with slow_save(store, 20) as saving:
+            code = in_child(work)
+
+            assert saving.is_alive()
+        assert code == 0
 
 
 class TestFleet:

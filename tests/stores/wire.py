@@ -18,6 +18,7 @@ class Wire:
     Attributes:
         trips: Round trips so far: how often a client said something to which the server then could answer.
         lose: If a client says something with this in it, the answer is lost, and the connection with it. Once.
+        to: The server's port; for connections that are made from now on.
         through: What a client says goes through this function, which may change it, or do something in between.
     """
 
@@ -25,7 +26,7 @@ class Wire:
         self.trips = 0
         self.lose: bytes | None = None
         self.through: Callable[[bytes], Iterable[bytes]] | None = None
-        self._to = server_port
+        self.to = server_port
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         wire = self
@@ -66,7 +67,7 @@ class Wire:
 
     def _carry(self, client: socket.socket) -> None:
         try:
-            server = socket.create_connection(("127.0.0.1", self._to), 5)
+            server = socket.create_connection(("127.0.0.1", self.to), 5)
         except OSError:
             return  # it is down; so are we
         with server:

@@ -129,8 +129,8 @@ class JSONFileStore:
             # Looked at before the lock, too: in a race most have lost by then, and need not queue for it.
             if lost():
                 return None
-            with self._locked(real, lost) as locked:
-                if not locked:
+            with self._locked(real, lost) as lock:
+                if lock is None:
                     return None
                 entries, owner = self._read(real)
                 if _stamp(entries.get(key)) != (version or ""):
@@ -141,7 +141,8 @@ class JSONFileStore:
                 if keep_until(record) > now:
                     stamp = secrets.token_hex(12)
                     kept[key] = {"stamp": stamp, "record": json.loads(dumps(record))}
-                self._replace(real, kept, owner)
+                if not self._replace(real, kept, owner, lock):
+                    return None
             _sync_directory(os.path.dirname(real))  # the others need not wait for that
             return stamp
 
@@ -188,7 +189,8 @@ class JSONFileStore:
         records = parsed.get("records") if isinstance(parsed, dict) else None
         return records if isinstance(records, dict) else {}
 
-    def _replace(self, real: str, entries: _Entries, owner: os.stat_result | None) -> None:
+    def _replace(self, real: str, entries: _Entries, owner: os.stat_result | None, lock: int) -> bool:
+        """Write the file anew; not if the lock is none any more, because somebody has deleted its file."""
         text = json.dumps({"wxmiddleware": _FORMAT, "records": entries})
         # Only the holder of the lock writes, so one name is enough, and one that was killed leaves one file at most.
         temporary = f"{real}.tmp"
@@ -201,7 +203,13 @@ class JSONFileStore:
                 file.write(text.encode("ascii") + b"\n")
                 file.flush()
                 os.fsync(descriptor)
+                if not _same_file(lock, f"{real}.lock"):
+                    # A holder that was stopped for long, perhaps. Others have a lock by now, and maybe this file, too.
+                    if _same_file(descriptor, temporary):
+                        os.unlink(temporary)
+                    return False
             os.replace(temporary, real)
+            return True
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -220,11 +228,11 @@ class JSONFileStore:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     @contextmanager
-    def _locked(self, real: str, lost: Callable[[], bool]) -> Iterator[bool]:
-        """Hold the lock for the block; not if the race was `lost` while it was waited for."""
+    def _locked(self, real: str, lost: Callable[[], bool]) -> Iterator[int | None]:
+        """Hold the lock for the block; none if the race was `lost` while it was waited for."""
         descriptor = self._lock(f"{real}.lock", real, lost)
         try:
-            yield descriptor is not None
+            yield descriptor
         finally:
             if descriptor is not None:
                 self._unlock(descriptor)
@@ -237,7 +245,7 @@ class JSONFileStore:
             self._locks.add(descriptor)
             held = False
             try:
-                while not _try_lock(descriptor):
+                while not _try_lock(descriptor) and _same_file(descriptor, name):
                     if patience.written() and lost():
                         return None
                     if patience.over():
@@ -378,6 +386,11 @@ def _explain(exc: OSError, path: str, what: str) -> str:
             return f"{start}: its file system is read-only. Give the store a path that can be written."
         case errno.ENOSPC | errno.EDQUOT:
             return f"{start}: the disk is full. Make room; what was in the file is still there."
+        case errno.EBUSY:
+            return (
+                f"{start}: something is mounted there, and so it cannot be replaced. "
+                f"Mount its directory {directory} instead of the file."
+            )
         case errno.EMFILE | errno.ENFILE:
             return f"{start}: too many files are open. Raise the limit (ulimit -n), or find out who keeps them open."
         case errno.ELOOP:

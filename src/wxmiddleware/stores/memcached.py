@@ -14,6 +14,7 @@ import json
 import math
 import secrets
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Self, TypeVar
@@ -62,6 +63,15 @@ class _Version:
 
     stamp: str = ""
     cas: Any = field(default=None, compare=False, repr=False)
+    socket: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
+
+    def number(self, client: Any) -> Any:
+        """
+        The number, if it was read on this very connection.
+
+        A memcached that was restarted begins to count anew, and the same number then means something else.
+        """
+        return self.cas if client.sock is not None and self.socket() is client.sock else None
 
 
 class _AsIs:
@@ -72,6 +82,15 @@ class _AsIs:
 
     def deserialize(self, _key: object, value: bytes, _flags: int) -> bytes:
         return value
+
+
+class _Pool(ObjectPool):  # type: ignore[misc]  # it has no types
+    """Gives the connection that was used last: on another one a version's number is of no use."""
+
+    def release(self, client: Any, silent: bool = True) -> None:
+        super().release(client, silent)
+        with self._lock:
+            self._free_objs.rotate(1)
 
 
 class _Server:
@@ -86,7 +105,7 @@ class _Server:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> Any:
-        return ObjectPool(lambda: copy.copy(self._model), after_remove=lambda client: client.close())
+        return _Pool(lambda: copy.copy(self._model), after_remove=lambda client: client.close())
 
     @property
     def name(self) -> str:
@@ -198,10 +217,13 @@ class MemcachedStore:
     def load(self, key: str) -> Loaded:
         """Read the record of `key`, its version, and this machine's time."""
         server, name = self._at(key)
-        raw, cas = server.run(lambda client, _: client.gets(name))
-        if raw is None:
-            return Loaded(None, _Version(), self._clock())
-        return Loaded(_codec.loads(raw), _Version(_stamp(raw), cas), self._clock())
+
+        def look(client: Any, _: bool) -> tuple[bytes | None, _Version]:
+            raw, cas = client.gets(name)
+            return raw, _Version() if raw is None else _Version(_stamp(raw), cas, weakref.ref(client.sock))
+
+        raw, version = server.run(look)
+        return Loaded(None if raw is None else _codec.loads(raw), version, self._clock())
 
     def save(self, key: str, record: Record, version: _Version) -> _Version | None:
         """Replace the record of `key`, if nothing was saved since `version` was loaded."""
@@ -211,19 +233,22 @@ class MemcachedStore:
         expire = self._life(record)
 
         def swap(client: Any, again: bool) -> _Version | None:
-            cas = None if again else version.cas
+            cas = None if again else version.number(client)
             if cas is None and (version.stamp or again):
-                # The number is not known: another save came right after that one. Nor is how a lost answer read.
+                # The number is not known: another save came right after that one, or it is of another connection.
+                # Nor is how a lost answer read.
                 there, cas = client.gets(name)
                 found = "" if there is None else _stamp(there)
                 if found == stamp:
-                    return _Version(stamp, cas)
+                    return _Version(stamp, cas, weakref.ref(client.sock))
                 if found != version.stamp:
                     return None
             won, there, number = _swap(client, name, raw, expire, cas)
             if not won:
                 return None
-            return _Version(stamp, number if there is not None and _stamp(there) == stamp else None)
+            if there is None or _stamp(there) != stamp:
+                return _Version(stamp)
+            return _Version(stamp, number, weakref.ref(client.sock))
 
         return server.run(swap)
 

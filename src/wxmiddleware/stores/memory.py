@@ -13,7 +13,7 @@ from .._clock import Clock
 from .._clock import clock as process_clock
 from .._models import Loaded, Record
 from .._policies import keep_until
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, StoreError
 
 __all__ = ["MemoryStore"]
 
@@ -40,7 +40,8 @@ class MemoryStore:
         self._clock = clock
         self._records: TLRUCache[str, _Entry] = TLRUCache(maxsize, ttu=_end_of_life, timer=clock)
         self._versions = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask for a token, too, wherever it interrupts us
+        self._saving = False
         _fork.register(self)
 
     def __repr__(self) -> str:
@@ -48,23 +49,44 @@ class MemoryStore:
 
     def after_fork(self) -> None:
         """Another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock, self._saving = threading.RLock(), False
 
     def load(self, key: str) -> Loaded:
-        """Read the record of `key`."""
+        """
+        Read the record of `key`.
+
+        Raises:
+            StoreError: A signal's handler asks, and has interrupted a `save` of its own thread.
+        """
         with self._lock:
+            self._refuse_inside_a_save()
             record, version = self._records.get(key, (None, 0))
             return Loaded(record, version, self._clock())
 
     def save(self, key: str, record: Record, version: int) -> int | None:
-        """Replace the record of `key`, if nothing was saved since `version` was loaded."""
+        """
+        Replace the record of `key`, if nothing was saved since `version` was loaded.
+
+        Raises:
+            StoreError: As with `load`.
+        """
         with self._lock:
-            _, current = self._records.get(key, (None, 0))
-            if current != version:
-                return None
-            saved = next(self._versions)
-            self._records[key] = (record, saved)
-            return saved
+            self._refuse_inside_a_save()
+            try:
+                self._saving = True
+                _, current = self._records.get(key, (None, 0))
+                if current != version:
+                    return None
+                saved = next(self._versions)
+                self._records[key] = (record, saved)
+                return saved
+            finally:
+                self._saving = False
+
+    def _refuse_inside_a_save(self) -> None:
+        # There the cache is half changed, and waiting for this very thread would be for ever.
+        if self._saving:
+            raise StoreError("The store is in the middle of a save that this call has interrupted.")
 
 
 def _end_of_life(_key: str, entry: _Entry, _now: float) -> float:

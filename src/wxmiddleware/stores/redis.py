@@ -8,6 +8,7 @@ reads the record together with the server's time, the other compares and writes.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import secrets
 from collections.abc import Callable
@@ -25,7 +26,14 @@ from ._codec import dumps, loads
 try:
     from redis.backoff import NoBackoff
     from redis.client import Redis
-    from redis.exceptions import NoScriptError, ResponseError
+    from redis.connection import (
+        BlockingConnectionPool,
+        Connection,
+        ConnectionPool,
+        SSLConnection,
+        UnixDomainSocketConnection,
+    )
+    from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
     from redis.retry import Retry
 except ImportError as exc:
     raise ImportError("RedisStore needs the redis package: pip install 'wxmiddleware[redis]'", name=exc.name) from None
@@ -57,6 +65,9 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[4])
 if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
 return ARGV[2]
 """
+_TIMEOUT = 0.5
+# What of a pool's is its own, and no option of its connections.
+_OF_THE_POOL = ("himport_registry", "maint_notifications_pool_handler", "oss_cluster_", "orig_")
 _FOREVER = 10**15  # ms; PEXPIREAT takes no more than 64 bits
 _HINTS = {
     "AskError": "Give the store a RedisCluster client.",
@@ -93,8 +104,11 @@ class RedisStore:
 
     Args:
         client: A client of redis-py, such as ``redis.Redis``, ``Sentinel(...).master_for(...)`` or ``RedisCluster``;
-            with or without ``decode_responses``. It stays yours: `close` leaves it open. Give it short timeouts, and
-            a process that forks while threads use it a client for each child: redis-py's locks do not survive that.
+            with or without ``decode_responses``. A plain ``redis.Redis`` is a model: the store opens connections of
+            its own like it, with timeouts of half a second where it has none, or redis-py's 5 s, and one retry. All
+            others, subclasses among them, are used as they are and stay yours: give them short timeouts and few
+            retries, and a process that forks while threads use it a client for each child, as redis-py's locks do
+            not survive that.
         prefix: What the names of the keys begin with, where several programs share a database.
 
     Raises:
@@ -116,10 +130,11 @@ class RedisStore:
             )
         if not isinstance(prefix, str):
             raise ConfigurationError(f"prefix must be a str, not {_kind(prefix)}.")
-        self._client: Any = client
+        self._make = _like(client)
+        self._client: Any = client if self._make is None else self._make()
         self._prefix = prefix
-        self._make: Callable[[], Redis] | None = None
         self._left: list[object] = []
+        _fork.register(self)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "", **options: Any) -> Self:
@@ -135,7 +150,7 @@ class RedisStore:
         Raises:
             ConfigurationError: The URL is none of Redis's.
         """
-        options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1), **options}
+        options = {"socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT, "retry": _retry(), **options}
         make = partial(Redis.from_url, url, **options)
         client = None
         if isinstance(url, str):
@@ -147,8 +162,7 @@ class RedisStore:
                 "special characters in a password are to be percent-encoded."
             )
         store = cls(client, prefix=prefix)
-        store._make = make
-        _fork.register(store)
+        store._client, store._make = client, make
         return store
 
     def __repr__(self) -> str:
@@ -187,9 +201,9 @@ class RedisStore:
         return None if saved is None else _text(saved)
 
     def close(self) -> None:
-        """Close the connections, if `from_url` has made them."""
+        """Close the store's own connections; the next call opens new ones. A client that is used stays open."""
         if self._make is not None:
-            self._client.close()
+            self._client.connection_pool.disconnect()
 
     def after_fork(self) -> None:
         """A child has a client of its own: redis-py's waits for ever if a thread used it at the fork."""
@@ -204,7 +218,14 @@ class RedisStore:
         try:
             return script.run(self._client, name, *args)
         except ResponseError as exc:
-            problem = _explain(exc, name)
+            problem = "" if self._make is not None and _is_replica(exc) else _explain(exc, name)
+        if not problem:
+            # After a failover the connections are still to the old primary; its name may lead to the new one.
+            self._client.connection_pool.disconnect(inuse_connections=False)
+            try:
+                return script.run(self._client, name, *args)
+            except ResponseError as exc:
+                problem = _explain(exc, name)
         # Out of the except clause: Redis quotes a command that it does not know, so the cause may hold the token.
         raise StoreError(problem)
 
@@ -220,6 +241,29 @@ class RedisStore:
             return _kind(self._client)
 
 
+def _like(client: Any) -> Callable[[], Redis] | None:
+    """How to make a client that connects as the user's does, but soon gives up; none if that cannot be told."""
+    pool: Any = getattr(client, "connection_pool", None)
+    plain = type(client) is Redis and type(pool) in (ConnectionPool, BlockingConnectionPool)
+    if not plain or pool.connection_class not in (Connection, SSLConnection, UnixDomainSocketConnection):
+        return None
+    options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_THE_POOL)}
+    defaults = inspect.signature(Redis).parameters
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if options.get(name) in (None, defaults[name].default):
+            options[name] = _TIMEOUT
+    options["retry"] = _retry()
+    return lambda: Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+
+
+def _retry() -> Retry:
+    return Retry(NoBackoff(), 1)
+
+
+def _is_replica(exc: ResponseError) -> bool:
+    return isinstance(exc, ReadOnlyError) or "READONLY" in str(exc)
+
+
 def _explain(exc: ResponseError, name: str) -> str:
     if "WRONGTYPE" in str(exc):
         return (
@@ -232,7 +276,7 @@ def _explain(exc: ResponseError, name: str) -> str:
         hint = _HINTS["NoPermissionError"]
     elif hint is None and "OOM" in text:
         hint = _HINTS["OutOfMemoryError"]
-    elif hint is None and "READONLY" in text:
+    elif hint is None and _is_replica(exc):
         hint = _HINTS["ReadOnlyError"]
     elif hint is None and "unknown command" in text:
         hint = "It must be able to run Lua scripts (EVAL and EVALSHA)."

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import secrets
+import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Self, TypeVar
 
 from .. import _fork
@@ -52,8 +56,10 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
 }
 # A caller waits for the store while it waits for a token, so a database that is down must be found out soon.
+_LONGEST = 2.0  # seconds for a statement
+_LAST_WORD = 0.5  # and for a server to say that it has given it up
 _PATIENCE: dict[str, dict[str, Any]] = {
-    "pymysql": {"connect_timeout": 1, "read_timeout": 2, "write_timeout": 2},
+    "pymysql": {"connect_timeout": 1, "read_timeout": _LONGEST, "write_timeout": _LONGEST},
     # Without prepared statements, which a pooler would have to follow. 2 s is the least that libpq knows.
     "psycopg": {"connect_timeout": 2, "tcp_user_timeout": 2000, "prepare_threshold": None},
     "pysqlite": {"timeout": 5.0},
@@ -63,7 +69,51 @@ _MEMORY = "An SQLite database in memory is shared with nobody. Give a file, or u
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LONGEST_KEY = 191
 _NOTHING = ""  # the version where there is no row
+_FORK_PATIENCE = 1.0
 _Result = TypeVar("_Result")
+
+
+class _Forks:
+    """
+    Forks and what is done in SQLite's files keep out of each other's way.
+
+    SQLite keeps a list of what the process has locked. A child forked in the middle of a save has that, too, with a
+    lock of a connection that it does not have: for the child the file is locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self._inside: set[object] = set()
+        self._changed = threading.Condition()
+        _fork.register(self)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before, after_in_parent=self._after_in_parent)
+
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """For the block; a fork waits for its end, unless that takes too long."""
+        me = object()
+        with self._changed:
+            self._inside.add(me)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside.discard(me)
+                self._changed.notify_all()
+
+    def _before(self) -> None:
+        self._changed.acquire()  # so that nobody begins until it is done
+        self._changed.wait_for(lambda: not self._inside, _FORK_PATIENCE)
+
+    def _after_in_parent(self) -> None:
+        self._changed.release()
+
+    def after_fork(self) -> None:
+        """A child begins anew."""
+        self._inside, self._changed = set(), threading.Condition()
+
+
+_forks = _Forks()
 
 
 class SQLStore:
@@ -74,7 +124,8 @@ class SQLStore:
 
     Args:
         engine: An SQLAlchemy `Engine`. The store opens connections of its own in the same way, and leaves the engine
-            to you.
+            to you. Its ``creator``, if it has one, must open a new connection each time: one that it hands out again
+            and again would be used by several threads at once.
         table: The table's name; ``schema.table`` for another schema.
         create: Create the table when it is missing. If not, see `ddl`.
 
@@ -191,7 +242,7 @@ class SQLStore:
         until = keep_until(record)
         values = {
             "version": stamp,
-            "record": _Hidden(_codec.dumps(record)),
+            "record": _codec.dumps(record),
             "expires_at": math.ceil(min(max(until, 0.0), 1e15)),
         }
 
@@ -210,7 +261,7 @@ class SQLStore:
 
     def _run(self, work: Callable[[sa.Connection, bool], _Result]) -> _Result:
         """
-        Do `work` on a connection; once more if the connection was dead, or the table is missing and can be created.
+        Do `work` on a connection; once more if it was dead or leads to a replica, or the table can be created.
 
         `work` is told whether it is the second time.
         """
@@ -222,7 +273,10 @@ class SQLStore:
             return False  # type: ignore[return-value]  # only an INSERT raises it: somebody was first
         except SQLAlchemyError as error:
             missing, dead = _is_missing(error), isinstance(error, DBAPIError) and error.connection_invalidated
-            if not missing and not dead:
+            if _is_replica(error):
+                # After a failover the connections are still to the old primary; its name may lead to the new one.
+                self._engine.dispose()
+            elif not missing and not dead:
                 trouble = _told(error)
         if not trouble:
             trouble = self._created() if missing else ""
@@ -239,15 +293,23 @@ class SQLStore:
     def _once(self, work: Callable[[sa.Connection, bool], _Result], again: bool) -> _Result:
         # The connection commits each statement by itself; the commit at the end is for a pooler that forgot so, and
         # costs nothing otherwise.
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             return work(connection, again)
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        guard: AbstractContextManager[None] = nullcontext()
+        if self._engine.dialect.name == "sqlite":
+            guard = _forks.kept_out()
+        with guard, self._engine.begin() as connection:
+            yield connection
 
     def _created(self) -> str:
         """Create the table; what stood against it, if anything did."""
         if not self._create:
             return f"The table {self._table.fullname} is missing. Create it with what SQLStore.ddl() gives."
         try:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 connection.execute(CreateTable(self._table, if_not_exists=True))
         except SQLAlchemyError as error:
             told = _told(error)
@@ -255,7 +317,7 @@ class SQLStore:
             return ""
         # Another process may have created it in the same moment: PostgreSQL then fails in spite of IF NOT EXISTS.
         try:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 connection.execute(self._select, {"key": ""})
         except SQLAlchemyError:
             return f"The table {self._table.fullname} is missing and could not be created: {told}"
@@ -271,6 +333,19 @@ class _Hidden(str):
         return "'…'"
 
 
+class _HiddenText(sa.TypeDecorator[str]):
+    """A column of texts that neither the log of statements shows nor that of their rows."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _: sa.Dialect) -> str | None:
+        return None if value is None else _Hidden(value)
+
+    def process_result_value(self, value: str | None, _: sa.Dialect) -> str | None:
+        return None if value is None else _Hidden(value)
+
+
 def _own(engine: sa.Engine) -> sa.Engine:
     """
     An engine that opens connections as `engine` does, and shares none with it.
@@ -279,18 +354,29 @@ def _own(engine: sa.Engine) -> sa.Engine:
     both could wait for each other.
     """
     pool = engine.pool.recreate()
+    other: type[sa.pool.Pool] | None = None
     if engine.dialect.name == "sqlite":
         # Opened anew for each look: a connection that was kept would go on in a file that has been replaced since.
-        pool = sa.pool.NullPool(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
+        other = sa.pool.NullPool
+    elif isinstance(pool, (sa.pool.StaticPool, sa.pool.AssertionPool)):
+        other = sa.pool.QueuePool  # those have one connection, and threads would take it from each other
+    if other is not None:
+        pool = other(pool._creator, dialect=engine.dialect, _dispatch=pool.dispatch)
     # Each would be a round trip. A dead connection is found by using it, and what was asked is asked again.
     pool._pre_ping = False
 
     def autocommit(connection: Any, _record: object) -> None:
+        connection.commit()  # an event of the user's may have begun a transaction, in which no mode can be set
         engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         if hasattr(connection, "get_autocommit"):
             _sparing(connection)
+        # As in _PATIENCE, for an engine of the user's.
+        for name in ("_read_timeout", "_write_timeout"):
+            if getattr(connection, name, 0.0) is None:
+                setattr(connection, name, _LONGEST)
         if hasattr(connection, "prepare_threshold"):
-            connection.prepare_threshold = None  # as in _PATIENCE, for an engine of the user's
+            connection.prepare_threshold = None
+            _limited(connection)
 
     event.listen(pool, "connect", autocommit)
     return sa.Engine(pool, engine.dialect, engine.url, hide_parameters=True)
@@ -316,6 +402,43 @@ def _sparing(connection: Any) -> None:
     connection.rollback = unless_done(type(connection).rollback)
 
 
+def _limited(connection: Any) -> None:
+    """
+    Have psycopg give up what takes too long: a lock on the table, a server that has stopped.
+
+    It has no such option, and the server's (``statement_timeout``) is the session's, which a pooler gives to others.
+    """
+    from psycopg import OperationalError, pq
+
+    reference = weakref.ref(connection)
+    end_in_server = pq.version() >= 170_000 and hasattr(connection, "cancel_safe")  # before, it could wait for ever
+
+    def in_time(work: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        own: Any = reference()
+        told = not end_in_server
+        end = time.monotonic() + _LONGEST
+        try:
+            ready = yield next(work)
+            while True:
+                if not ready and time.monotonic() > end:
+                    if told:
+                        own.close()
+                        raise OperationalError("The server does not answer.")
+                    told, end = True, time.monotonic() + _LAST_WORD
+                    with suppress(Exception):
+                        own.cancel_safe(timeout=_LAST_WORD)
+                ready = yield work.send(ready)
+        except StopIteration as done:
+            return done.value
+
+    def wait(work: Generator[Any, Any, _Result], *args: Any, **options: Any) -> _Result:
+        own: Any = reference()
+        waited: _Result = type(own).wait(own, in_time(work), *args, **options)
+        return waited
+
+    connection.wait = wait
+
+
 def _table(name: object) -> sa.Table:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError("table must be a name of ASCII letters, digits and underscores, or schema.name.")
@@ -330,7 +453,7 @@ def _table(name: object) -> sa.Table:
         sa.Column("appid", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(64), nullable=False),
         sa.Column("version", sa.String(32).with_variant(stamp, "mysql", "mariadb"), nullable=False),
-        sa.Column("record", sa.Text, nullable=False),
+        sa.Column("record", _HiddenText, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
         sa.Column("updated", sa.BigInteger, nullable=False),
         schema=schema or None,
@@ -385,13 +508,20 @@ def _is_missing(error: SQLAlchemyError) -> bool:
     return number == 1146 or getattr(cause, "sqlstate", None) == "42P01" or "no such table" in str(number)
 
 
+def _is_replica(error: SQLAlchemyError) -> bool:
+    """Whether the server only lets itself be read."""
+    cause = getattr(error, "orig", None)
+    number = cause.args[0] if cause is not None and cause.args else None
+    return number in (1290, 1792, 1836) or getattr(cause, "sqlstate", None) == "25006"
+
+
 def _told(error: SQLAlchemyError) -> str:
     """What went wrong, without any of the values."""
     cause = getattr(error, "orig", None)
     words = [type(error if cause is None else cause).__name__]
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
-    if code is None and cause is not None and cause.args and isinstance(cause.args[0], int):
-        code = cause.args[0]
+    code = cause.args[0] if cause is not None and cause.args else None
+    if not isinstance(code, int):  # MySQL's number says more than its state
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     if code is not None:
         words.append(str(code))
     return f"The database said no: {' '.join(words)}."
