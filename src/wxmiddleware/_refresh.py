@@ -225,7 +225,8 @@ class Refresh:
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until:
             return None
-        if self._reason is Reason.REFUSED and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
+        news = self._reason is Reason.REFUSED and cooldown.refused < keeper.snapshot.generation
+        if news and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
             return None
         keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
         return replace(cooldown.failure, retry_after=cooldown.until - now)
@@ -422,6 +423,8 @@ class Refresh:
             rid=failure.rid,
         )
         streak = before.streak + 1 if before is not None and before.failure.cause is failure.cause else 1
+        # Once for each refused token, and not once for each process that holds it.
+        refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after we sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
@@ -431,7 +434,7 @@ class Refresh:
         record = replace(
             claim.record,
             lease=None,
-            cooldown=Cooldown(until, failure, streak),
+            cooldown=Cooldown(until, failure, streak, refused),
             expires_at=min(claim.record.expires_at, end - claim.behind),
         )
         if claim.version is None or self._save(record, claim) is not None:

@@ -327,6 +327,23 @@ class TestRefused:
 
         assert "T3" == world.get(provider, "T1")
 
+    def test_refusals_while_wechat_fails(self, world: World) -> None:
+        """A refused token is news once: eight processes that hold it ask a failing WeChat as rarely as one would."""
+        if not isinstance(world.store, FleetStore):
+            pytest.skip("nobody shares it")
+        world.draws = 1.0  # it is left alone for 1, 2, 4, 8 and 15 s
+        world.script("T1", *[LOST] * 5, "T2")
+        fleet = [world.elsewhere() for _ in range(8)]
+        for provider in fleet:
+            world.get(provider)
+
+        for pause in (1, 2, 4, 8, 15):
+            for provider in fleet:
+                assert isinstance(world.error(provider, "T1"), TokenUnavailable)
+            world.advance(pause)
+        assert ["T2"] * 8 == [world.get(provider, "T1") for provider in fleet]
+        assert 7 == world.issuer.fetches
+
     def test_refusal_with_a_wrong_secret(self, world: World) -> None:
         """When the secret is known to be wrong, a refusal fetches nothing."""
         world.script("T1", WRONG)

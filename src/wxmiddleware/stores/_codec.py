@@ -66,6 +66,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
     return Cooldown(
         until=_time(fields["until"]),
         streak=int(fields["streak"]),
+        refused=int(fields.get("refused", 0)),
         failure=Failure(
             Cause(failure["cause"]),
             _text(failure["message"]),
