@@ -159,7 +159,7 @@ class Refresh:
         seen = self._load()
         if seen is None:
             return _Seen(keeper.known[0], None, keeper.known[1])
-        seen = self._put_back(seen)
+        seen = self._put_back(self._counted(seen))
         keeper.known = (seen.record, seen.behind)
         if keeper.plan.reuse and keeper.adopt(seen.record, seen.behind):
             generation = seen.record.generation
@@ -179,6 +179,18 @@ class Refresh:
             if self._clock() - before < 1.0:
                 break
         return seen
+
+    def _counted(self, seen: _Seen) -> _Seen:
+        """The store has lost count, or takes no writes: what this process has spent is spent."""
+        (known, behind), record = self._keeper.known, seen.record
+        shift = behind - seen.behind
+        if known.refusals_at + shift > record.refusals_at:
+            record = replace(record, refusals_at=known.refusals_at + shift, refusals=known.refusals)
+        if known.forced_at + shift > record.forced_at:
+            record = replace(
+                record, forced_at=known.forced_at + shift, forced_day=known.forced_day, forced=known.forced
+            )
+        return replace(seen, record=record)
 
     def _put_back(self, seen: _Seen) -> _Seen:
         """The store has forgotten, or was restored from the past, while this process holds a good token: write it."""

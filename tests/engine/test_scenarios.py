@@ -1045,6 +1045,29 @@ class TestFleet:
 
         assert "T1" == world.get(provider)
 
+    @pytest.mark.parametrize("forgets", [False, True])
+    def test_refused_for_ever_and_store_not_written(self, world: World, forgets: bool) -> None:
+        """A store that can be read and not written, or that forgets, is no reason to lose count of the refusals."""
+        world.script("T1", *(f"T{n}" for n in range(2, 6)))
+        provider = world.provider()
+        token = world.get(provider)
+        load = world.store.load
+
+        def fail(*_: object) -> None:
+            raise OSError
+
+        world.store.save = fail
+        if forgets:
+            world.store.load = lambda key: replace(load(key), record=None)
+        for _ in range(10):
+            world.advance(10)
+            try:
+                token = provider.get_token(token)
+            except TokenUnavailable:
+                token = provider.get_token()
+
+        assert 4 <= world.issuer.fetches <= 5
+
     def test_store_that_never_saves(self, world: World) -> None:
         """A store that always says that somebody else was faster does not keep anyone busy for ever."""
         world.script("T1")
