@@ -24,6 +24,14 @@ TROUBLES: dict[str, tuple[str, dict[str, Any], float]] = {
     "quota": ("errcode", {"errcode": 45009}, 600.0),
 }
 AMBIGUOUS = ("reset", "lost", "half", "hotel", "empty")
+# The more often one stands here, the more often it strikes.
+FAULTS = (
+    *["trouble"] * 3,
+    *["fetcher"] * 3,
+    *["down"] * 2,
+    *["steal"] * 2,
+    *("wipe", "old", "kill", "stop", "revoke", "jump", "liar"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,23 +94,7 @@ def _passing(draw: random.Random, least: float, most: float) -> Step:
 
 
 def _fault(draw: random.Random) -> Iterator[Step]:
-    kind = draw.choice(
-        [
-            "trouble",
-            "trouble",
-            "trouble",
-            "down",
-            "down",
-            "wipe",
-            "old",
-            "kill",
-            "stop",
-            "fetcher",
-            "fetcher",
-            "fetcher",
-        ]
-        + ["steal", "steal", "revoke", "jump", "liar"]
-    )
+    kind = draw.choice(FAULTS)
     victim = draw.randrange(ELDERS, SEATS)
     near = draw.choice([None, None, 500.0, 200.0, 60.0, -30.0])  # a renewal is due when the fault strikes
     if kind in ("trouble", "down") and near is not None:
