@@ -39,7 +39,7 @@ LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s af
 AHEAD = 700.0  # a renewal may be due with so much of a life left
 SLACK = FETCH_TIME + LEASE  # a token's life is counted from before it was asked for
 QUOTA = 1000  # fetches a day; WeChat allows 2000
-ROOM = {"threads": 0, "sockets": 2, "descriptors": 4, "blocks": 2000}  # what a worker may hold more than at first
+ROOM = {"threads": 0, "sockets": 2, "descriptors": 4, "blocks": 5000}  # what a worker may hold more than at first
 WARM = 8  # times that a worker is measured before it has all its caches
 LAST_STEPS = 25
 
