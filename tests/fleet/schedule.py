@@ -96,7 +96,7 @@ def _passing(draw: random.Random, least: float, most: float) -> Step:
 def _fault(draw: random.Random) -> Iterator[Step]:
     kind = draw.choice(FAULTS)
     victim = draw.randrange(ELDERS, SEATS)
-    near = draw.choice([None, None, 500.0, 200.0, 60.0, -30.0])  # a renewal is due when the fault strikes
+    near = draw.choice([None, 500.0, 200.0, 200.0, 60.0, -30.0])  # a renewal is due when the fault strikes
     if kind in ("trouble", "down") and near is not None:
         yield Step("come_near", {"left": near + 300.0})
         yield Step("come_near", {"left": near})

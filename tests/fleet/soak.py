@@ -23,7 +23,6 @@ from pathlib import Path
 
 from processes.prelude import SharedClock
 
-from wxmiddleware._policies import FORCED_PAUSE, FORCED_PER_DAY, LEASE, OUT_OF_TOUCH, REFUSAL_PAUSE
 from wxmiddleware.exceptions import StoreError
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.stores import Record
@@ -35,6 +34,12 @@ from .worker import FETCH_TIME
 from .worker import LEASE as LONG_LEASE
 from .world import World
 
+# What docs/why.md promises; not taken from the library, so that it cannot change both.
+LEASE = 8.0
+REFUSAL_PAUSE = 30.0
+OUT_OF_TOUCH = 240.0
+FORCED_PAUSE = 30.0
+FORCED_PER_DAY = 10
 LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s after it was down
 AHEAD = 700.0  # a renewal may be due with so much of a life left
 SLACK = FETCH_TIME + LEASE  # a token's life is counted from before it was asked for
@@ -156,7 +161,8 @@ class Soak:
         """WeChat fails for whoever asks for a token."""
         self.world.wechat.faults.clear()
         self._count(kind)
-        fault, options, self.wait = TROUBLES[kind]
+        fault, options, wait = TROUBLES[kind]
+        self.wait = max(self.wait, wait)
         self.trouble_kind = kind
         self.world.wechat.faults.add(self.world.path, fault, times=None, **options)
 
@@ -207,6 +213,8 @@ class Soak:
     def revoke(self) -> None:
         """All tokens die."""
         self._count("revoked")
+        # Who holds the older of two is sent to the other one first.
+        self.excused_until = max(self.excused_until, self.world.clock() + REFUSAL_PAUSE)
         self.world.wechat.revoke(slot=self.world.kind)
 
     def liar(self, times: int, seconds: float) -> None:
@@ -215,6 +223,7 @@ class Soak:
         self.excused_until = max(self.excused_until, self.world.clock() + times * seconds + 600.0)
         self.credit += 2 * (1 + int(times * seconds / REFUSAL_PAUSE)) * (1 if self._store_is_well() else SEATS)
         for _ in range(times):
+            self.credit += self.trouble_kind is not None
             self.world.clock.advance(seconds)
             for seat in self.seats:
                 if not seat.stopped:
@@ -288,7 +297,7 @@ class Soak:
             world.wechat.faults.clear()
             self.excused_until = max(self.excused_until, now + self.wait)
             self.credit += 1 if self._store_is_well() else SEATS
-            self.trouble_kind = None
+            self.trouble_kind, self.wait = None, 0.0
         for seat in self.seats:
             if seat.stopped:
                 seat.member.cont()
