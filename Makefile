@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= pytest -n auto
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench soak
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -22,6 +22,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/round_trips.py
+
+# For instance: make soak ARGS="--minutes 5 --seed 42 --store redis"
+soak: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m fleet.soak $(ARGS)
 
 # An empty file says that this set of packages is installed, and from which pyproject.toml.
 $(VENV)/.demo: pyproject.toml $(VENV)/.pip

@@ -34,6 +34,12 @@ SHY = [
     "cryptography",
     "defusedxml",
 ]
+# What `import wxmiddleware` may load besides the standard library: its dependencies, and theirs.
+LOADED = {"anyio", "cachetools", "certifi", "charset_normalizer", "idna", "requests", "sniffio", "typing_extensions"}
+LOADED |= {"urllib3", "wxmiddleware"}
+HEAVY = ["ctypes", "multiprocessing", "sqlite3", "unittest", "xml", "http.server", "pydoc", "pdb", "distutils"]
+MOST_MODULES = 390  # of everybody's; it is 350 with Python 3.11
+MOST_OF_OURS = 40
 INTEGRATIONS = {
     "wsgi": [],
     "asgi": [],
@@ -147,6 +153,18 @@ class TestImports:
         loaded = after("import wxmiddleware")["modules"]
 
         assert [] == of([*SHY, "wxmiddleware.simulator", "wxmiddleware.wsgi", "wxmiddleware.asgi", "pytest"], loaded)
+
+    def test_core_loads_no_more_than_it_did(self) -> None:
+        """``import wxmiddleware`` loads what it is known to, and nothing heavy."""
+        before, after_it = set(after("")["modules"]), set(after("import wxmiddleware")["modules"])
+        new = after_it - before
+        packages = {name.partition(".")[0] for name in new} - sys.stdlib_module_names
+        compiled = {name for name in packages if "cython" in name or name.endswith("__mypyc")}
+
+        assert packages - compiled <= LOADED
+        assert [] == of(HEAVY, sorted(new))
+        assert len(new) <= MOST_MODULES
+        assert len([name for name in new if name.partition(".")[0] == "wxmiddleware"]) <= MOST_OF_OURS
 
     def test_plugin_is_light(self) -> None:
         """The pytest plugin loads nothing of ours before a fixture is used."""

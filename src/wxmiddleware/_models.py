@@ -215,11 +215,20 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """A failure to be remembered until a time of the store's, and how many of its kind came in a row."""
+    """
+    A failure to be remembered.
+
+    Attributes:
+        until: A time of the store's.
+        failure: What to tell until then.
+        streak: How many of its kind came in a row.
+        refused: The generation whose refusal has led to a fetch, and that to this failure; 0 if none has.
+    """
 
     until: float
     failure: Failure
     streak: int = 1
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class Refresh:
         seen = self._load()
         if seen is None:
             return _Seen(keeper.known[0], None, keeper.known[1])
-        seen = self._put_back(seen)
+        seen = self._put_back(self._counted(seen))
         keeper.known = (seen.record, seen.behind)
         if keeper.plan.reuse and keeper.adopt(seen.record, seen.behind):
             generation = seen.record.generation
@@ -189,6 +189,18 @@ class Refresh:
             if self._clock() - before < 1.0:
                 break
         return seen
+
+    def _counted(self, seen: _Seen) -> _Seen:
+        """The store has lost count, or takes no writes: what this process has spent is spent."""
+        (known, behind), record = self._keeper.known, seen.record
+        shift = behind - seen.behind
+        if known.refusals_at + shift > record.refusals_at:
+            record = replace(record, refusals_at=known.refusals_at + shift, refusals=known.refusals)
+        if known.forced_at + shift > record.forced_at:
+            record = replace(
+                record, forced_at=known.forced_at + shift, forced_day=known.forced_day, forced=known.forced
+            )
+        return replace(seen, record=record)
 
     def _put_back(self, seen: _Seen) -> _Seen:
         """The store has forgotten, or was restored from the past, while this process holds a good token: write it."""
@@ -243,7 +255,8 @@ class Refresh:
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until:
             return None
-        if self._reason is Reason.REFUSED and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
+        news = self._reason is Reason.REFUSED and cooldown.refused < keeper.snapshot.generation
+        if news and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
             return None
         keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
         return replace(cooldown.failure, retry_after=cooldown.until - now)
@@ -453,6 +466,8 @@ class Refresh:
             rid=failure.rid,
         )
         streak = before.streak + 1 if before is not None and before.failure.cause is failure.cause else 1
+        # Once for each refused token, and not once for each process that holds it.
+        refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after we sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
@@ -462,7 +477,7 @@ class Refresh:
         record = replace(
             claim.record,
             lease=None,
-            cooldown=Cooldown(until, failure, streak),
+            cooldown=Cooldown(until, failure, streak, refused),
             expires_at=min(claim.record.expires_at, end - claim.behind),
         )
         if claim.version is None or self._save(record, claim) is not None:

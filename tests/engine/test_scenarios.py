@@ -327,6 +327,23 @@ class TestRefused:
 
         assert "T3" == world.get(provider, "T1")
 
+    def test_refusals_while_wechat_fails(self, world: World) -> None:
+        """A refused token is news once: eight processes that hold it ask a failing WeChat as rarely as one would."""
+        if not isinstance(world.store, FleetStore):
+            pytest.skip("nobody shares it")
+        world.draws = 1.0  # it is left alone for 1, 2, 4, 8 and 15 s
+        world.script("T1", *[LOST] * 5, "T2")
+        fleet = [world.elsewhere() for _ in range(8)]
+        for provider in fleet:
+            world.get(provider)
+
+        for pause in (1, 2, 4, 8, 15):
+            for provider in fleet:
+                assert isinstance(world.error(provider, "T1"), TokenUnavailable)
+            world.advance(pause)
+        assert ["T2"] * 8 == [world.get(provider, "T1") for provider in fleet]
+        assert 7 == world.issuer.fetches
+
     def test_refusal_with_a_wrong_secret(self, world: World) -> None:
         """When the secret is known to be wrong, a refusal fetches nothing."""
         world.script("T1", WRONG)
@@ -1027,6 +1044,29 @@ class TestFleet:
         world.store.save = fail
 
         assert "T1" == world.get(provider)
+
+    @pytest.mark.parametrize("forgets", [False, True])
+    def test_refused_for_ever_and_store_not_written(self, world: World, forgets: bool) -> None:
+        """A store that can be read and not written, or that forgets, is no reason to lose count of the refusals."""
+        world.script("T1", *(f"T{n}" for n in range(2, 6)))
+        provider = world.provider()
+        token = world.get(provider)
+        load = world.store.load
+
+        def fail(*_: object) -> None:
+            raise OSError
+
+        world.store.save = fail
+        if forgets:
+            world.store.load = lambda key: replace(load(key), record=None)
+        for _ in range(10):
+            world.advance(10)
+            try:
+                token = provider.get_token(token)
+            except TokenUnavailable:
+                token = provider.get_token()
+
+        assert 4 <= world.issuer.fetches <= 5
 
     def test_store_that_never_saves(self, world: World) -> None:
         """A store that always says that somebody else was faster does not keep anyone busy for ever."""

@@ -82,6 +82,13 @@ class Member:
         assert "error" not in said, said["error"]
         return said["result"]
 
+    def has_answered(self, order: int) -> bool:
+        """Listen to what it says, which `select` has announced; whether that is what came of an order."""
+        self._hear()
+        while b"\n" in self._heard:
+            self._hear()
+        return order in self._answers
+
     def do(self, do: str, **what: object) -> Any:
         """Give an order, and wait for what comes of it."""
         return self.answer(self.send(do, **what))

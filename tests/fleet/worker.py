@@ -8,11 +8,14 @@ id.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import logging
 import os
 import queue
 import random
+import re
 import signal
 import socket
 import sys
@@ -23,6 +26,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import psycopg  # noqa: F401
 import pymysql  # noqa: F401
 import sqlalchemy.dialects.mysql.pymysql
@@ -36,7 +40,7 @@ import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql  # noqa: F401
 from wxmiddleware import Account, TokenProvider
-from wxmiddleware.exceptions import TokenUnavailable
+from wxmiddleware.exceptions import TokenError, TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
 
@@ -94,6 +98,18 @@ class Holding:
         self._arrived()
 
 
+class Watch(logging.Handler):
+    """Sees all log records there are, and writes to stderr which of them hold a token or a secret."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__(logging.DEBUG)
+        self._secretive = re.compile(rf"{re.escape(secret)}|[\w-]{{80,}}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._secretive.search(self.format(record) + repr(vars(record))):
+            sys.stderr.write(f"A record of the logger {record.name} holds a token or a secret.\n")
+
+
 class Worker:
     """
     Does what the test asks for.
@@ -123,6 +139,7 @@ class Worker:
         self._may_be_held = setup["hold"] is not None
         if self._may_be_held:
             store = Holding(store, setup["hold"], self._held)
+        self._secret: str = setup["secret"]
         account = Account(setup["appid"], setup["secret"], base_url=setup["base_url"])
         self._provider = TokenProvider(account, source=source, store=store, timeout=CALLER_TIME, **options)
 
@@ -166,6 +183,38 @@ class Worker:
             return self.ask(rejected)
         self.settle()
         return None
+
+    def attempt(self, rejected: str | None = None, *, task: bool = False) -> dict[str, str | None]:
+        """As `ask`, from a thread or a task; the token or the error."""
+        asking, token, error = self._provider, None, None
+        try:
+            token = asyncio.run(asking.aget_token(rejected)) if task else asking.get_token(rejected)
+        except TokenError as exc:
+            error = f"{type(exc).__name__}: {exc}"
+        self.settle()
+        return {"token": token, "error": error}
+
+    def watch(self) -> None:
+        """Look for secrets in all log records from now on."""
+        logging.basicConfig(level=logging.DEBUG, handlers=[Watch(self._secret)], force=True)
+        asyncio.run(anyio.sleep(0))  # what it imports is there when it is measured
+
+    def measure(self) -> dict[str, int]:
+        """What it holds on to, at rest."""
+        for thread in threading.enumerate():
+            if thread.name == "wxmiddleware-refresh":
+                thread.join(PATIENCE)
+        gc.collect()
+        names = []
+        for descriptor in os.listdir("/proc/self/fd"):
+            with suppress(FileNotFoundError):  # the one that lists them
+                names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        return {
+            "threads": threading.active_count(),
+            "sockets": sum(name.startswith("socket:") for name in names),
+            "descriptors": len(names),
+            "blocks": sys.getallocatedblocks(),
+        }
 
     def crowd(self, count: int) -> list[str]:
         """Let so many threads ask."""

@@ -79,6 +79,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
     return Cooldown(
         until=_time(fields["until"]),
         streak=_count(fields["streak"]),
+        refused=_count(fields.get("refused", 0)),
         failure=Failure(
             Cause(failure["cause"]),
             _text(failure["message"]),

@@ -1,0 +1,47 @@
+"""A short soak; `make soak` makes long ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .depots import Depot
+from .nursery import Nursery
+from .schedule import Setting, schedule
+from .soak import Broken, Soak, Tally, live
+
+EPISODES = 12
+
+
+def test_pure() -> None:
+    """What happens is a function of the seed."""
+    first, again, other = (list(schedule(seed, EPISODES, keeps=True)) for seed in (7, 7, 8))
+
+    assert first == again != other
+
+
+@pytest.mark.parametrize(("store", "kind", "seed"), [("jsonfile", "classic", 1), ("redis", "stable", 2)])
+def test_soak(nursery: Nursery, depot_of: Callable[[str], Depot], store: str, kind: str, seed: int) -> None:
+    """A fleet lives through faults, and what must hold does."""
+    tally = Tally()
+    live(depot_of(store), nursery, Setting(store, kind, overlap=300.0), seed, EPISODES, tally)
+
+    assert 1 == tally.lives
+    assert tally.hours > 5
+    assert len(tally.faults) > 8
+
+
+def test_failure_can_be_repeated(
+    nursery: Nursery, depot_of: Callable[[str], Depot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When something does not hold, the error says what had happened."""
+
+    def steal(soak: Soak) -> None:
+        soak.asked -= 50  # as if there had been so many fetches
+
+    monkeypatch.setattr(Soak, "steal", steal)
+    with pytest.raises(Broken) as caught:
+        live(depot_of("jsonfile"), nursery, Setting("jsonfile", "classic", overlap=300.0), 1, 40, Tally())
+
+    assert "steal()" in caught.value.__notes__[-1]

@@ -1,0 +1,152 @@
+"""
+What a call costs while the token is fresh: in bytecode instructions and in memory that stays, not in seconds.
+
+These repeat; `benchmarks/` has the times. The limits are what was counted with Python 3.11, and a fifth more; later
+Pythons need a few less. Whoever makes a path longer on purpose changes its limit.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware.asgi import TokenMiddleware as ASGIMiddleware
+from wxmiddleware.testing import ScriptedSource
+from wxmiddleware.wsgi import TokenMiddleware as WSGIMiddleware
+
+CALLS = 2000
+Call = Callable[[], object]
+
+
+def now(coroutine: Coroutine[Any, Any, object]) -> object:
+    """Run a coroutine that awaits nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("It waits.")
+
+
+def instructions(call: Call) -> int:
+    """Count the bytecode instructions that `call` executes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def get_token(provider: TokenProvider) -> Call:
+    return provider.get_token
+
+
+def aget_token(provider: TokenProvider) -> Call:
+    return lambda: now(provider.aget_token())
+
+
+def peek(provider: TokenProvider) -> Call:
+    return provider.peek
+
+
+def decorated(provider: TokenProvider) -> Call:
+    @with_token(provider)
+    def send(access_token: str, openid: str) -> dict[str, object]:
+        return {"errcode": 0, "errmsg": "ok"}
+
+    return lambda: send("oABC")
+
+
+def decorated_coroutine(provider: TokenProvider) -> Call:
+    @with_token(provider)
+    async def send(access_token: str, openid: str) -> dict[str, object]:
+        return {"errcode": 0, "errmsg": "ok"}
+
+    return lambda: now(send("oABC"))
+
+
+def wsgi(provider: TokenProvider) -> Call:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["wxmiddleware.token"]
+        start_response("200 OK", [])
+        return [b""]
+
+    middleware = WSGIMiddleware(app, provider)
+
+    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None))
+
+
+def asgi(provider: TokenProvider) -> Call:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["wx_token"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        pass
+
+    middleware = ASGIMiddleware(app, provider)
+    return lambda: now(middleware({"type": "http", "path": "/", "headers": []}, receive, send))
+
+
+LIMITS = {
+    get_token: 23,
+    aget_token: 56,
+    peek: 21,
+    decorated: 129,
+    decorated_coroutine: 162,
+    wsgi: 123,
+    asgi: 184,
+}
+paths = pytest.mark.parametrize("path", LIMITS, ids=lambda path: path.__name__)
+
+
+@pytest.fixture
+def provider() -> TokenProvider:
+    """One with a fresh token."""
+    provider = TokenProvider(Account("wx0123456789abcdef", "secret"), source=ScriptedSource("T1"), clock=lambda: 0.0)
+    provider.get_token()
+    return provider
+
+
+@paths
+def test_instructions(path: Callable[[TokenProvider], Call], provider: TokenProvider) -> None:
+    """A call with a fresh token executes no more instructions than it did."""
+    call = path(provider)
+    call()
+    counted = max(instructions(call) for _ in range(3))  # Python 3.12 and later begin to count in the second round
+
+    assert 0 < counted <= LIMITS[path]
+
+
+@paths
+def test_memory(path: Callable[[TokenProvider], Call], provider: TokenProvider) -> None:
+    """Nothing stays of a call with a fresh token."""
+    call = path(provider)
+    for _ in range(100):
+        call()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(CALLS):
+        call()
+    gc.collect()
+
+    assert sys.getallocatedblocks() - before < CALLS / 10
