@@ -8,7 +8,7 @@ PYTEST ?= pytest -n auto
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
-	@$(BIN)/wxmiddleware demo
+	@$(BIN)/wxmiddleware demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m $(PYTEST)
