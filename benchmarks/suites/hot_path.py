@@ -88,29 +88,35 @@ def subjects() -> dict[str, dict[str, Loop]]:
         "aget_token": {OURS: awaits(provider.aget_token), HAND: awaits(bare.aget)},
         "WSGI middleware": {
             OURS: requests_of(WsgiMiddleware(_wsgi_app, provider)),
-            HAND: requests_of(by_hand.wsgi(_wsgi_app, bare)),
+            HAND: requests_of(by_hand.WSGI(_wsgi_app, bare)),
+            "by hand, a closure": requests_of(by_hand.wsgi(_wsgi_app, bare)),
             "no-op": requests_of(by_hand.noop_wsgi(_wsgi_app)),
         },
         "WSGI middleware, paths=, chosen": {
             OURS: requests_of(WsgiMiddleware(_wsgi_app, provider, paths=paths)),
-            HAND: requests_of(by_hand.wsgi(_wsgi_app, bare, below)),
+            HAND: requests_of(by_hand.WSGI(_wsgi_app, bare, below)),
+            "by hand, a closure": requests_of(by_hand.wsgi(_wsgi_app, bare, below)),
         },
         "WSGI middleware, paths=, other": {
             OURS: requests_of(WsgiMiddleware(_wsgi_app, provider, paths=paths), "/about"),
-            HAND: requests_of(by_hand.wsgi(_wsgi_app, bare, below), "/about"),
+            HAND: requests_of(by_hand.WSGI(_wsgi_app, bare, below), "/about"),
+            "by hand, a closure": requests_of(by_hand.wsgi(_wsgi_app, bare, below), "/about"),
         },
         "ASGI middleware": {
             OURS: scopes_of(AsgiMiddleware(_asgi_app, provider)),
-            HAND: scopes_of(by_hand.asgi(_asgi_app, bare)),
+            HAND: scopes_of(by_hand.ASGI(_asgi_app, bare)),
+            "by hand, a closure": scopes_of(by_hand.asgi(_asgi_app, bare)),
             "no-op": scopes_of(by_hand.noop_asgi(_asgi_app)),
         },
         "ASGI middleware, paths=, chosen": {
             OURS: scopes_of(AsgiMiddleware(_asgi_app, provider, paths=paths)),
-            HAND: scopes_of(by_hand.asgi(_asgi_app, bare, below)),
+            HAND: scopes_of(by_hand.ASGI(_asgi_app, bare, below)),
+            "by hand, a closure": scopes_of(by_hand.asgi(_asgi_app, bare, below)),
         },
         "ASGI middleware, paths=, other": {
             OURS: scopes_of(AsgiMiddleware(_asgi_app, provider, paths=paths), "/about"),
-            HAND: scopes_of(by_hand.asgi(_asgi_app, bare, below), "/about"),
+            HAND: scopes_of(by_hand.ASGI(_asgi_app, bare, below), "/about"),
+            "by hand, a closure": scopes_of(by_hand.asgi(_asgi_app, bare, below), "/about"),
         },
         "with_token, by position": {
             OURS: calls(put(_answer), "o1"),
