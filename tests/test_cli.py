@@ -530,6 +530,15 @@ class TestInspectStore:
         assert err == ""
 
     @pytest.mark.usefixtures("nobody")
+    def test_no_messages(self, path: Path, capsys: Any) -> None:
+        """What a webhook remembers in the same store is no token."""
+        self.put(path)
+        self.put(path, "wx:wx1:webhook:3f")
+
+        assert main(["inspect", "--store", f"file:{path}"]) == 0
+        assert "webhook" not in capsys.readouterr().out
+
+    @pytest.mark.usefixtures("nobody")
     def test_one_appid(self, path: Path, capsys: Any) -> None:
         """--appid leaves out the others."""
         for appid in ("wx1", "wx2"):

@@ -17,7 +17,23 @@ import pytest
 
 import wxmiddleware
 
-SHY = ["flask", "fastapi", "django", "httpx", "trio", "rich", "gevent", "redis", "sqlalchemy", "pymemcache"]
+SHY = [
+    "flask",
+    "fastapi",
+    "django",
+    "httpx",
+    "httpx2",
+    "wechatpy",
+    "werobot",
+    "trio",
+    "rich",
+    "gevent",
+    "redis",
+    "sqlalchemy",
+    "pymemcache",
+    "cryptography",
+    "defusedxml",
+]
 INTEGRATIONS = {
     "wsgi": [],
     "asgi": [],
@@ -26,9 +42,24 @@ INTEGRATIONS = {
     "stores": [],
     "stores.memory": [],
     "exceptions": [],
+    "jssdk": [],
+    "platform": [],
+    "pool": [],
     "starlette": [],
     "flask": ["flask"],
     "fastapi": ["fastapi"],
+    # In plain mode nothing is encrypted.
+    "webhook": ["defusedxml"],
+    "webhook.wsgi": ["defusedxml"],
+    "webhook.asgi": ["defusedxml"],
+    "webhook.flask": ["flask", "defusedxml"],
+    "webhook.starlette": ["defusedxml"],
+    "requests": [],
+    "httpx": ["httpx", "rich"],  # for its command line
+    "httpx2": ["httpx2"],
+    "contrib": [],
+    "contrib.wechatpy": ["wechatpy", "cryptography"],
+    "contrib.werobot": ["werobot"],
 }
 
 
@@ -130,6 +161,24 @@ class TestImports:
 
         assert INTEGRATIONS[name] == of(SHY, loaded)
         assert "wxmiddleware.simulator" not in loaded
+
+    @pytest.mark.parametrize("name", ["requests", "httpx", "httpx2", "flask", "fastapi", "starlette"])
+    def test_no_shadow(self, name: str) -> None:
+        """A module of ours that is named after a library does not stand in its place."""
+        code = f"import wxmiddleware.{name}, {name}\nassert {name} is not wxmiddleware.{name}, {name}\n"
+        code += f"from wxmiddleware import {name} as ours\nassert ours.__name__ == 'wxmiddleware.{name}'\n"
+
+        assert name in after(code)["modules"]
+
+    @pytest.mark.parametrize("name", ["httpx", "httpx2", "contrib.wechatpy", "contrib.werobot"])
+    def test_missing_library(self, name: str) -> None:
+        """Without its library, an integration says what to install."""
+        library = name.rpartition(".")[2]
+        code = f"import sys\nsys.modules[{library!r}] = None\n"
+        code += f"try:\n    import wxmiddleware.{name}\nexcept ImportError as error:\n    text = str(error)\n"
+        code += "assert 'pip install' in text, text\n"
+
+        assert after(code)
 
     def test_nothing_starts(self) -> None:
         """Importing everything starts no thread; making a provider starts none, either."""

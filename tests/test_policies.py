@@ -243,6 +243,7 @@ FAILURE = Failure(Cause.QUOTA, "No.")
         (Record(1, "T", expires_at=100.0, refusals_at=50.0), 650.0),
         (Record(1, "T", expires_at=7200.0, refusals_at=50.0), 7200.0),
         (Record(1, "T", expires_at=7200.0, forced_at=50.0), 86_450.0),
+        (Record(1, "T", expires_at=7200.0, refresh="R"), INF),
     ],
 )
 def test_keep_until(record: Record, expected: float) -> None:

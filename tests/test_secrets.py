@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 import socket
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -20,6 +18,7 @@ from urllib.parse import quote
 
 import anyio
 import pytest
+from leaks import everything_logged, shown
 
 from wxmiddleware import Account, ClassicToken, ConfigurationError, Event, StableToken, TokenError, TokenProvider
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
@@ -181,38 +180,9 @@ def get(request: pytest.FixtureRequest) -> Callable[..., str]:
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """All that is logged at DEBUG, by anybody: messages, tracebacks and every attribute of every record."""
-    text = io.StringIO()
-
-    class Everything(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text.write(logging.Formatter().format(record))
-            text.write(repr(vars(record)))
-
-    root = logging.getLogger()
-    handler, level = Everything(), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield text
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
-def shown(error: BaseException) -> str:
-    """Every text that an error, or anything behind it, can be made to show."""
-    texts: list[str] = []
-    todo: list[BaseException | None] = [error]
-    seen: list[BaseException] = []
-    while todo:
-        one = todo.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        texts += [str(one), repr(one), repr(one.args), repr(vars(one)), repr(getattr(one, "__notes__", ""))]
-        texts += traceback.format_exception(one)
-        todo += [one.__cause__, one.__context__, *(arg for arg in one.args if isinstance(arg, BaseException))]
-        todo += [value for value in vars(one).values() if isinstance(value, BaseException)]
-    return "\n".join([*texts, repr(pickle.dumps(error))])
+    """All that is logged at DEBUG, by anybody."""
+    with everything_logged() as text:
+        yield text
 
 
 def failing(provider: TokenProvider, get: Callable[..., str], *rejected: str) -> TokenError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,24 @@ TEXT = (
 )
 
 
-def signed(**more: str) -> str:
+def signed(nonce: str = "486452656", **more: str) -> str:
     """The URL of a push as WeChat signs it."""
-    words = {"timestamp": "1714037059", "nonce": "486452656"}
+    words = {"timestamp": f"{time.time():.0f}", "nonce": nonce}
     signature = hashlib.sha1("".join(sorted([TOKEN, *words.values()])).encode()).hexdigest()
     return "/wechat?" + urlencode({"signature": signature, **words, **more})
 
 
 @pytest.fixture
-def module(wechat_account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def webhook_token() -> str:
+    return TOKEN
+
+
+@pytest.fixture
+def module(wechat_account: Account, webhook_token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("WECHAT_APPID", wechat_account.appid)
     monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
-    monkeypatch.setenv("WECHAT_TOKEN", TOKEN)
+    monkeypatch.setenv("WECHAT_TOKEN", webhook_token)
     spec = importlib.util.spec_from_file_location("flask_example", Path(__file__).with_name("app.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -52,11 +58,8 @@ def client(module: Any) -> FlaskClient:
 
 
 def test_verifies_the_url(client: FlaskClient) -> None:
-    """WeChat's published example of a signature is accepted."""
-    answer = client.get(
-        "/wechat?signature=f464b24fc39322e44b38aa78f5edd27bd1441696&timestamp=1714036504&nonce=1514711492"
-        "&echostr=4375120948345356249"
-    )
+    """WeChat gets its echostr back."""
+    answer = client.get(signed(echostr="4375120948345356249"))
 
     assert (answer.status_code, answer.text) == (200, "4375120948345356249")
 
@@ -69,12 +72,14 @@ def test_refuses_a_wrong_signature(client: FlaskClient, url: str) -> None:
     assert [client.get(url).status_code, client.post(url, data=TEXT).status_code] == [403, 403]
 
 
-def test_refuses_everything_without_a_webhook_token(client: FlaskClient, module: Any, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("webhook_token", [""])
+def test_refuses_everything_without_a_webhook_token(client: FlaskClient) -> None:
     """An empty token is no token: a signature made with it is refused."""
-    monkeypatch.setattr(module, "webhook_token", "")
-    signature = hashlib.sha1(b"12").hexdigest()
+    now = f"{time.time():.0f}"
+    signature = hashlib.sha1("".join(sorted([now, "2"])).encode()).hexdigest()
+    url = f"/wechat?signature={signature}&timestamp={now}&nonce=2&echostr=3"
 
-    assert client.get(f"/wechat?signature={signature}&timestamp=1&nonce=2&echostr=3").status_code == 403
+    assert client.get(url).status_code == 403
 
 
 def test_answers_a_text(client: FlaskClient) -> None:
@@ -83,6 +88,14 @@ def test_answers_a_text(client: FlaskClient) -> None:
 
     assert "<ToUserName><![CDATA[oAda]]></ToUserName><FromUserName><![CDATA[gh_1]]></FromUserName>" in answer.text
     assert _content(answer.text) == "收到: 1 < 2 & [[3]] ]]>"
+
+
+def test_answers_a_repeat_alike(client: FlaskClient, wechat: WeChat) -> None:
+    """What WeChat repeats is answered as before, without another call to its APIs."""
+    answers = [client.post(signed(nonce), data=TEXT).text for nonce in "123"]
+
+    assert len(set(answers)) == 1
+    assert wechat.calls("/cgi-bin/user/info") == 1
 
 
 def test_takes_note_of_other_messages(client: FlaskClient, wechat: WeChat) -> None:
@@ -96,8 +109,8 @@ def test_takes_note_of_other_messages(client: FlaskClient, wechat: WeChat) -> No
     "body", ["{}", "<xml><a>", '<!DOCTYPE x [<!ENTITY a "b">]><xml><a>&a;</a></xml>', b"\xff\xfe<"]
 )
 def test_refuses_what_is_no_message(client: FlaskClient, body: str) -> None:
-    """A body that is no plain XML message, or that brings a DTD, is a bad request."""
-    assert client.post(signed(), data=body).status_code == 400
+    """A body that is no plain XML message, or that brings a DTD, is refused."""
+    assert client.post(signed(), data=body).status_code == 403
 
 
 def test_sends_a_message(client: FlaskClient, wechat: WeChat) -> None:
@@ -143,6 +156,40 @@ def test_says_that_there_is_no_token(client: FlaskClient, wechat: WeChat) -> Non
 def test_wants_a_text(client: FlaskClient, body: object) -> None:
     """A JSON body without a text is a bad request."""
     assert client.post("/notify/oAda", json=body).status_code == 400
+
+
+PAGE = "https://example.com/page?x=1"
+
+
+def test_page(client: FlaskClient) -> None:
+    """The page asks for its signature, and hands it to the JS-SDK."""
+    text = client.get("/page").text
+
+    assert "fetch('/js-config'" in text
+    assert "wx.config({...config" in text
+
+
+def test_signs_the_page(client: FlaskClient, wechat: WeChat) -> None:
+    """WeChat's browser accepts what the page got."""
+    config = client.post("/js-config", json={"url": PAGE, "refused": None}).get_json()
+
+    assert wechat.wx_config(PAGE, config) == "config:ok"
+
+
+def test_signs_again(client: FlaskClient, wechat: WeChat) -> None:
+    """When WeChat has refused it, the next one is signed with another ticket."""
+    refused = client.post("/js-config", json={"url": PAGE}).get_json()
+    wechat.void_tickets()
+    config = client.post("/js-config", json={"url": PAGE, "refused": refused}).get_json()
+
+    assert wechat.wx_config(PAGE, refused) == "config:invalid signature"
+    assert wechat.wx_config(PAGE, config) == "config:ok"
+
+
+@pytest.mark.parametrize("body", [{}, [], "hello", {"url": "/page"}, {"url": 1, "refused": 1}])
+def test_wants_a_page(client: FlaskClient, body: object) -> None:
+    """A JSON body without the page's URL is a bad request."""
+    assert client.post("/js-config", json=body).status_code == 400
 
 
 def _content(xml: str) -> str | None:

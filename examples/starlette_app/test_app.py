@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,24 @@ TEXT = (
 )
 
 
-def signed(**more: str) -> str:
+def signed(nonce: str = "486452656", **more: str) -> str:
     """The URL of a push as WeChat signs it."""
-    words = {"timestamp": "1714037059", "nonce": "486452656"}
+    words = {"timestamp": f"{time.time():.0f}", "nonce": nonce}
     signature = hashlib.sha1("".join(sorted([TOKEN, *words.values()])).encode()).hexdigest()
     return "/wechat?" + urlencode({"signature": signature, **words, **more})
 
 
 @pytest.fixture
-def module(wechat_account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def webhook_token() -> str:
+    return TOKEN
+
+
+@pytest.fixture
+def module(wechat_account: Account, webhook_token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("WECHAT_APPID", wechat_account.appid)
     monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
-    monkeypatch.setenv("WECHAT_TOKEN", TOKEN)
+    monkeypatch.setenv("WECHAT_TOKEN", webhook_token)
     spec = importlib.util.spec_from_file_location("starlette_example", Path(__file__).with_name("app.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -52,11 +58,8 @@ def client(module: Any) -> Iterator[TestClient]:
 
 
 def test_verifies_the_url(client: TestClient) -> None:
-    """WeChat's published example of a signature is accepted."""
-    answer = client.get(
-        "/wechat?signature=f464b24fc39322e44b38aa78f5edd27bd1441696&timestamp=1714036504&nonce=1514711492"
-        "&echostr=4375120948345356249"
-    )
+    """WeChat gets its echostr back."""
+    answer = client.get(signed(echostr="4375120948345356249"))
 
     assert (answer.status_code, answer.text) == (200, "4375120948345356249")
 
@@ -69,12 +72,14 @@ def test_refuses_a_wrong_signature(client: TestClient, url: str) -> None:
     assert [client.get(url).status_code, client.post(url, content=TEXT).status_code] == [403, 403]
 
 
-def test_refuses_everything_without_a_webhook_token(client: TestClient, module: Any, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("webhook_token", [""])
+def test_refuses_everything_without_a_webhook_token(client: TestClient) -> None:
     """An empty token is no token: a signature made with it is refused."""
-    monkeypatch.setattr(module, "webhook_token", "")
-    signature = hashlib.sha1(b"12").hexdigest()
+    now = f"{time.time():.0f}"
+    signature = hashlib.sha1("".join(sorted([now, "2"])).encode()).hexdigest()
+    url = f"/wechat?signature={signature}&timestamp={now}&nonce=2&echostr=3"
 
-    assert client.get(f"/wechat?signature={signature}&timestamp=1&nonce=2&echostr=3").status_code == 403
+    assert client.get(url).status_code == 403
 
 
 def test_answers_a_text(client: TestClient) -> None:
@@ -83,6 +88,14 @@ def test_answers_a_text(client: TestClient) -> None:
 
     assert "<ToUserName><![CDATA[oAda]]></ToUserName><FromUserName><![CDATA[gh_1]]></FromUserName>" in answer.text
     assert _content(answer.text) == "收到: 1 < 2 & [[3]] ]]>"
+
+
+def test_answers_a_repeat_alike(client: TestClient, wechat: WeChat) -> None:
+    """What WeChat repeats is answered as before, without another call to its APIs."""
+    answers = [client.post(signed(nonce), content=TEXT).text for nonce in "123"]
+
+    assert len(set(answers)) == 1
+    assert wechat.calls("/cgi-bin/user/info") == 1
 
 
 def test_takes_note_of_other_messages(client: TestClient, wechat: WeChat) -> None:
@@ -96,8 +109,8 @@ def test_takes_note_of_other_messages(client: TestClient, wechat: WeChat) -> Non
     "body", ["{}", "<xml><a>", '<!DOCTYPE x [<!ENTITY a "b">]><xml><a>&a;</a></xml>', b"\xff\xfe<"]
 )
 def test_refuses_what_is_no_message(client: TestClient, body: str) -> None:
-    """A body that is no plain XML message, or that brings a DTD, is a bad request."""
-    assert client.post(signed(), content=body).status_code == 400
+    """A body that is no plain XML message, or that brings a DTD, is refused."""
+    assert client.post(signed(), content=body).status_code == 403
 
 
 def test_sends_a_message(client: TestClient, wechat: WeChat) -> None:

@@ -2,14 +2,16 @@
 A valid WeChat access token in every request, and at most one fetch to get it.
 
 The middlewares are in `wxmiddleware.wsgi` and `wxmiddleware.asgi`, conveniences in `wxmiddleware.flask`, `.starlette`
-and `.fastapi`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for your
-own machine in `wxmiddleware.simulator`.
+and `.fastapi`, the auth classes of HTTP clients in `wxmiddleware.requests`, `.httpx` and `.httpx2`, those of SDKs in
+`wxmiddleware.contrib`, the stores in `wxmiddleware.stores`, the endpoints in `wxmiddleware.sources`, and a WeChat for
+your own machine in `wxmiddleware.simulator`.
 """
 
 from ._context import acurrent_token, current_provider, current_token, use_provider
 from ._events import Event, Happening, Observer
-from ._models import Account
+from ._models import Account, WeComAccount
 from ._provider import Status, TokenProvider
+from ._verdict import raise_for_errcode
 from .decorators import with_token
 from .exceptions import (
     APIError,
@@ -22,7 +24,8 @@ from .exceptions import (
     TokenUnavailable,
     WxMiddlewareError,
 )
-from .sources import ClassicToken, StableToken
+from .pool import ProviderPool
+from .sources import ClassicToken, StableToken, WeComToken
 
 __all__ = [
     "APIError",
@@ -34,6 +37,7 @@ __all__ = [
     "NoProvider",
     "Observer",
     "ProviderClosed",
+    "ProviderPool",
     "StableToken",
     "Status",
     "StoreError",
@@ -41,10 +45,13 @@ __all__ = [
     "TokenProvider",
     "TokenRefused",
     "TokenUnavailable",
+    "WeComAccount",
+    "WeComToken",
     "WxMiddlewareError",
     "acurrent_token",
     "current_provider",
     "current_token",
+    "raise_for_errcode",
     "use_provider",
     "with_token",
 ]

@@ -23,7 +23,7 @@ from ._bodies import LIMIT, abody_of, body_of, may_be_object
 from ._errcodes import CURABLE
 from .exceptions import TokenError
 
-__all__ = ["CURABLE", "aerrcode_of", "errcode_of", "errcode_of_error", "refused"]
+__all__ = ["CURABLE", "aerrcode_of", "errcode_of", "errcode_of_error", "object_in", "refused"]
 
 
 def refused(errcode: int | None, codes: Collection[int] = CURABLE) -> bool:
@@ -61,6 +61,16 @@ def errcode_of_error(error: BaseException) -> int | None:
     return None if isinstance(error, TokenError) else _number(getattr(error, "errcode", None))
 
 
+def object_in(body: bytes | bytearray) -> dict[str, Any] | None:
+    """Read a body as a JSON object, as leniently as WeChat needs it; ``None`` if it is none."""
+    try:
+        # WeChat lets control characters and halves of emoji through in what users typed.
+        answer = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 def _in_mapping(answer: Mapping[Any, Any]) -> int | None:
     errcode = _number(answer.get("errcode"))
     if errcode is not None:
@@ -81,12 +91,8 @@ def _in_body(body: bytes | bytearray | str | None) -> int | None:
     # The second look spares the parsing of most answers that are no errors.
     if not may_be_object(bytes(body[:LIMIT])) or (b'"errcode"' not in body and b'"base_resp"' not in body):
         return None
-    try:
-        # WeChat lets control characters and halves of emoji through in what users typed.
-        answer = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return _in_mapping(answer) if isinstance(answer, dict) else None
+    answer = object_in(body)
+    return None if answer is None else _in_mapping(answer)
 
 
 def _number(value: object) -> int | None:

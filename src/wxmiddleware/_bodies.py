@@ -61,6 +61,26 @@ async def abody_of(answer: object) -> bytes | None:
     return body_of(answer)
 
 
+def whole_body_of(answer: object) -> bytes | None:
+    """
+    Get all of the body of a response if it is in memory, however long; else what `body_of` gets.
+
+    Raises:
+        TypeError: It streams in the other colour, or was streamed to somebody else, so that it cannot be looked at.
+    """
+    family = _family(type(answer))
+    if family == "werkzeug" and getattr(answer, "is_sequence", False):
+        return bytes(answer.get_data())  # type: ignore[attr-defined]  # a response, told by its name
+    held = getattr(answer, "body" if family == "starlette" else "_content", None)
+    if family is None or isinstance(held, bytes):
+        return held if family else None
+    if _streams(answer, "AsyncByteStream") and not _streams(answer, "SyncByteStream"):
+        raise TypeError("This response has not been read yet. Write: await response.aread().")
+    if getattr(answer, "_content_consumed", False) or getattr(answer, "is_stream_consumed", False):
+        raise TypeError("This response was streamed to somebody else already. Look at it before.")
+    return body_of(answer)
+
+
 def discard(answer: object) -> None:
     """Give back the connection of a response that nobody is going to see."""
     streaming = getattr(answer, "_content", None) is False and _family(type(answer)) == "requests"
@@ -297,6 +317,11 @@ class _RejoinedChunks:
             yield chunk
         async for chunk in self._rest:
             yield chunk
+
+    @property
+    def elapsed(self) -> Any:
+        # Where httpx2 looks for how long a response took.
+        return getattr(self._stream, "elapsed", None)
 
     def close(self) -> None:
         self._stream.close()

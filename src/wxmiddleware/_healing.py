@@ -18,15 +18,34 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Gene
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._answers import aerrcode_of, errcode_of, errcode_of_error, refused
+from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
 from ._bodies import adiscard, discard
 from ._context import note_refreshed
+from ._events import logger
 from .exceptions import ProviderClosed, TokenError
 
 if TYPE_CHECKING:
     from ._provider import TokenProvider
 
-__all__ = ["Arguments", "Outcome", "Refresh", "Repeat", "aheal", "heal", "retry_rule"]
+__all__ = [
+    "ONLY_ONCE",
+    "PLAIN",
+    "Arguments",
+    "Outcome",
+    "Refresh",
+    "Repeat",
+    "aheal",
+    "anewer",
+    "curable",
+    "heal",
+    "newer",
+    "retry_rule",
+]
+
+ONLY_ONCE: Final = (
+    "WeChat refused the token, and there is a new one now; but the request was not sent again, because its body or an "
+    "argument is a stream that can be read only once. Give bytes, or a file that can seek."
+)
 
 # Arguments of these types are never files; nearly all arguments are of these types.
 PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
@@ -80,6 +99,12 @@ class Repeat:
     token: str = field(repr=False)
 
 
+def curable(provider: TokenProvider) -> Collection[int]:
+    """Give the errcodes that mean a refused token: the provider knows of what kind its account is."""
+    codes: Collection[int] = getattr(provider, "curable", CURABLE)
+    return codes
+
+
 def retry_rule(
     provider: TokenProvider,
     token: str,
@@ -107,6 +132,7 @@ def retry_rule(
         return first
     note_refreshed(provider, fresh)
     if not rewind():
+        logger.warning(ONLY_ONCE)
         return first
     second: Outcome = yield Repeat(fresh)
     if second.came_back and not refused(second.errcode, codes):
@@ -142,10 +168,7 @@ def heal(
             outcome: Outcome = end.value
             break
         if isinstance(step, Refresh):
-            try:
-                reply = provider.get_token(rejected=step.rejected, timeout=timeout)
-            except (TokenError, ProviderClosed):
-                reply = None
+            reply = newer(provider, step.rejected, timeout)
         else:
             discard(first.answer)
             reply = _attempt(again, step.token)
@@ -172,14 +195,27 @@ async def aheal(
             outcome: Outcome = end.value
             break
         if isinstance(step, Refresh):
-            try:
-                reply = await provider.aget_token(rejected=step.rejected, timeout=timeout)
-            except (TokenError, ProviderClosed):
-                reply = None
+            reply = await anewer(provider, step.rejected, timeout)
         else:
             await adiscard(first.answer)
             reply = await _aattempt(again, step.token)
     return outcome.give()
+
+
+def newer(provider: TokenProvider, rejected: str, timeout: float | None = None) -> str | None:
+    """Get a token newer than the refused one; ``None`` if none can be had."""
+    try:
+        return provider.get_token(rejected=rejected, timeout=timeout)
+    except (TokenError, ProviderClosed):
+        return None
+
+
+async def anewer(provider: TokenProvider, rejected: str, timeout: float | None = None) -> str | None:
+    """Get a token newer than the refused one. Like `newer`, and never blocks the event loop."""
+    try:
+        return await provider.aget_token(rejected=rejected, timeout=timeout)
+    except (TokenError, ProviderClosed):
+        return None
 
 
 def _attempt(call: Callable[[str], Any], token: str) -> Outcome:

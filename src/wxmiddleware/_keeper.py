@@ -97,6 +97,7 @@ class Keeper:
         "looked_at",
         "plan",
         "refusals_from",
+        "rotates",
         "snapshot",
         "source",
         "store",
@@ -116,6 +117,7 @@ class Keeper:
         self.store: Final = store
         self.plan: Final = plan
         self.world: Final = world
+        self.rotates: Final = bool(getattr(source, "rotates", False))
         # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
         self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
         self.snapshot: Snapshot = NOTHING
@@ -320,6 +322,13 @@ class Keeper:
             )
             self.cooldown = None
             return True
+
+    def inform(self, record: Record, behind: float) -> None:
+        """The record was changed by this process, and not by a flight: what was remembered of it is out of date."""
+        with self._lock:
+            self.known = (record, behind)
+            self.cooldown = None
+        self.adopt(record, behind, own=True)
 
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """

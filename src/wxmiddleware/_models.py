@@ -14,13 +14,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from .exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnavailable
 
 _SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
 WECHAT_URL = "https://api.weixin.qq.com"
+WECOM_URL = "https://qyapi.weixin.qq.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,15 @@ class Account:
     secret: str = field(repr=False)
     base_url: str = field(default=WECHAT_URL, kw_only=True)
 
+    _names: ClassVar = ("appid", "secret")
+    _hints: ClassVar = (
+        "It stands on the account's page at mp.weixin.qq.com.",
+        "Give the AppSecret, for example os.environ['WECHAT_SECRET'].",
+    )
+    _variables: ClassVar = ("WECHAT_APPID", "WECHAT_SECRET", "WECHAT_BASE_URL")
+
     def __post_init__(self) -> None:
-        _check_word("appid", self.appid, "It stands on the account's page at mp.weixin.qq.com.")
+        _check_word(self._names[0], self.appid, self._hints[0])
         if _SECRET_LIKE.fullmatch(self.appid):
             # Without a cause or the value: this may well be the secret.
             raise ConfigurationError("appid looks like an AppSecret. Have the two been swapped?")
@@ -51,13 +59,13 @@ class Account:
             raise ConfigurationError(
                 "appid begins with gh_: that is the original id (原始ID). The AppID begins with wx."
             )
-        _check_word("secret", self.secret, "Give the AppSecret, for example os.environ['WECHAT_SECRET'].")
+        _check_word(self._names[1], self.secret, self._hints[1])
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Account:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
-        Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, if it is set, ``WECHAT_BASE_URL``.
+        Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, if it is set, ``WECHAT_BASE_URL``; of WeCom, its own three.
 
         Args:
             environ: The process's own environment by default.
@@ -66,14 +74,15 @@ class Account:
             ConfigurationError: One of them is missing or malformed.
         """
         environ = os.environ if environ is None else environ
-        missing = [name for name in ("WECHAT_APPID", "WECHAT_SECRET") if not environ.get(name)]
+        appid, secret, url = cls._variables
+        missing = [name for name in (appid, secret) if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"Set the environment variable{'s' * (len(missing) > 1)} {' and '.join(missing)}.")
-        url = environ.get("WECHAT_BASE_URL") or WECHAT_URL
+        where = {"base_url": environ[url]} if environ.get(url) else {}
         try:
-            return cls(environ["WECHAT_APPID"], environ["WECHAT_SECRET"], base_url=url)
+            return cls(environ[appid], environ[secret], **where)
         except ConfigurationError as error:
-            raise ConfigurationError(f"In WECHAT_APPID, WECHAT_SECRET or WECHAT_BASE_URL: {error}") from None
+            raise ConfigurationError(f"In {appid}, {secret} or {url}: {error}") from None
 
     @property
     def fingerprint(self) -> str:
@@ -85,6 +94,45 @@ class Account:
     def host(self) -> str:
         """The host of `base_url`, for messages."""
         return urlsplit(self.base_url).netloc
+
+
+@dataclass(frozen=True, slots=True)
+class WeComAccount(Account):
+    """
+    One app of a WeCom corp (企业微信): the CorpID and the secret of that app.
+
+    Each app has a token of its own; two apps of a corp are two accounts.
+
+    Args:
+        appid: The CorpID, such as ``ww8a1b…``.
+        secret: The app's secret. It never shows in a ``repr``, a log or an error.
+        base_url: Where WeCom's API is: a proxy of yours, or the simulator.
+
+    Raises:
+        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one.
+    """
+
+    base_url: str = field(default=WECOM_URL, kw_only=True)
+
+    _names: ClassVar = ("corpid", "secret")
+    _hints: ClassVar = (
+        "It stands on the corp's page at work.weixin.qq.com.",
+        "Give the secret of the app, for example os.environ['WECOM_SECRET'].",
+    )
+    _variables: ClassVar = ("WECOM_CORPID", "WECOM_SECRET", "WECOM_BASE_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerAccount(Account):
+    """
+    An account that has authorised a third-party platform. `Platform.authorizer` makes it.
+
+    It has no secret that we know. In its place stands the platform's AppID: that, and not the platform's secret, which
+    may be reset, tells its tokens from those of other platforms.
+    """
+
+    _names: ClassVar = ("authorizer's appid", "platform's appid")
+    _hints: ClassVar = ("WeChat names it in api_query_auth.", "It stands on the platform's page at open.weixin.qq.com.")
 
 
 def _check_word(name: str, value: object, hint: str) -> None:
@@ -121,6 +169,7 @@ class Grant:
 
     value: str = field(repr=False)
     expires_in: float
+    refresh: str | None = field(default=None, repr=False)  # what the next one must be asked for with, if it came along
 
 
 class Cause(StrEnum):
@@ -193,6 +242,8 @@ class Record:
         forced_at: When the forced mode of ``stable_token`` was last used.
         forced_day: The day (of China's time) that `forced` counts for.
         forced: How often it was used on that day.
+        refresh: What the next token must be asked for with (a platform's ``authorizer_refresh_token``). Nobody gives
+            it a second time, so a record that has one is kept for ever.
     """
 
     generation: int = 0
@@ -207,6 +258,7 @@ class Record:
     forced_at: float = -math.inf
     forced_day: int = 0
     forced: int = 0
+    refresh: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,8 @@ def next_generation(previous: int, wall: float) -> int:
 
 def keep_until(record: Record) -> float:
     """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
+    if record.refresh is not None:
+        return math.inf
     ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY]
     if record.lease is not None:
         ends.append(record.lease.until)

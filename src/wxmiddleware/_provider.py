@@ -28,6 +28,7 @@ from typing import Final, NoReturn, Self
 from . import _fork, _masking
 from ._clock import Clock
 from ._clock import clock as process_clock
+from ._errcodes import CURABLE
 from ._events import Observer
 from ._flight import START_GRACE, Flight, threads_freeze
 from ._keeper import Keeper, Plan, Surroundings, registry
@@ -35,7 +36,7 @@ from ._models import NOTHING, Account, Snapshot
 from ._policies import State, Timing, state
 from ._refresh import Outcome
 from .exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
-from .sources import StableToken, TokenSource
+from .sources import TokenSource, default_source
 from .stores import TokenStore
 from .stores.memory import process_store
 
@@ -82,7 +83,8 @@ class TokenProvider:
 
     Args:
         account: Whose token.
-        source: The endpoint to ask: `StableToken` (the default) or `ClassicToken`.
+        source: The endpoint to ask: `StableToken` (the default), `ClassicToken`, or one of the others in
+            `wxmiddleware.sources`. For a `WeComAccount` it is `WeComToken`.
         store: Where the token is shared with other processes. By default it is kept in this process alone.
         cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
         follow: Never fetch: another service does, and writes the store.
@@ -98,7 +100,7 @@ class TokenProvider:
         ConfigurationError: An argument is wrong, or two contradict each other.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_keeper", "_observers", "_own", "_timeout", "account")
+    __slots__ = ("__weakref__", "_clock", "_keeper", "_observers", "_own", "_store", "_timeout", "account")
 
     def __init__(
         self,
@@ -132,7 +134,10 @@ class TokenProvider:
             if not callable(observer):
                 raise ConfigurationError(f"An observer is a function of one event, not {_kind(observer)}.")
         _masking.install()
-        source = source or StableToken()
+        source = source or default_source(account)
+        check = getattr(source, "check", None)
+        if check is not None:
+            check(account)
         plan = Plan(
             Timing(source.ahead, None if refresh_after is None else float(refresh_after)),
             follow=bool(follow),
@@ -140,6 +145,7 @@ class TokenProvider:
             reuse=bool(cache) or store is not None,
         )
         self.account: Final = account
+        self._store = store
         own = store is None
         store = process_store(clock) if store is None else store
         self._own = registry.keeper(
@@ -258,6 +264,38 @@ class TokenProvider:
         `with_token` and the auth classes do so. It tells a token that somebody replaced from an API that accepts none.
         """
         self._live().cured(token)
+
+    def sibling(self, source: TokenSource) -> TokenProvider:
+        """
+        Make a provider of another kind of token of this account, such as `JsapiTicket`.
+
+        It has this provider's store, clocks, observers and timeout, and is closed by itself.
+
+        Raises:
+            ConfigurationError: `source` is none, or not for this kind of account.
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        world, plan = keeper.world, keeper.plan
+        return TokenProvider(
+            self.account,
+            source=source,
+            store=self._store,
+            cache=plan.cache,
+            follow=plan.follow,
+            timeout=self._timeout,
+            observers=self._observers,
+            clock=world.clock,
+            wall=world.wall,
+            sleep=world.sleep,
+            draw=world.draw,
+        )
+
+    @property
+    def curable(self) -> frozenset[int]:
+        """The errcodes of API calls that a newer token cures."""
+        found: frozenset[int] = getattr(self._own.source, "curable", CURABLE)
+        return found
 
     def settle(self) -> None:
         """

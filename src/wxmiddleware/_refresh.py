@@ -8,6 +8,7 @@ with a lease that ended long ago. No step holds a lock.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,7 @@ Outcome = Snapshot | Failure
 _POLL = 0.1  # between two looks at the store while another process refreshes
 _SWAPS = 5  # one is the rule; more only if others write in the same moment
 _CLAIMS = 20
+_INSISTENCE = 0.5  # between two tries to save what nobody gives a second time
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
 
@@ -123,6 +125,8 @@ class Refresh:
             refusal = self._held_back(seen)
             if refusal is not None:
                 return refusal
+            if keeper.rotates and seen.version is None:
+                return self._cool(_NOWHERE_TO_KEEP, 1)
             if keeper.plan.follow or self._leased(seen):
                 if keeper.usable():
                     return keeper.snapshot  # somebody is at it
@@ -182,17 +186,23 @@ class Refresh:
 
     def _put_back(self, seen: _Seen) -> _Seen:
         """The store has forgotten, or was restored from the past, while this process holds a good token: write it."""
-        keeper, ours = self._keeper, self._keeper.snapshot
-        if seen.record.generation >= ours.generation or not keeper.usable() or keeper.plan.follow:
+        keeper, ours, known = self._keeper, self._keeper.snapshot, self._keeper.known[0]
+        if keeper.plan.follow:
             return seen
-        record = replace(
-            seen.record,
-            generation=ours.generation,
-            value=ours.value,
-            expires_at=ours.expires_at - seen.behind,
-            sent_at=ours.sent_at - seen.behind,
-            received_at=ours.received_at - seen.behind,
-        )
+        if known.refresh is not None and known.generation > seen.record.generation:
+            # Also if its token is over: what the next one is asked for with is in it.
+            record = replace(known, lease=None)
+        elif seen.record.generation >= ours.generation or not keeper.usable():
+            return seen
+        else:
+            record = replace(
+                seen.record,
+                generation=ours.generation,
+                value=ours.value,
+                expires_at=ours.expires_at - seen.behind,
+                sent_at=ours.sent_at - seen.behind,
+                received_at=ours.received_at - seen.behind,
+            )
         version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
         return seen if version is None else replace(seen, record=record, version=version)
 
@@ -285,20 +295,21 @@ class Refresh:
         if not self._covers(claim):
             self._release(claim)
             return None
-        asked = self._ask(force=False)
+        asked = self._ask(claim)
         if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._same_again(claim, asked)
         return self._conclude(claim, asked)
 
-    def _ask(self, *, force: bool) -> _Asked:
+    def _ask(self, claim: _Seen, *, force: bool = False) -> _Asked:
         keeper = self._keeper
         how = "in forced mode " if force else ""
         self._note(
             Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
         )
+        with_what = {"refresh": claim.record.refresh} if keeper.rotates else {}
         sent = self._clock()
         try:
-            answer = keeper.source.fetch(keeper.account, force=force)
+            answer = keeper.source.fetch(keeper.account, force=force, **with_what)
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(answer, sent, self._clock())
@@ -323,7 +334,7 @@ class Refresh:
             return None
         self._claimed = spent
         self._due()
-        asked = self._ask(force=True)
+        asked = self._ask(spent, force=True)
         if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._confirmed(spent, asked, forced_wait(record, now, wall))
         return self._conclude(spent, asked)
@@ -353,11 +364,11 @@ class Refresh:
         mine = self._minted(claim, claim.record, grant, asked)
         saved = self._save(mine, claim) if claim.version is not None else None
         swaps = 0
-        while saved is None and not self._store_failed and swaps < _SWAPS:
+        while saved is None and swaps < _SWAPS and (not self._store_failed or self._insists()):
             swaps += 1
             theirs = self._load()
             if theirs is None:
-                break
+                continue
             if theirs.record.generation > claim.record.generation and not self._later(theirs, asked):
                 # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
                 keeper.known = (theirs.record, theirs.behind)
@@ -386,6 +397,15 @@ class Refresh:
             return self._cool(_DEAD_ON_ARRIVAL, 1)
         return keeper.snapshot
 
+    def _insists(self) -> bool:
+        """Whether to try a store that fails once more: what is only in this process's memory is lost with it."""
+        if not self._keeper.rotates:
+            return False
+        self._keeper.world.sleep(_INSISTENCE)
+        self._keeper.store_rests_until = -math.inf
+        self._store_failed = False
+        return True
+
     def _later(self, theirs: _Seen, asked: _Asked) -> bool:
         """Whether ours was surely minted later: their answer had arrived before we sent."""
         return theirs.record.received_at + theirs.behind < asked.sent
@@ -406,6 +426,7 @@ class Refresh:
             cooldown=None,
             refusals_at=now if refused else over.refusals_at,
             refusals=keeper.streak(over, seen.behind) + 1 if refused else 0,
+            refresh=grant.refresh or over.refresh,
         )
 
     def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Outcome:
@@ -445,7 +466,8 @@ class Refresh:
     def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
         keeper = self._keeper
         usable, draw = keeper.usable(), keeper.world.draw()
-        seconds = pause(failure.cause, streak, has_token=usable, draw=draw)
+        # A source may know better.
+        seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.overtaken:
             keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
@@ -506,6 +528,10 @@ TOO_SOON = Failure(
     Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
 )
 ASK_WHO = "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid?"
+_NOWHERE_TO_KEEP = Failure(
+    Cause.PASSING,
+    "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
+)
 _DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
     Cause.PASSING,

@@ -24,6 +24,7 @@ __all__ = [
     "exactly_and_below",
     "is_provider",
     "retry_after_seconds",
+    "without_root",
 ]
 
 #: Seconds a request waits for its token at most. A webhook has five seconds in all.
@@ -46,20 +47,20 @@ class Options(TypedDict, total=False):
     required: bool
 
 
-def check_app(app: object, *, speaks: str) -> None:
+def check_app(app: object, *, speaks: str, twin: str = "wxmiddleware.{} import TokenMiddleware") -> None:
     """
     Raise ConfigurationError unless `app` can be called, and does not clearly speak the other protocol.
 
     Args:
         speaks: ``wsgi`` or ``asgi``.
+        twin: What to import for the other protocol, which goes between the braces.
     """
     if not callable(app):
         raise ConfigurationError(f"The app must be callable, not {_kind(app)}. Give the WSGI or ASGI application.")
     other = "asgi" if speaks == "wsgi" else "wsgi"
     if _takes(app, _ARGUMENTS[other]) and not _takes(app, _ARGUMENTS[speaks]):
         raise ConfigurationError(
-            f"This is the {speaks.upper()} middleware, and the app speaks {other.upper()}: "
-            f"from wxmiddleware.{other} import TokenMiddleware"
+            f"This is the {speaks.upper()} middleware, and the app speaks {other.upper()}: from {twin.format(other)}"
         )
 
 
@@ -134,6 +135,11 @@ def exactly_and_below(prefixes: tuple[str, ...]) -> tuple[frozenset[str], tuple[
     The comparison itself stands in both middlewares: a call more for each request is what they would notice.
     """
     return frozenset(prefixes), tuple(prefix + "/" for prefix in prefixes)
+
+
+def without_root(path: str, root: str) -> str:
+    """Take an ASGI app's ``root_path`` off a path. The path begins with it; only older servers leave it out."""
+    return path[len(root) :] if path == root or path.startswith(root + "/") else path
 
 
 def retry_after_seconds(error: TokenError) -> int:

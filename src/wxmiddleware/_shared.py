@@ -10,6 +10,7 @@ from .exceptions import ConfigurationError, StoreError
 from .sources import TokenSource
 from .stores import TokenStore, store_from_url
 
+_SEEN = ":webhook:"  # what a webhook remembers of messages; no tokens
 _NOT_ASKED = Failure(
     Cause.PASSING, "The shared store failed, so WeChat was not asked: no other process would learn of the token."
 )
@@ -50,10 +51,10 @@ class FleetStore:
         return self._do("save", key, record, version)
 
     def keys(self) -> list[str] | None:
-        """List what it holds; ``None`` if it cannot."""
+        """List the tokens that it holds; ``None`` if it cannot."""
         if not callable(getattr(self._store, "keys", None)):
             return None
-        return sorted(self._do("keys"))
+        return sorted(key for key in self._do("keys") if _SEEN not in key)
 
     def close(self) -> None:
         """Close its connections, if it has any."""

@@ -22,6 +22,7 @@ from wxmiddleware._selection import (
     exactly_and_below,
     is_provider,
     retry_after_seconds,
+    without_root,
 )
 from wxmiddleware.exceptions import ConfigurationError, TokenError
 
@@ -160,15 +161,10 @@ def _chooser(prefixes: tuple[str, ...] | None) -> Callable[[Scope], bool] | None
         path: str = scope["path"]
         root: str | None = scope.get("root_path")
         if root:
-            path = _without_root(path, root.rstrip("/"))
+            path = without_root(path, root.rstrip("/"))
         return path.startswith(below) or path in exactly
 
     return chosen
-
-
-def _without_root(path: str, root: str) -> str:
-    # A path begins with the root_path it is mounted at. Older servers leave it out.
-    return path[len(root) :] if path == root or path.startswith(root + "/") else path
 
 
 async def _attach(binding: Binding, state: MutableMapping[str, Any]) -> TokenError | None:

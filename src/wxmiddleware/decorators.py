@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error
+from ._answers import aerrcode_of, errcode_of, errcode_of_error
 from ._context import current_provider, serving_var
-from ._healing import PLAIN, Arguments, Outcome, aheal, heal
+from ._healing import PLAIN, Arguments, Outcome, aheal, curable, heal
+from ._options import checked_codes, checked_timeout, is_provider
 from .exceptions import ConfigurationError, ProviderClosed
 
 if TYPE_CHECKING:
@@ -70,25 +70,25 @@ def with_token(function: _Method[S, P, T], /) -> Callable[Concatenate[S, P], T]:
 def with_token(function: _ClassMethod[S, P, T], /) -> Callable[Concatenate[S, P], T]: ...
 @overload
 def with_token(
-    provider: TokenProvider, /, *, codes: Collection[int] = ..., timeout: float | None = ...
+    provider: TokenProvider, /, *, codes: Collection[int] | None = ..., timeout: float | None = ...
 ) -> _WithToken: ...
 @overload
 def with_token(
     *,
     provider: TokenProvider | Callable[[], TokenProvider] = ...,
-    codes: Collection[int] = ...,
+    codes: Collection[int] | None = ...,
     timeout: float | None = ...,
 ) -> _WithToken: ...
 @overload
 def with_token(
-    provider: TokenProvider, /, *, parameter: str, codes: Collection[int] = ..., timeout: float | None = ...
+    provider: TokenProvider, /, *, parameter: str, codes: Collection[int] | None = ..., timeout: float | None = ...
 ) -> _WithTokenAnywhere: ...
 @overload
 def with_token(
     *,
     parameter: str,
     provider: TokenProvider | Callable[[], TokenProvider] = ...,
-    codes: Collection[int] = ...,
+    codes: Collection[int] | None = ...,
     timeout: float | None = ...,
 ) -> _WithTokenAnywhere: ...
 def with_token(
@@ -96,7 +96,7 @@ def with_token(
     /,
     *,
     provider: TokenProvider | Callable[[], TokenProvider] = _NOT_GIVEN,
-    codes: Collection[int] = CURABLE,
+    codes: Collection[int] | None = None,
     parameter: str = "access_token",
     timeout: float | None = None,
 ) -> Any:
@@ -149,7 +149,8 @@ def with_token(
         subject: The function; or the provider that gives the tokens.
         provider: The provider, or a function without arguments that returns it, asked at each call. Such a function
             must be given by this name: by position it would be taken for the function to decorate.
-        codes: The errcodes that mean a refused token. By default 40001, 40014 and 42001.
+        codes: The errcodes that mean a refused token. By default those of the provider's kind of account: 40001, 40014
+            and 42001; of WeCom, where 40001 is a wrong secret, the other two.
         parameter: The name of the parameter to fill in.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
 
@@ -160,16 +161,16 @@ def with_token(
         TokenError: At the call: there is no token at all. `TokenRefused` or `TokenUnavailable`.
         NoProvider: At the call: no provider was given, and no request is being served.
     """
-    if _is_provider(subject):
+    if is_provider(subject):
         if provider is not _NOT_GIVEN:
             raise TypeError("with_token() got two providers. Give one, by position or by name.")
         subject, provider = _NOT_GIVEN, subject
     decorate = _Decorator(
         fixed=_given(provider),
         find=_finder(provider),
-        codes=_checked_codes(codes),
+        codes=checked_codes(codes),
         parameter=_checked_name(parameter),
-        timeout=_checked_timeout(timeout),
+        timeout=checked_timeout(timeout),
     )
     return decorate if subject is _NOT_GIVEN else decorate(subject)
 
@@ -180,7 +181,7 @@ class _Decorator:
 
     fixed: TokenProvider | None
     find: Callable[[], TokenProvider]
-    codes: frozenset[int]
+    codes: frozenset[int] | None
     parameter: str
     timeout: float | None
 
@@ -223,7 +224,8 @@ class _Decorator:
                 else:
                     answer = call(token, args, kwargs)
             except Exception as error:
-                first = _outcome_of_error(error, codes)
+                wanted = curable(provider) if codes is None else codes
+                first = _outcome_of_error(error, wanted)
                 if first is None:
                     raise
             else:
@@ -232,11 +234,12 @@ class _Decorator:
                 if inspect.isawaitable(answer):
                     return self._resumed(provider, token, answer, _with(call, args, kwargs), rewind)
                 first = Outcome(answer, errcode=errcode_of(answer))
-                if first.errcode not in codes:
+                wanted = curable(provider) if codes is None else codes
+                if first.errcode not in wanted:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return heal(provider, token, first, again, codes=codes, rewind=rewind, timeout=timeout)
+            return heal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -269,18 +272,20 @@ class _Decorator:
                 else:
                     answer = await call(token, args, kwargs)
             except Exception as error:
-                first = _outcome_of_error(error, codes)
+                wanted = curable(provider) if codes is None else codes
+                first = _outcome_of_error(error, wanted)
                 if first is None:
                     raise
             else:
                 if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
                     return answer
                 first = Outcome(answer, errcode=await aerrcode_of(answer))
-                if first.errcode not in codes:
+                wanted = curable(provider) if codes is None else codes
+                if first.errcode not in wanted:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return await aheal(provider, token, first, again, codes=codes, rewind=rewind, timeout=timeout)
+            return await aheal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -293,18 +298,19 @@ class _Decorator:
         rewind: Callable[[], bool],
     ) -> Any:
         """Go on with a plain function that returned an awaitable."""
+        codes = curable(provider) if self.codes is None else self.codes
         try:
             value = await answer
         except Exception as error:
-            first = _outcome_of_error(error, self.codes)
+            first = _outcome_of_error(error, codes)
             if first is None:
                 raise
         else:
             first = Outcome(value, errcode=await aerrcode_of(value))
-            if first.errcode not in self.codes:
+            if first.errcode not in codes:
                 return value
             del value
-        return await aheal(provider, token, first, again, codes=self.codes, rewind=rewind, timeout=self.timeout)
+        return await aheal(provider, token, first, again, codes=codes, rewind=rewind, timeout=self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +419,7 @@ def _outcome_of_error(error: Exception, codes: Collection[int]) -> Outcome | Non
 
 
 def _given(provider: Any) -> TokenProvider | None:
-    if provider is _NOT_GIVEN or not _is_provider(provider):
+    if provider is _NOT_GIVEN or not is_provider(provider):
         return None
     if getattr(provider, "closed", False):
         raise ProviderClosed("This provider was closed. Make a new one for with_token().")
@@ -428,7 +434,7 @@ def _provider_of_request() -> TokenProvider:
 
 def _finder(provider: Any) -> Callable[[], TokenProvider]:
     """Get the function that finds the provider at each call, where it is not a fixed one."""
-    if provider is _NOT_GIVEN or _is_provider(provider):
+    if provider is _NOT_GIVEN or is_provider(provider):
         return _provider_of_request
     if isinstance(provider, type):
         raise ConfigurationError(f"provider must be an instance, not the class {provider.__name__}.")
@@ -440,10 +446,6 @@ def _finder(provider: Any) -> Callable[[], TokenProvider]:
         raise ConfigurationError("The function that finds the provider must not be async. Make the provider before.")
     finder: Callable[[], TokenProvider] = provider
     return finder
-
-
-def _is_provider(thing: Any) -> bool:
-    return not isinstance(thing, type) and all(hasattr(thing, name) for name in ("get_token", "aget_token"))
 
 
 def _is_async(function: Any) -> bool:
@@ -493,24 +495,7 @@ def _name_of(function: Any) -> str:
     return f"{name}()" if isinstance(name, str) else f"a {type(function).__name__}"
 
 
-def _checked_codes(codes: Any) -> frozenset[int]:
-    # A str would be taken apart into its characters.
-    checked = frozenset(codes) if isinstance(codes, Collection) and not isinstance(codes, (str, bytes)) else None
-    if checked is None or any(isinstance(code, bool) or not isinstance(code, int) for code in checked):
-        raise ConfigurationError("codes must be a collection of errcodes as int, such as {40001, 40014, 42001}.")
-    return checked
-
-
 def _checked_name(parameter: Any) -> str:
     if not isinstance(parameter, str) or not parameter.isidentifier():
         raise ConfigurationError("parameter must be the name of a parameter, such as 'access_token'.")
     return parameter
-
-
-def _checked_timeout(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not math.isfinite(timeout) or timeout <= 0:
-        raise ConfigurationError("timeout must be a number of seconds above 0, or None for the provider's own limit.")
-    return float(timeout)

@@ -343,3 +343,37 @@ class TestWrapper:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
         assert "pip install 'wxmiddleware[crypto]' None" in done.stdout
+
+
+def test_refresh_token(store: EncryptedStore, inner: MemoryStore) -> None:
+    """A refresh token is encrypted, too, and for the other owner or purpose it is none."""
+    put(store, value="token-one", refresh="refresh-one")
+    kept = inner.load(KEY).record
+    loaded = store.load(KEY).record
+
+    assert kept is not None
+    assert loaded is not None
+    assert ("token-one", "refresh-one") == (loaded.value, loaded.refresh)
+    assert str(kept.refresh).startswith(MARK)
+    inner.save(KEY, replace(kept, value=kept.refresh, refresh=kept.value), inner.load(KEY).version)
+    with pytest.raises(StoreError, match="none of the keys can read"):
+        store.load(KEY)
+
+
+def test_refresh_token_of_another_key(store: EncryptedStore, inner: MemoryStore) -> None:
+    """It never grows old, so that none of the keys can read it is always an error."""
+    put(store, value=None, refresh="refresh-one")
+
+    with pytest.raises(StoreError, match="none of the keys can read"):
+        EncryptedStore(inner, OTHER).load(KEY)
+    with pytest.raises(StoreError, match="encrypted token"):
+        readable(inner.load(KEY))
+
+
+def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore) -> None:
+    """One that was stored before encryption was turned on is taken as it is."""
+    put(inner, refresh="refresh-one")
+    loaded = store.load(KEY).record
+
+    assert loaded is not None
+    assert "refresh-one" == loaded.refresh

@@ -174,5 +174,5 @@ def _message(number: int) -> bytes:
     return (
         "<xml><ToUserName><![CDATA[gh_demo]]></ToUserName><FromUserName><![CDATA[oFollower]]></FromUserName>"
         f"<CreateTime>{time.time():.0f}</CreateTime><MsgType><![CDATA[text]]></MsgType>"
-        f"<Content><![CDATA[hello {number}]]></Content><MsgId>{number}</MsgId></xml>"
+        f"<Content><![CDATA[hello {number}]]></Content><MsgId>{time.monotonic_ns()}</MsgId></xml>"
     ).encode()

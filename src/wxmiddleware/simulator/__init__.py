@@ -28,10 +28,12 @@ from ._desk import Sent, Upload
 from ._faults import Fault, Faults
 from ._judge import Problem
 from ._log import LogEntry
+from ._platforms import SimulatedPlatform
 from ._pusher import Delivery, Pusher, Try
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
 from ._wechat import WeChat
+from ._wecom import SimulatedApp
 
 __all__ = [
     "ASGICarrier",
@@ -46,7 +48,9 @@ __all__ = [
     "Pusher",
     "Sent",
     "SimulatedAccount",
+    "SimulatedApp",
     "SimulatedClock",
+    "SimulatedPlatform",
     "SimulatorServer",
     "Try",
     "Upload",

@@ -17,10 +17,11 @@ from werkzeug.wrappers import Request, Response
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._admin import administer
-from ._apis import Answer, Call, answer
+from ._apis import Answer, Call
 from ._errors import error
 from ._faults import Fault, Interrupted, page
 from ._log import TOKEN_PATHS, shown_appid
+from ._routes import answer
 from ._wechat import WeChat
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ class _Exchange:
             owner = self.wechat._rules.owner(self.request.args.get("access_token"))
             self.call.appid = None if owner is None else owner.appid
             return
-        appid: object = self.request.args.get("appid")
-        if slot == "stable":
+        appid: object = self.request.args.get("corpid" if slot == "wecom" else "appid")
+        if slot in ("stable", "component"):
             body = self.call.posted()
-            appid = body.get("appid") if isinstance(body, dict) else None
+            appid = body.get("component_appid" if slot == "component" else "appid") if isinstance(body, dict) else None
         self.call.appid = appid if isinstance(appid, str) else None
         self.wechat._rules.count_fetch(appid, slot)
 
@@ -189,7 +190,7 @@ class _Exchange:
             at=self.wechat.clock(),
             method=self.request.method,
             path=self.request.path,
-            appid=shown_appid(appid, appid in self.wechat.accounts),
+            appid=shown_appid(appid, self.wechat._knows(appid)),
             errcode=errcode,
             ip=self.call.ip,
             status=status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from collections import deque
@@ -86,6 +87,13 @@ class Upload:
     media_id: str = field(repr=False)
 
 
+def signed(ticket: str, nonce: str, timestamp: str, url: str) -> str:
+    """The signature that WeChat's browser expects of a page (section 3)."""
+    words = {"url": url.split("#", maxsplit=1)[0], "timestamp": timestamp, "noncestr": nonce, "jsapi_ticket": ticket}
+    text = "&".join(f"{name}={words[name]}" for name in sorted(words))
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 class Desk:
     """Keeps it, bounded, behind one lock that is never held while anything else is called but the clock."""
 
@@ -168,6 +176,13 @@ class Desk:
         with self._lock:
             ticket, ends = self._tickets.get((appid, kind), (None, 0.0))
             return ticket if self._clock() < ends else None
+
+    def void_tickets(self, appid: str) -> int:
+        with self._lock:
+            mine = [which for which in self._tickets if which[0] == appid]
+            for which in mine:
+                del self._tickets[which]
+            return len(mine)
 
     def issue_phone_code(self, appid: str, number: str) -> str:
         with self._lock:

@@ -45,6 +45,7 @@ TEXTS: dict[int, str] = {
     41002: "appid missing",
     41004: "appsecret missing",
     41005: "media data missing",
+    41018: "missing component_appid",
     41030: "invalid page",
     42001: "access_token expired",
     43001: "require GET method",
@@ -66,8 +67,14 @@ TEXTS: dict[int, str] = {
     50002: "user limited",
     50004: "user not allow to use accesstoken, maybe for punishment",
     50007: "account frozen",  # U: the page's words
+    61003: "component is not authorized by this account",  # U
     61004: "access clientip is not registered requestIP: {ip}",
+    61005: "component ticket is expired",
+    61006: "component ticket is invalid",
     61007: "api is unauthorized to component",
+    61010: "code is expired",  # U
+    61011: "invalid component",
+    61023: "refresh_token is invalid",
     76021: "cgi_path not found, please check",
     76022: "could not use this cgi_path，no permission",  # noqa: RUF001 - the fullwidth comma is WeChat's
     89501: "waiting for the administrator to confirm this ip",  # U

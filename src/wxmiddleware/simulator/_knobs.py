@@ -144,6 +144,17 @@ class Knobs:
     ticket_rotates = Knob(flag)
     """Whether every ``getticket`` makes a new ticket. Uncertain; off means the same ticket until its end."""
 
+    wecom_sticky = Knob(flag)
+    """Whether WeCom's gettoken gives the same token until its end. An older text says so, the newest is silent
+    (section 6.1); off, each call mints another one, and the ones before live on."""
+
+    refresh_rotates = Knob(flag)
+    """Whether ``api_authorizer_token`` answers with another refresh token each time. The page says only "always store
+    the one returned" (section 6.2)."""
+
+    refresh_keeps_previous = Knob(flag)
+    """Whether the refresh token before the newest is still taken. Uncertain, so it is not (61023)."""
+
     reject_unicode_escapes = Knob(flag)
     """Whether a JSON body with ``\\uXXXX`` gets 40033. Uncertain: the table lists it, most APIs do not mind."""
 

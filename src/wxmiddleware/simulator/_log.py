@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 from ._errors import REFUSED
 
-TOKEN_PATHS = {"/cgi-bin/token": "classic", "/cgi-bin/stable_token": "stable"}
+TOKEN_PATHS = {
+    "/cgi-bin/token": "classic",
+    "/cgi-bin/stable_token": "stable",
+    "/cgi-bin/gettoken": "wecom",
+    "/cgi-bin/component/api_component_token": "component",
+}
 _PATHS_COUNTED = 2000  # a scanner that tries every path does not fill the memory
 _APPID = re.compile(r"wx[0-9a-f]{16}", re.ASCII)
 

@@ -16,7 +16,7 @@ from ._errors import Json, error
 from ._knobs import Knobs
 from ._log import Ledger
 
-SLOTS = ("classic", "stable")
+SLOTS = ("classic", "stable", "authorizer")
 _REMEMBERED = 50_000  # tokens kept for the reason of their refusal; the oldest are forgotten (40001 all the same)
 _CHINA = 8 * 3600
 _LOOKS_LIKE_A_TOKEN = re.compile(r"\d{1,3}_[A-Za-z0-9_-]{24,}", re.ASCII)
@@ -204,7 +204,7 @@ class TokenRules:
     def count_fetch(self, appid: object, slot: str) -> None:
         """Count a client's request to a token endpoint, whatever becomes of it."""
         known = isinstance(appid, str) and appid in self.accounts
-        if known:
+        if known and slot in SLOTS:
             self.accounts[str(appid)].used_last = slot
         self._ledger.fetched(str(appid) if known else "", slot)
 

@@ -6,19 +6,21 @@ import enum
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._clock import SimulatedClock
-from ._desk import Desk, Sent, Upload
+from ._desk import Desk, Sent, Upload, signed
 from ._errors import Json
 from ._faults import Faults
 from ._knobs import Knobs
 from ._log import Ledger, LogEntry
+from ._platforms import Platforms, SimulatedPlatform
 from ._rules import SLOTS, SimulatedAccount, TokenRules
+from ._wecom import Corps, SimulatedApp
 
 __all__ = ["WeChat"]
 
@@ -71,6 +73,9 @@ class WeChat(Knobs):
         stable_minute_quota: int = 10_000,
         clear_quota_covers_stable: bool = False,
         ticket_rotates: bool = False,
+        wecom_sticky: bool = True,
+        refresh_rotates: bool = True,
+        refresh_keeps_previous: bool = False,
         reject_unicode_escapes: bool = False,
         token_length: int = 157,
         json_content_type: str = "application/json; encoding=utf-8",
@@ -104,6 +109,9 @@ class WeChat(Knobs):
         self.stable_minute_quota = stable_minute_quota
         self.clear_quota_covers_stable = clear_quota_covers_stable
         self.ticket_rotates = ticket_rotates
+        self.wecom_sticky = wecom_sticky
+        self.refresh_rotates = refresh_rotates
+        self.refresh_keeps_previous = refresh_keeps_previous
         self.reject_unicode_escapes = reject_unicode_escapes
         self.token_length = token_length
         self.json_content_type = json_content_type
@@ -113,6 +121,8 @@ class WeChat(Knobs):
         self._ledger = Ledger(log_size)
         self._rules = TokenRules(self, self.clock, self._ledger)
         self._desk = Desk(self, self.clock, self._rules)
+        self._corps = Corps(self, self.clock, self._ledger)
+        self._platforms = Platforms(self, self.clock, self._rules, self._ledger, lambda: self.appid)
         self._serving = 0
         self._serving_lock = threading.Lock()
         self.faults = Faults(self._ledger.tell)
@@ -150,6 +160,39 @@ class WeChat(Knobs):
         if self._rules.accounts.setdefault(appid, account) is not account:
             raise ConfigurationError(f"There is an account {appid} already; change its attributes instead.")
         return account
+
+    def add_app(
+        self, corpid: str, secret: str, *, agentid: int = 1000002, ip_allowlist: Iterable[str] | None = None
+    ) -> SimulatedApp:
+        """
+        Add an app of a WeCom corp; with the first one the corp is there, too.
+
+        WeCom's paths are answered beside WeChat's, at the same address.
+
+        Args:
+            corpid: The CorpID. Real ones are ``ww`` and 16 hex digits.
+            secret: The app's secret.
+            agentid: The app's number.
+            ip_allowlist: Addresses and networks that may ask; ``None`` lets everyone (no 60020).
+
+        Raises:
+            ConfigurationError: There is such an app already, or a value is of no use.
+        """
+        return self._corps.add(SimulatedApp(corpid, secret, agentid, ip_allowlist))
+
+    def add_platform(self, appid: str, secret: str, *, ip_allowlist: Iterable[str] | None = None) -> SimulatedPlatform:
+        """
+        Add a third-party platform, which accounts of this WeChat can authorise.
+
+        Args:
+            appid: Its ``component_appid``.
+            secret: Its ``component_appsecret``.
+            ip_allowlist: Addresses and networks that may ask; ``None`` lets everyone (no 61004).
+
+        Raises:
+            ConfigurationError: There is such a platform already, or a value is of no use.
+        """
+        return self._platforms.add(appid, secret, ip_allowlist)
 
     @property
     def accounts(self) -> Mapping[str, SimulatedAccount]:
@@ -223,9 +266,29 @@ class WeChat(Knobs):
         """Give the account's ticket of this kind (``jsapi`` or ``wx_card``), or ``None`` if it has none alive."""
         return self._desk.current_ticket(self._known(appid), kind)
 
+    def wx_config(self, url: str, config: Mapping[str, object]) -> str:
+        """
+        Say what WeChat's browser makes of ``wx.config(config)`` on a page.
+
+        Args:
+            url: The page's, with ``#`` and what follows if it has that.
+            config: appId, timestamp, nonceStr and signature, as the page got them.
+
+        Returns:
+            ``config:ok``, ``config:invalid signature``, or ``config:fail`` if something is missing.
+        """
+        if not all(config.get(name) for name in ("appId", "timestamp", "nonceStr", "signature")):
+            return "config:fail"
+        appid = str(config["appId"])
+        tickets = [self._desk.current_ticket(appid, "jsapi"), *self._corps.tickets_of(appid)]
+        made = [signed(ticket, str(config["nonceStr"]), str(config["timestamp"]), url) for ticket in tickets if ticket]
+        return "config:ok" if config["signature"] in made else "config:invalid signature"
+
     def fetches(self, appid: str | None = None, slot: str | None = None) -> int:
         """
         Count the clients' requests that WeChat's token endpoints judged, whatever the answer.
+
+        Slots are ``classic``, ``stable``, ``authorizer``, ``component`` and ``wecom``.
 
         An injected ``errcode`` counts as such an answer. A request that a fault cut off before it took effect does
         not; it is in ``calls("/cgi-bin/token")``. ``steal()`` does not count here.
@@ -322,16 +385,30 @@ class WeChat(Knobs):
 
         Args:
             appid: Whose; by default the default account's.
-            slot: ``classic`` or ``stable``; by default both.
+            slot: ``classic``, ``stable`` or ``authorizer``; by default all.
 
         Raises:
             ConfigurationError: No such account or slot.
         """
         return self._rules.revoke(self._known(appid), None if slot is None else _slot(slot))
 
+    def void_tickets(self, appid: str | None = None) -> int:
+        """
+        End every ticket of an account or a WeCom corp, make none, and say how many ended.
+
+        Args:
+            appid: Whose; by default the default account's.
+        """
+        whose = self.appid if appid is None else appid
+        return self._desk.void_tickets(whose) + self._corps.void_tickets(whose)
+
     def issue_phone_code(self, appid: str | None = None, number: str = "13800138000") -> str:
         """Give a code for ``getuserphonenumber``, as a mini program's button does: good once, for 5 minutes."""
         return self._desk.issue_phone_code(self._known(appid), number)
+
+    def _knows(self, appid: object) -> bool:
+        everyone: tuple[Container[object], ...] = (self.accounts, self._corps.corpids, self._platforms.known)
+        return any(appid in some for some in everyone)
 
     def _known(self, appid: str | None) -> str:
         if appid is None:
@@ -347,5 +424,5 @@ class WeChat(Knobs):
 
 def _slot(slot: str) -> str:
     if slot not in SLOTS:
-        raise ConfigurationError(f'A slot is "classic" or "stable"; got {slot!r}.')
+        raise ConfigurationError(f'A slot is "classic", "stable" or "authorizer"; got {slot!r}.')
     return slot

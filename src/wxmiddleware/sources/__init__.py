@@ -2,17 +2,35 @@
 How a token is asked for.
 
 `StableToken` is WeChat's own recommendation and the default; `ClassicToken` is the endpoint that everybody knows.
+`WeComToken` asks for that of an app in WeCom, `JsapiTicket` and its like for the tickets of pages in WeChat's browser.
 """
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from .._models import Account, Cause, Failure, Grant
+from .._models import Account, Cause, Failure, Grant, WeComAccount
 from .classic import ClassicToken
+from .component import AuthorizerToken, ComponentToken
 from .stable import StableToken
+from .tickets import AgentTicket, CardTicket, JsapiTicket
+from .wecom import WeComToken
 
-__all__ = ["Cause", "ClassicToken", "Failure", "Grant", "StableToken", "TokenSource"]
+__all__ = [
+    "AgentTicket",
+    "AuthorizerToken",
+    "CardTicket",
+    "Cause",
+    "ClassicToken",
+    "ComponentToken",
+    "Failure",
+    "Grant",
+    "JsapiTicket",
+    "StableToken",
+    "TokenSource",
+    "WeComToken",
+    "default_source",
+]
 
 
 @runtime_checkable
@@ -26,6 +44,13 @@ class TokenSource(Protocol):
         ahead: Seconds before the end of a token's life in which it is renewed.
         kills: Whether every successful request mints a token and kills the one before.
         forcible: Whether ``fetch(force=True)`` can be asked for another token than the current one.
+
+    A source may say more:
+
+    - ``curable``: the errcodes of API calls that a newer token cures, if not 40001, 40014 and 42001;
+    - ``check(account)``: raise `ConfigurationError` if this is not one of its accounts;
+    - ``rotates``: true if each token is asked for with something that came with the one before. `fetch` is then also
+      given ``refresh=``, the record's, and nothing is asked while the store cannot be reached.
     """
 
     @property
@@ -45,3 +70,8 @@ class TokenSource(Protocol):
 
         What went wrong is returned, not raised, and has nothing secret in it.
         """
+
+
+def default_source(account: Account) -> TokenSource:
+    """The endpoint to ask for the token of such an account, unless its user has another wish."""
+    return WeComToken() if isinstance(account, WeComAccount) else StableToken()

@@ -8,10 +8,10 @@ import math
 import netrc  # noqa: F401  # requests imports it within a request; a process that is forked then inherits its lock
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import requests
@@ -19,8 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3 import exceptions as low
 
-from .._errcodes import token_endpoint_failure
-from .._models import Account, Cause, Failure, Grant
+from .._errcodes import CURABLE, TOKEN_ERRORS, ErrorTable, token_endpoint_failure
+from .._models import Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount
 from ..exceptions import ConfigurationError
 from ._deadline import DeadlineAdapter, Exchange
 
@@ -41,7 +41,7 @@ _NOT_SENT = (
 _CANNOT_BE_MADE = (ValueError, FileNotFoundError, NotADirectoryError, PermissionError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """
     A token endpoint of WeChat's.
@@ -61,6 +61,11 @@ class Endpoint:
     timeout: float = 5.0
     session: requests.Session | None = field(default=None, repr=False)
 
+    # What an API call answers if it takes the token no longer.
+    curable: ClassVar[frozenset[int]] = CURABLE
+    # Whose tokens these are.
+    accounts: ClassVar[tuple[type[Account], ...]] = (Account,)
+
     def __post_init__(self) -> None:
         for name, value in (("connect_timeout", self.connect_timeout), ("timeout", self.timeout)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -68,40 +73,102 @@ class Endpoint:
         if self.connect_timeout > self.timeout:
             raise ConfigurationError("connect_timeout is part of timeout, so it must not be longer.")
 
+    def check(self, account: Account) -> None:
+        """
+        See that this endpoint is one for such an account.
+
+        Raises:
+            ConfigurationError: It is not; the message says which one is.
+        """
+        kind = next(each for each in _ARTICLES if isinstance(account, each))
+        if kind not in self.accounts:
+            raise ConfigurationError(
+                f"{type(self).__name__} is not for {_ARTICLES[kind]}; "
+                f"it takes {' or '.join(_ARTICLES[each] for each in self.accounts)}."
+            )
+
     def ask(
         self,
         account: Account,
         method: str,
         path: str,
         *,
+        form: Form | None = None,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        hidden: Collection[str] = (),
+        seconds: float | None = None,
     ) -> Grant | Failure:
-        """Send one request and read its answer."""
-        limits = Timeout(total=self.timeout, connect=self.connect_timeout)
+        """
+        Send one request for a token and read its answer.
+
+        Args:
+            form: What the answer looks like.
+            hidden: What must not be shown if the answer quotes it; the account's secret is known.
+            seconds: What is left of `timeout`.
+        """
+        form = form or Form()
+        answer = self.call(
+            account, method, path, errors=form.errors, query=query, body=body, hidden=hidden, seconds=seconds
+        )
+        return answer if isinstance(answer, Failure) else grant_of(account, answer, form)
+
+    def call(
+        self,
+        account: Account,
+        method: str,
+        path: str,
+        *,
+        errors: ErrorTable = TOKEN_ERRORS,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        hidden: Collection[str] = (),
+        seconds: float | None = None,
+        most: int = _MOST_BYTES,
+    ) -> dict[str, Any] | Failure:
+        """Send one request and give the JSON object of its answer, of at most so many bytes."""
+        started, timeout = time.monotonic(), self.timeout if seconds is None else seconds
+        limits = Timeout(total=timeout, connect=min(self.connect_timeout, timeout))
         request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
-        return _fetch(account, request, self.session, limits, self.timeout)
+        exchange = Exchange(started + timeout)
+        failure: Failure | None = None
+        raw = b""
+        status = 0
+        try:
+            with requests.Session() as own:
+                status, raw = _send(self.session or own, request, exchange, limits, most)
+        except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
+            # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
+            failure = _of_exception(account, exc, exchange, time.monotonic() - started)
+        return failure or _read(account, status, raw, errors, {account.secret, *hidden})
 
 
-def _fetch(
-    account: Account, request: requests.Request, session: requests.Session | None, limits: Timeout, timeout: float
-) -> Grant | Failure:
-    started = time.monotonic()
-    exchange = Exchange(started + timeout)
-    failure: Failure | None = None
-    raw = b""
-    status = 0
-    try:
-        with requests.Session() as own:
-            status, raw = _send(session or own, request, exchange, limits)
-    except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
-        # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
-        failure = _of_exception(account, exc, exchange, time.monotonic() - started)
-    return failure or _read(account, status, raw)
+@dataclass(frozen=True, slots=True)
+class Form:
+    """
+    What the answers of an endpoint look like.
+
+    Attributes:
+        token: The field of the token.
+        refresh: The field of the token that the next one must be asked for with.
+        errors: What its errcodes mean.
+    """
+
+    token: str = "access_token"  # noqa: S105 - a field
+    refresh: str | None = None
+    errors: ErrorTable = TOKEN_ERRORS
+
+
+# The base class last.
+_ARTICLES: dict[type[Account], str] = {
+    WeComAccount: "a WeComAccount",
+    AuthorizerAccount: "an account that authorised a Platform",
+    Account: "an Account",
+}
 
 
 def _send(
-    session: requests.Session, request: requests.Request, exchange: Exchange, limits: Timeout
+    session: requests.Session, request: requests.Request, exchange: Exchange, limits: Timeout, most: int
 ) -> tuple[int, bytes]:
     prepared = session.prepare_request(request)
     url = prepared.url or ""
@@ -117,7 +184,7 @@ def _send(
         # read1() returns with whatever is there, so that the deadline is looked at.
         while chunk := response.raw.read1(8192):
             content += chunk
-            if len(content) > _MOST_BYTES:
+            if len(content) > most:
                 break
             if time.monotonic() > exchange.deadline:
                 raise requests.ReadTimeout
@@ -157,7 +224,9 @@ def _chain(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def _read(account: Account, status: int, raw: bytes) -> Grant | Failure:
+def _read(
+    account: Account, status: int, raw: bytes, errors: ErrorTable, hidden: Collection[str]
+) -> dict[str, Any] | Failure:
     if status >= 500:
         return Failure(Cause.PASSING, f"{account.host} answered HTTP {status}.")
     if not 200 <= status < 300:
@@ -174,17 +243,23 @@ def _read(account: Account, status: int, raw: bytes) -> Grant | Failure:
         return _nonsense(account, "an errcode that is not a whole number")
     if errcode != 0:
         errmsg = answer.get("errmsg")
-        return token_endpoint_failure(int(errcode), _masked(account, errmsg) if isinstance(errmsg, str) else "")
-    return _grant(account, answer)
+        return token_endpoint_failure(int(errcode), _masked(hidden, errmsg) if isinstance(errmsg, str) else "", errors)
+    return answer
 
 
-def _grant(account: Account, answer: dict[str, Any]) -> Grant | Failure:
-    token, expires_in = answer.get("access_token"), _number(answer.get("expires_in"))
-    if not isinstance(token, str) or not token or len(token) > _LONGEST_TOKEN or not _visible(token):
+def grant_of(account: Account, answer: Mapping[str, Any], form: Form) -> Grant | Failure:
+    """Find the token in an answer."""
+    token, expires_in = _token(answer.get(form.token)), _number(answer.get("expires_in"))
+    if token is None:
         return _nonsense(account, "no token")
     if expires_in is None or not 0 < expires_in <= _LONGEST_LIFE:
         return _nonsense(account, "a token without a plausible expires_in")
-    return Grant(token, expires_in)
+    return Grant(token, expires_in, _token(answer.get(form.refresh)) if form.refresh else None)
+
+
+def _token(value: object) -> str | None:
+    good = isinstance(value, str) and value and len(value) <= _LONGEST_TOKEN and _visible(value)
+    return str(value) if good else None
 
 
 def _number(value: object) -> float | None:
@@ -204,10 +279,11 @@ def _visible(token: str) -> bool:
     return token.isascii() and token.isprintable() and " " not in token
 
 
-def _masked(account: Account, text: str) -> str:
+def _masked(hidden: Collection[str], text: str) -> str:
     """Whatever stands between us and WeChat might quote the request."""
-    for secret in {account.secret, quote(account.secret, safe=""), quote_plus(account.secret), quote(account.secret)}:
-        text = text.replace(secret, "***")
+    for secret in hidden:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), quote(secret)}:
+            text = text.replace(form, "***")
     return text[:512]
 
 

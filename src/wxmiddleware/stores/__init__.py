@@ -38,6 +38,9 @@ class TokenStore(Protocol):
 
     Attributes:
         shared: Whether other processes write to it, too. Then each process looks at it from time to time.
+
+    A store that keeps what it is given until it is replaced, whatever happens, has ``durable = True``, too: then a
+    `Platform` trusts it with refresh tokens.
     """
 
     @property

@@ -48,17 +48,23 @@ def loads(text: str | bytes) -> Record | None:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    value, lease, cooldown = fields.get("value"), fields.get("lease"), fields.get("cooldown")
-    if value is not None and (not isinstance(value, str) or not value):
-        raise ValueError
+    value, refresh = _token(fields.get("value")), _token(fields.get("refresh"))
+    lease, cooldown = fields.get("lease"), fields.get("cooldown")
     numbers: dict[str, Any] = {name: _time(fields.get(name, -math.inf)) for name in _TIMES}
     numbers.update({name: int(fields.get(name, 0)) for name in _COUNTS})
     return Record(
         value=value,
+        refresh=refresh,
         lease=None if lease is None else Lease(_text(lease["owner"]), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
         **numbers,
     )
+
+
+def _token(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError
+    return value
 
 
 def _cooldown(fields: dict[str, Any]) -> Cooldown:

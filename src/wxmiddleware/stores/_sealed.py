@@ -18,7 +18,8 @@ def readable(loaded: Loaded) -> Loaded:
     Raises:
         StoreError: It is one: WeChat must not be sent it, and nobody should write over it.
     """
-    if loaded.record is not None and (loaded.record.value or "").startswith(MARK):
+    record = loaded.record
+    if record is not None and any((one or "").startswith(MARK) for one in (record.value, record.refresh)):
         raise StoreError(
             "The store holds an encrypted token. Give this process the key, too: EncryptedStore(store, key)."
         )

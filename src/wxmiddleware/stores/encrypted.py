@@ -1,8 +1,8 @@
 """
 Tokens that only your processes can read, whatever the store: ``pip install 'wxmiddleware[crypto]'``.
 
-Only the token is encrypted. Leases, ends and generations stay readable, so that the store can be inspected without a
-key.
+Only tokens are encrypted, and refresh tokens. Leases, ends and generations stay readable, so that the store can be
+inspected without a key.
 """
 
 from __future__ import annotations
@@ -91,20 +91,23 @@ class EncryptedStore:
         """
         loaded = self._store.load(key)
         record = loaded.record
-        if record is None or record.value is None or not record.value.startswith(MARK):
+        if record is None:
             return loaded
-        value = self._decrypt(key, record.value)
-        if value is None and record.expires_at > loaded.now:
+        value, refresh = self._opened(key, record.value), self._opened(_beside(key), record.refresh)
+        lost = record.value is not None and value is None and record.expires_at > loaded.now
+        if lost or (record.refresh is not None and refresh is None):
             raise StoreError(
                 "The store holds a token that none of the keys can read, or that was encrypted for another account. "
                 "Give EncryptedStore the key of the other processes as an older key, or delete the record."
             )
-        return replace(loaded, record=replace(record, value=value))
+        return replace(loaded, record=replace(record, value=value, refresh=refresh))
 
     def save(self, key: str, record: Record, version: Any) -> Any | None:
         """Encrypt the token, and replace the record of `key`, if nothing was saved since `version` was loaded."""
         if record.value is not None:
             record = replace(record, value=self._encrypt(key, record.value))
+        if record.refresh is not None:
+            record = replace(record, refresh=self._encrypt(_beside(key), record.refresh))
         return self._store.save(key, record, version)
 
     def close(self) -> None:
@@ -112,6 +115,9 @@ class EncryptedStore:
         close = getattr(self._store, "close", None)
         if close is not None:
             close()
+
+    def _opened(self, key: str, value: str | None) -> str | None:
+        return self._decrypt(key, value) if value is not None and value.startswith(MARK) else value
 
     def _encrypt(self, key: str, value: str) -> str:
         # With the key in it, a ciphertext that was moved to another account's record is noticed.
@@ -124,6 +130,11 @@ class EncryptedStore:
             if text.startswith(mine):
                 return text.removeprefix(mine) or None
         return None
+
+
+def _beside(key: str) -> str:
+    """Under another name than the token, so that neither is ever taken for the other."""
+    return f"{key}:refresh"
 
 
 def _fernet(key: object) -> Fernet:

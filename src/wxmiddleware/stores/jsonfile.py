@@ -60,6 +60,7 @@ class JSONFileStore:
     """
 
     shared: Final = True
+    durable: Final = True
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock = time.time) -> None:
         if fcntl is None:

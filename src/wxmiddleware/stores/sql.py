@@ -83,6 +83,7 @@ class SQLStore:
     """
 
     shared = True
+    durable = True
 
     def __init__(self, engine: sa.Engine, *, table: str = "wx_token", create: bool = True) -> None:
         if not isinstance(engine, sa.Engine):

@@ -88,6 +88,7 @@ class RecordRules:
             lease=Lease("12345-abcdef01", now + 8.25),
             cooldown=Cooldown(now + 60.5, failure, 3),
             refusals_at=now - 1.5,
+            refresh="refresh-token",
             refusals=4,
             forced_at=now - 2.5,
             forced_day=19_676,

@@ -1,0 +1,102 @@
+"""What the clients' auth classes have in common: whose token, where it may go, and how it stands in a query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from ._answers import refused
+from ._healing import Arguments, Outcome, curable, retry_rule
+from ._options import checked_codes, checked_timeout, is_provider
+from ._scope import Scope
+from .exceptions import ConfigurationError, ProviderClosed
+
+if TYPE_CHECKING:
+    from ._provider import TokenProvider
+
+__all__ = ["TokenAuth", "signed", "token_in", "without_token"]
+
+_PARAMETER: Final = re.compile(r"(?:^|(?<=&))access_token=([^&]*)")
+
+
+class TokenAuth:
+    """
+    Adds ``access_token`` to a client's requests, and sends once more with a new token what WeChat refused.
+
+    A request that has an ``access_token`` in its URL goes out as it is, and so do those to other hosts, to ``sns/*``
+    and to the token endpoints. A body that can be read only once is not sent again; the log says so, and the caller
+    gets WeChat's first answer.
+
+    Args:
+        provider: Gives the tokens.
+        hosts: More hosts, beside that of the account's ``base_url``, that may get the token:
+            ``"sh.api.weixin.qq.com"``, ``"https://gateway.example:8443"``. Requests to others go out as they are.
+        codes: The errcodes that mean a refused token. By default those of the account's kind: 40001, 40014 and 42001
+            for official accounts and mini programs.
+        timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
+
+    Raises:
+        ConfigurationError: An argument is wrong; or, at a request, it goes over http where the account says https.
+        ProviderClosed: The provider was closed.
+        TokenError: At a request: there is no token at all. `TokenRefused` or `TokenUnavailable`.
+    """
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        *,
+        hosts: Iterable[str] = (),
+        codes: Collection[int] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        if not is_provider(provider):
+            given = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
+            raise ConfigurationError(f"provider must be a TokenProvider, not {given}.")
+        if getattr(provider, "closed", False):
+            raise ProviderClosed("This provider was closed. Make a new one for WeChatAuth().")
+        self.provider: Final = provider
+        self._scope = Scope(provider.account.base_url, hosts)
+        self._codes: Collection[int] = curable(provider) if codes is None else checked_codes(codes) or ()
+        self._timeout = checked_timeout(timeout)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.provider!r}>"
+
+    def _wants(self, scheme: str, host: str, port: int | None, path: str, query: str) -> bool:
+        """
+        Tell whether a request is to get our token.
+
+        Raises:
+            ConfigurationError: It is to go over http where the account says https.
+        """
+        # A token in the URL is the caller's own, as one that is passed to a decorated function.
+        if token_in(query) is not None:
+            return False
+        if self._scope.covers(scheme, host, port, path):
+            return True
+        self._scope.refuse_downgrade(scheme, host)
+        return False
+
+    def _refused(self, outcome: Outcome) -> bool:
+        return refused(outcome.errcode, self._codes)
+
+    def _rule(self, token: str, first: Outcome, arguments: Arguments) -> Generator[Any, Any, Outcome]:
+        return retry_rule(self.provider, token, first, codes=self._codes, rewind=arguments.rewind)
+
+
+def signed(query: str, token: str) -> str:
+    """Add the token to a query, and leave the rest of it as it is written."""
+    return f"{query}{'&' if query else ''}access_token={quote(token, safe='')}"
+
+
+def token_in(query: str) -> str | None:
+    """Get the token as it is written in a query, or ``None``."""
+    found = _PARAMETER.search(query)
+    return found and found[1]
+
+
+def without_token(query: str) -> str:
+    """Take the token out of a query, and leave the rest of it as it is written."""
+    return "&".join(each for each in query.split("&") if not each.startswith("access_token="))

@@ -1,0 +1,56 @@
+"""What the adapters have in common: a client's class and session are exchanged, the client itself stays."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from .._auth import without_token
+from .._provider import TokenProvider
+from ..exceptions import ConfigurationError
+from ..requests import WeChatAuth, shield
+
+__all__ = ["adopt", "moved", "unsigned"]
+
+
+def adopt(client: Any, provider: TokenProvider, session: requests.Session, base: type, mixin: type) -> None:
+    """
+    Let a client take its tokens from `provider`, and send through `session`.
+
+    Raises:
+        ConfigurationError: It is no such client, or a client of another account.
+    """
+    if not isinstance(client, base):
+        raise ConfigurationError(f"client must be a {base.__module__}.{base.__name__}, not a {type(client).__name__}.")
+    auth = WeChatAuth(provider)
+    appid = getattr(client, "appid", None)
+    if appid and appid != provider.account.appid:
+        raise ConfigurationError(
+            f"The client is of account {appid}, the provider of {provider.account.appid}. Give each its own."
+        )
+    session.auth = auth
+    shield(session)
+    known: Any = client
+    known._provider = provider
+    if not isinstance(client, mixin):
+        known.__class__ = type(type(client).__name__, (mixin, type(client)), {"__module__": type(client).__module__})
+
+
+def moved(url: str, api: str, provider: TokenProvider) -> str:
+    """Move a URL from the host that the SDK knows to the account's ``base_url``."""
+    old, new = urlsplit(api), urlsplit(url)
+    if new.netloc != old.netloc:
+        return url
+    return f"{provider.account.base_url}{new._replace(scheme='', netloc='').geturl()}"
+
+
+def unsigned(params: Any) -> Any:
+    """Take the token out of parameters: the session's auth puts in the one that is good then."""
+    if params is None:
+        return []
+    if isinstance(params, str):
+        return without_token(params)
+    pairs = params.items() if hasattr(params, "items") else params
+    return [(name, value) for name, value in pairs if name != "access_token"]

@@ -1,0 +1,26 @@
+"""
+The access token for httpx: an ``auth`` for ``Client`` and ``AsyncClient`` that heals refused calls.
+
+::
+
+    client = httpx.Client(auth=WeChatAuth(provider), base_url="https://api.weixin.qq.com")
+    client.get("/cgi-bin/user/info", params={"openid": "oABC"})
+"""
+
+from __future__ import annotations
+
+from ._auth import TokenAuth
+from ._httpx import TokenFlow
+
+try:
+    import httpx
+except ImportError as exc:
+    raise ImportError("This needs the httpx package: pip install 'wxmiddleware[httpx]'", name=exc.name) from None
+
+__all__ = ["WeChatAuth"]
+
+
+class WeChatAuth(TokenFlow, httpx.Auth):
+    __doc__ = TokenAuth.__doc__
+    # Not a RequestError: to these the client adds the request, and that one's URL has the token.
+    _error = httpx.HTTPError

@@ -1,0 +1,137 @@
+"""
+Signatures for pages in WeChat's browser, ready for ``wx.config``::
+
+    jssdk = JSSDK(provider)
+    jssdk.signature("https://example.com/page?x=1")   # {"appId": …, "timestamp": …, "nonceStr": …, "signature": …}
+
+The ticket behind them is fetched with the provider's token, kept in its store in a row of its own, and refreshed by the
+same engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+from ._provider import TokenProvider
+from .exceptions import ConfigurationError
+from .sources import AgentTicket, JsapiTicket
+
+__all__ = ["Config", "JSSDK", "sign"]  # noqa: RUF022 - JSSDK is no constant
+
+
+class Config(TypedDict):
+    """What ``wx.config`` wants to know of the server. Add ``jsApiList`` to it in the page."""
+
+    appId: str
+    timestamp: int
+    nonceStr: str
+    signature: str
+
+
+def sign(ticket: str, url: str, *, nonce: str, timestamp: int) -> str:
+    """
+    Sign a page with a ticket, as WeChat and WeCom both describe it (wechat-api.md, section 3).
+
+    Args:
+        ticket: The ``jsapi_ticket``.
+        url: The page's, exactly as the browser shows it. ``#`` and what follows do not count.
+        nonce: A random word; ``nonceStr`` of ``wx.config``.
+        timestamp: Seconds since 1970, the same that ``wx.config`` gets.
+    """
+    # Raw values: nothing is URL-encoded here.
+    text = f"jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={url.partition('#')[0]}"
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class JSSDK:
+    """
+    Signs the pages of one account, or of one app of WeCom.
+
+    Args:
+        provider: Gives the access token that the ticket is asked for with.
+        ticket: What to sign with: `JsapiTicket`, or `AgentTicket` for WeCom's ``wx.agentConfig``.
+        wall: Seconds since 1970. For tests.
+        nonce: Makes a random word. For tests.
+
+    Attributes:
+        tickets: The provider of the ticket: a `TokenProvider` like any other.
+
+    Raises:
+        ConfigurationError: `provider` is none, or `ticket` is not for its kind of account.
+    """
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        *,
+        ticket: type[JsapiTicket | AgentTicket] = JsapiTicket,
+        wall: Callable[[], float] = time.time,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        if not isinstance(provider, TokenProvider):
+            raise ConfigurationError(f"JSSDK(provider) takes a TokenProvider, not a {type(provider).__name__}.")
+        self.tickets = provider.sibling(ticket(provider))
+        self._wall = wall
+        self._nonce = nonce
+
+    def signature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
+        """
+        Sign a page.
+
+        Args:
+            url: The page's, as ``location.href`` gives it: with the query, and not rebuilt behind a proxy.
+            refused: What was signed for this page before, if the browser said ``config:invalid signature`` to it. If it
+                was signed with the ticket that is still in use, the ticket is replaced; not more than once in 30
+                seconds, as with any refused token, since anybody can claim this. Most often it is the `url` that was
+                not the page's.
+
+        Raises:
+            ConfigurationError: `url` is not an absolute http(s) URL.
+            TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`.
+        """
+        page = _checked(url)
+        return self._signed(page, self.tickets.get_token(self._blamed(page, refused)))
+
+    async def asignature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
+        """Sign a page: `signature` for tasks of asyncio and trio."""
+        page = _checked(url)
+        return self._signed(page, await self.tickets.aget_token(self._blamed(page, refused)))
+
+    def _signed(self, url: str, ticket: str) -> Config:
+        nonce, timestamp = self._nonce(), int(self._wall())
+        return {
+            "appId": self.tickets.account.appid,
+            "timestamp": timestamp,
+            "nonceStr": nonce,
+            "signature": sign(ticket, url, nonce=nonce, timestamp=timestamp),
+        }
+
+    def _blamed(self, url: str, refused: Mapping[str, object] | None) -> str | None:
+        """The ticket in use, if the refused signature was made with it."""
+        ticket = self.tickets.peek() if refused else None
+        if refused is None or ticket is None:
+            return None
+        nonce, timestamp, signature = (refused.get(name) for name in ("nonceStr", "timestamp", "signature"))
+        if not isinstance(nonce, str) or not isinstance(timestamp, int | str) or not isinstance(signature, str):
+            return None
+        made = sign(ticket, url, nonce=nonce, timestamp=timestamp)  # type: ignore[arg-type]  # as the page sends it
+        return ticket if hmac.compare_digest(made.encode(), signature.encode()) else None
+
+    def __repr__(self) -> str:
+        return f"<JSSDK {self.tickets.account.appid}>"
+
+
+def _checked(url: object) -> str:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        parts = None
+    if not isinstance(url, str) or parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigurationError("url must be the page's whole URL, as location.href gives it.")
+    return url

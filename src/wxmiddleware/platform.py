@@ -1,0 +1,224 @@
+"""
+A third-party platform and the accounts that have authorised it::
+
+    platform = Platform(Account(component_appid, component_secret), store=SQLStore.from_url(url))
+
+    platform.remember_ticket(ticket)              # what WeChat pushes every ten minutes
+    provider = platform.authorize(auth_code)      # when an account's owner has said yes
+    platform.authorizer(appid).get_token()        # from then on, in every process
+
+WeChat rotates an account's refresh token: each answer brings the one for the next request, and nobody gives it again
+unasked. So it lies in the store beside the token, saved with it in one step by whoever holds the lease; two processes
+never rotate against each other, and while the store is down nobody asks. If a process dies between WeChat's answer and
+the save, the new refresh token is lost. WeChat does not say whether the old one is still good; it is tried, and if it
+is void, the newest is looked up in WeChat's list of authorised accounts (``api_get_authorizer_list``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import anyio.to_thread
+
+from ._events import Observer
+from ._models import Account, AuthorizerAccount, Failure, Grant, Record
+from ._policies import next_generation
+from ._provider import TokenProvider
+from .exceptions import ConfigurationError, StoreError
+from .sources import AuthorizerToken, ComponentToken
+from .stores import TokenStore
+from .stores._amend import amend
+
+__all__ = ["Platform"]
+
+_TICKET_LIFE = 12 * 3600.0
+_FORGETFUL = (
+    "{store} may forget, and with a refresh token an authorisation is lost. Give Platform a store that keeps what it "
+    "is given: SQLStore or JSONFileStore. A Redis of yours that writes to disk and evicts nothing will do, too: say "
+    "durable=True."
+)
+
+
+class Platform:
+    """
+    A third-party platform (第三方平台).
+
+    Args:
+        account: The platform's own ``component_appid`` and ``component_appsecret``.
+        store: Where tokens, refresh tokens and the pushed ticket are kept. It must not forget: a lost refresh token
+            costs a look at WeChat's list, or the account's owner another visit.
+        durable: Whether the store keeps what it is given until it is replaced. `SQLStore` and `JSONFileStore` say so
+            themselves, also inside an `EncryptedStore`. `MemcachedStore` and `MemoryStore` do not; nor does
+            `RedisStore`, which cannot know how its server is set up (``maxmemory-policy``, persistence).
+        timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
+        observers: Functions that are told each `Event` of all of the platform's providers.
+        options: For every `TokenProvider`: ``clock``, ``wall``, ``sleep``, ``draw``. For tests.
+
+    Attributes:
+        provider: Gives the ``component_access_token``.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or the store may forget.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        store: TokenStore,
+        durable: bool | None = None,
+        timeout: float = 10.0,
+        observers: Iterable[Observer] = (),
+        **options: Any,
+    ) -> None:
+        if not isinstance(store, TokenStore) or isinstance(store, type):
+            raise ConfigurationError("Platform needs store=, a token store such as SQLStore.from_url(…).")
+        if not (getattr(store, "durable", False) if durable is None else durable):
+            raise ConfigurationError(_FORGETFUL.format(store=type(store).__name__))
+        self._store = store
+        self._options: dict[str, Any] = {"timeout": timeout, "observers": tuple(observers), **options}
+        self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
+        self._source = AuthorizerToken(self.provider)
+        self._ticket_key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
+
+    @property
+    def account(self) -> Account:
+        """The platform's own."""
+        return self.provider.account
+
+    def remember_ticket(self, ticket: str) -> None:
+        """
+        Keep the ``component_verify_ticket`` that WeChat has just pushed, for every process that shares the store.
+
+        Only if it came from WeChat: check the push's signature, and decrypt it. The newest counts; it is good for
+        12 hours, so a few pushes may be missed.
+
+        Raises:
+            ConfigurationError: It is not a ticket: empty, or not a str.
+            StoreError: The store failed; the ticket is not kept.
+        """
+        if not isinstance(ticket, str) or not ticket.strip():
+            raise ConfigurationError("The ticket must be the text of ComponentVerifyTicket, and not empty.")
+
+        def change(record: Record, now: float) -> Record:
+            return replace(
+                record,
+                generation=record.generation + 1,
+                value=ticket.strip(),
+                received_at=now,
+                expires_at=now + _TICKET_LIFE,
+            )
+
+        amend(self._store, self._ticket_key, change)
+
+    async def aremember_ticket(self, ticket: str) -> None:
+        """Keep a ticket: `remember_ticket` for tasks of asyncio and trio."""
+        await anyio.to_thread.run_sync(self.remember_ticket, ticket)
+
+    def authorizer(self, appid: str) -> TokenProvider:
+        """
+        Make the provider of an account that has authorised this platform.
+
+        It is made anew each time, and shares cache and fetches with the others of this account. Asks nobody: whether
+        the account has authorised shows when its token is wanted. For many accounts hand this method to a
+        `ProviderPool`.
+
+        Raises:
+            ConfigurationError: `appid` is none.
+        """
+        account = AuthorizerAccount(appid, self.account.appid, base_url=self.account.base_url)
+        return TokenProvider(account, source=self._source, store=self._store, **self._options)
+
+    def authorize(self, auth_code: str) -> TokenProvider:
+        """
+        Take in an account whose owner has just authorised the platform.
+
+        Args:
+            auth_code: What WeChat hands to the redirect page, and in the push ``authorized``. It is good once.
+
+        Returns:
+            The account's provider, with a token. Its AppID is ``provider.account.appid``.
+
+        Raises:
+            TokenRefused: WeChat does not take the code, or the platform's secret.
+            TokenUnavailable: WeChat cannot be asked at the moment.
+            StoreError: The tokens could not be saved. The code is used up; but the account is in WeChat's list now, and
+                is found there when its token is wanted.
+        """
+        if not isinstance(auth_code, str) or not auth_code:
+            raise ConfigurationError("The auth_code must be a str, and not empty.")
+        clock = self.provider._own.world.clock
+        sent = clock()
+        answer = self._source.redeem(auth_code)
+        if isinstance(answer, Failure):
+            raise answer.error()
+        appid, grant = answer
+        return self._keep(appid, grant, sent, clock())
+
+    async def aauthorize(self, auth_code: str) -> TokenProvider:
+        """Take in an account: `authorize` for tasks of asyncio and trio."""
+        return await anyio.to_thread.run_sync(self.authorize, auth_code)
+
+    def adopt_refresh_token(self, appid: str, refresh_token: str) -> TokenProvider:
+        """
+        Take in an account that another system has looked after until now.
+
+        Args:
+            appid: Whose.
+            refresh_token: The ``authorizer_refresh_token`` that the other system stored last. It must not use it again.
+
+        Returns:
+            The account's provider. It fetches when it is asked for a token.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+            StoreError: The store failed; nothing is kept.
+        """
+        if not isinstance(refresh_token, str) or not refresh_token.strip():
+            raise ConfigurationError("The refresh token must be a str, and not empty.")
+        return self._keep(appid, Grant("", 0.0, refresh_token.strip()), 0.0, 0.0)
+
+    def _keep(self, appid: str, grant: Grant, sent: float, received: float) -> TokenProvider:
+        provider = self.authorizer(appid)
+        keeper = provider._own
+        clock, wall = keeper.world.clock, keeper.world.wall
+        behind = 0.0
+
+        def change(record: Record, now: float) -> Record:
+            nonlocal behind
+            behind = clock() - now
+            kept = replace(
+                record,
+                generation=next_generation(max(record.generation, keeper.snapshot.generation), wall()),
+                refresh=grant.refresh,
+                cooldown=None,
+                refusals=0,
+            )
+            if not grant.value:
+                return kept
+            return replace(
+                kept,
+                value=grant.value,
+                expires_at=sent - behind + grant.expires_in,
+                sent_at=sent - behind,
+                received_at=received - behind,
+            )
+
+        record = amend(self._store, keeper.key, change)
+        keeper.inform(record, behind)
+        return provider
+
+    def _ticket(self) -> str | None:
+        """The newest ticket, if it is still good."""
+        with suppress(StoreError):
+            loaded = self._store.load(self._ticket_key)
+            record = loaded.record
+            if record is not None and loaded.now < record.expires_at:
+                return record.value
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Platform {self.account.appid}>"

@@ -1,0 +1,224 @@
+"""
+Many accounts: a provider for each AppID, made when it is first wanted::
+
+    pool = ProviderPool(lambda appid: TokenProvider(Account(appid, secret_of(appid)), store=store))
+
+    pool.get(appid).get_token()
+    await (await pool.aget(appid)).aget_token()
+
+Accounts do not wait for each other. Each has its own flight anyway; here nothing is held while a provider is being
+made, so that a slow look-up of one account's secret is nobody else's business.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+
+from . import _fork
+from ._flight import Flight
+from ._provider import TokenProvider
+from .exceptions import ConfigurationError, TokenUnavailable
+
+__all__ = ["ProviderPool"]
+
+_STILL_AT_IT = "The provider of this account is still being made. Is make(appid) slow?"
+_BROKEN_OFF = "The making of this account's provider was broken off."
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What came of making a provider."""
+
+    provider: TokenProvider | None = None
+    error: Exception | None = None
+
+    def give(self) -> TokenProvider | None:
+        if self.error is None:
+            return self.provider
+        raise self.error
+
+
+class ProviderPool:
+    """
+    Providers by AppID, the least recently used of which go.
+
+    A provider that has gone is not closed: whoever holds it goes on using it. When it is made anew, its token is
+    still in the store or in this process's memory, so nothing is fetched; make stores and sessions outside of `make`,
+    once.
+
+    It is also what the middlewares take for ``provider``, if it is told how to see whose request it is::
+
+        TokenMiddleware(app, ProviderPool(make, appid_of=lambda environ: environ["PATH_INFO"].split("/")[2]))
+
+    Args:
+        make: Makes the provider of an AppID; ``None`` if there is no such account. It may be slow. A thread that is the
+            first to want an account calls it itself; for tasks it is called in a thread of its own, so nothing of a
+            request is there. It is never called twice at a time for one AppID. What it raises goes to all who wait for
+            this account, and is not remembered.
+        maxsize: How many providers at most.
+        appid_of: Finds the AppID in the WSGI environ or the ASGI scope of a request; ``None`` if it has none. What it
+            finds comes from outside: have `make` look whether you know it.
+        timeout: Seconds to wait at most for a `make` that somebody else has called.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], TokenProvider | None],
+        *,
+        maxsize: int = 10_000,
+        appid_of: Callable[[Any], str | None] | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        for name, function in (("make", make), ("appid_of", appid_of)):
+            if function is None and name == "appid_of":
+                continue
+            if not callable(function) or isinstance(function, TokenProvider):
+                raise ConfigurationError(f"{name} must be a function, not a {type(function).__name__}.")
+            if inspect.iscoroutinefunction(function):
+                raise ConfigurationError(f"{name} must not be async. For tasks it runs in a thread, so it may block.")
+        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
+            raise ConfigurationError("maxsize must be a whole number of at least 1.")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+            raise ConfigurationError("timeout must be a positive number of seconds.")
+        self._make = make
+        self._appid_of = appid_of
+        self._timeout = float(timeout)
+        self._providers: LRUCache[str, TokenProvider] = LRUCache(maxsize)
+        self._making: dict[str, Flight[_Made]] = {}
+        self._lock = threading.RLock()  # a finaliser may ask, too
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """The lock may have been another thread's, and nobody makes anything here."""
+        self._lock = threading.RLock()
+        self._making = {}
+
+    def get(self, appid: str) -> TokenProvider:
+        """
+        Get the provider of an account.
+
+        Raises:
+            LookupError: `make` knows no such account. Other errors are those of `make`.
+            TokenUnavailable: `make` takes too long.
+        """
+        found = self._at_hand(appid, here=True)
+        return _some(_made(found.wait(self._timeout))) if isinstance(found, Flight) else found
+
+    async def aget(self, appid: str) -> TokenProvider:
+        """Get the provider of an account: `get` for tasks of asyncio and trio."""
+        found = self._at_hand(appid, here=False)
+        return _some(_made(await found.wait_async(self._timeout))) if isinstance(found, Flight) else found
+
+    def __call__(self, request: Mapping[str, Any]) -> Any:
+        """
+        Get the provider for a request, or ``None``: what the middlewares do.
+
+        Args:
+            request: The WSGI environ; or the ASGI scope, then the answer may have to be awaited.
+
+        Raises:
+            ConfigurationError: The pool was not given ``appid_of``.
+        """
+        if self._appid_of is None:
+            raise ConfigurationError(
+                "A pool that serves requests has to know whose they are: ProviderPool(make, appid_of=…)."
+            )
+        appid = self._appid_of(request)
+        if appid is None:
+            return None
+        blocking = "wsgi.version" in request
+        found = self._at_hand(appid, here=blocking)
+        if not isinstance(found, Flight):
+            return found
+        return _made(found.wait(self._timeout)) if blocking else self._arrival(found)
+
+    async def _arrival(self, flight: Flight[_Made]) -> TokenProvider | None:
+        return _made(await flight.wait_async(self._timeout))
+
+    def __len__(self) -> int:
+        """How many providers are at hand."""
+        return len(self._providers)
+
+    def __contains__(self, appid: object) -> bool:
+        """Whether this account's provider is at hand."""
+        return appid in self._providers
+
+    def discard(self, appid: str) -> None:
+        """Have the account's provider made anew when it is wanted again: its secret has changed, or it has left."""
+        with self._lock:
+            self._providers.pop(appid, None)
+            self._making.pop(appid, None)
+
+    def __repr__(self) -> str:
+        return f"<ProviderPool of {len(self._providers)}, at most {self._providers.maxsize:.0f}>"
+
+    def _at_hand(self, appid: str, *, here: bool) -> TokenProvider | Flight[_Made]:
+        """The provider; or what to wait for, which the first who comes does at once, if that may be `here`."""
+        with self._lock:
+            provider = self._providers.get(appid)
+            if provider is not None:
+                return provider
+        _fork.check()
+        return self._under_way(appid, here)
+
+    def _under_way(self, appid: str, here: bool) -> TokenProvider | Flight[_Made]:
+        if not isinstance(appid, str):
+            raise TypeError(f"appid must be a str, not {type(appid).__name__}")
+        flight: Flight[_Made] = Flight(
+            lambda flight: self._do(appid, flight),
+            mishap=_broken,
+            landed=lambda flight: None,
+            due=math.inf,
+        )
+        with self._lock:
+            made = self._providers.get(appid)
+            if made is not None:  # in this very moment
+                return made
+            under_way = self._making.setdefault(appid, flight)
+        if under_way is flight and here:
+            flight.fly()
+        elif under_way is flight:
+            flight.take_off()  # where there can be no thread, who waits makes it
+        return under_way
+
+    def _do(self, appid: str, flight: Flight[_Made]) -> _Made:
+        try:
+            provider = self._make(appid)
+            if provider is not None and not hasattr(provider, "peek"):
+                raise TypeError(f"make(appid) must return a TokenProvider or None, not a {type(provider).__name__}")
+            with self._lock:
+                # Discarded meanwhile: what was asked then is answered, and not kept.
+                if provider is not None and self._making.get(appid) is flight:
+                    self._providers[appid] = provider
+            return _Made(provider)
+        finally:
+            with self._lock:
+                if self._making.get(appid) is flight:
+                    del self._making[appid]
+
+
+def _made(result: _Made | None) -> TokenProvider | None:
+    if result is None:
+        raise TokenUnavailable(_STILL_AT_IT, retry_after=1.0)
+    return result.give()
+
+
+def _broken(error: BaseException) -> _Made:
+    # What ends a thread is not for those who wait.
+    return _Made(error=error if isinstance(error, Exception) else TokenUnavailable(_BROKEN_OFF, retry_after=1.0))
+
+
+def _some(provider: TokenProvider | None) -> TokenProvider:
+    if provider is None:
+        raise LookupError("make(appid) knows no such account.")
+    return provider

@@ -1,0 +1,230 @@
+"""
+Tokens of a third-party platform, and of the accounts that have authorised it. Facts: wechat-api.md, section 6.2.
+
+The platform proves itself with a ticket that WeChat pushes to it every ten minutes. Each authorised account's token is
+asked for with the platform's token and with a refresh token, which came with the answer before. Nobody gives it again
+unasked, so it is kept with the account's record, in a store that forgets nothing; `wxmiddleware.platform.Platform` sees
+to that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .._errcodes import ErrorTable
+from .._models import Account, AuthorizerAccount, Cause, Failure, Grant
+from ._borrowed import Lender, borrow, check_lender
+from ._http import Endpoint, Form, grant_of
+
+__all__ = ["AuthorizerToken", "ComponentToken"]
+
+_AGAIN = "Its owner has to authorise the platform again."
+_REFUSED = (Cause.PASSING, "The component_access_token was refused, and so was a newer one.")
+_ADVICE: dict[int, tuple[Cause, str]] = {
+    -1: (Cause.PASSING, "WeChat is busy."),
+    40001: (Cause.FINAL, "Check the platform's AppSecret: it is wrong or was reset."),
+    40013: (Cause.FINAL, "Check the platform's AppID: WeChat does not know it."),
+    40125: (Cause.FINAL, "Check the platform's AppSecret: it is wrong or was reset."),
+    41018: (Cause.FINAL, "The platform's AppID did not arrive; check what stands between you and WeChat."),
+    45009: (Cause.QUOTA, "The day's quota is used up."),
+    45011: (Cause.PASSING, "Too many requests in this minute."),
+    61004: (Cause.FINAL, "Add {ip} to the platform's IP allowlist at open.weixin.qq.com."),
+    61005: (Cause.PASSING, "The component_verify_ticket is too old; WeChat pushes a new one every ten minutes."),
+    61006: (Cause.PASSING, "The component_verify_ticket is wrong; WeChat pushes a new one every ten minutes."),
+    61010: (Cause.FINAL, f"The auth_code is too old, or was used before. {_AGAIN}"),
+    61011: (Cause.FINAL, "Check the platform's AppID: WeChat does not know it."),
+}
+_COMPONENT = Form("component_access_token", errors=ErrorTable("WeChat gives the platform no token", _ADVICE))
+_AUTHORIZER_ERRORS = ErrorTable(
+    "WeChat gives no token of the authorised account",
+    {
+        **_ADVICE,
+        40001: _REFUSED,
+        40014: _REFUSED,
+        42001: _REFUSED,
+        61003: (Cause.FINAL, f"The account has not authorised this platform, or not any more. {_AGAIN}"),
+        61023: (Cause.FINAL, f"The refresh token is void, and WeChat's list has no other. {_AGAIN}"),
+    },
+)
+_AUTHORIZER = Form("authorizer_access_token", "authorizer_refresh_token", _AUTHORIZER_ERRORS)
+_NO_TICKET = Failure(
+    Cause.PASSING,
+    "WeChat has not pushed a component_verify_ticket yet, or the last one is 12 hours old. It comes every ten minutes: "
+    "hand each to Platform.remember_ticket(). If none comes, have the pushes started (api_start_push_ticket).",
+)
+_NEVER_AUTHORISED = Failure(
+    Cause.FINAL,
+    "There is no refresh token of this account, neither in the store nor in WeChat's list: it has not authorised the "
+    "platform. Send its owner there, and hand the auth_code that comes back to Platform.authorize().",
+)
+# An authorizer in WeChat's list takes some 150 bytes.
+_PAGE = 500
+_MOST_BYTES = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentToken(Endpoint):
+    """
+    The ``component_access_token`` of a platform. `Platform` makes it.
+
+    Every answer is another token, and the one before dies: as with `ClassicToken`, share a store.
+
+    Args:
+        ticket: Gives the newest ``component_verify_ticket``, or ``None``.
+
+    Takes the arguments of `Endpoint`, too.
+    """
+
+    ticket: Callable[[], str | None]
+
+    kind = "component"
+    ahead = 600.0  # WeChat suggests 1 h 50
+    kills = True
+    forcible = False
+
+    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
+        """Ask for a token. Every answer is a new one, so `force` changes nothing."""
+        ticket = self.ticket()
+        if ticket is None:
+            return _NO_TICKET
+        return self.ask(
+            account,
+            "POST",
+            "/cgi-bin/component/api_component_token",
+            form=_COMPONENT,
+            body={
+                "component_appid": account.appid,
+                "component_appsecret": account.secret,
+                "component_verify_ticket": ticket,
+            },
+            hidden=(ticket,),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerToken(Endpoint):
+    """
+    The token of an account that has authorised a platform. `Platform` makes it.
+
+    It goes where the account's own token would go. Each answer brings the refresh token for the next request. If there
+    is none, or WeChat calls it void (61023) because an answer was lost or a process died before it could save one, the
+    newest is looked up in WeChat's list of authorised accounts and tried once.
+
+    Args:
+        provider: Gives the platform's own token.
+
+    Takes the arguments of `Endpoint`, too; ``timeout`` (seconds) is for all that it takes, together.
+    """
+
+    provider: Lender
+
+    kind = "authorizer"
+    ahead = 600.0
+    kills = True  # nobody has said that it does not
+    forcible = False
+    rotates = True
+    accounts: ClassVar[tuple[type[Account], ...]] = (AuthorizerAccount,)
+
+    def __post_init__(self) -> None:
+        Endpoint.__post_init__(self)
+        check_lender(self.provider, type(self).__name__)
+
+    def fetch(self, account: Account, *, force: bool = False, refresh: str | None = None) -> Grant | Failure:
+        """Ask for a token, with the refresh token that came with the one before. `force` changes nothing."""
+        end = time.monotonic() + self.timeout
+
+        void = _NEVER_AUTHORISED
+
+        def ask_list(token: str, seconds: float) -> Grant | Failure:
+            newest = self._newest(account, token, time.monotonic() + seconds)
+            if isinstance(newest, Failure):
+                return newest
+            if newest is None or newest == refresh:
+                return void
+            return self._renew(account, token, newest, end - time.monotonic())
+
+        if refresh is not None:
+            known = refresh
+            answer = borrow(self.provider, self.timeout, lambda token, left: self._renew(account, token, known, left))
+            if not isinstance(answer, Failure) or answer.errcode != 61023:
+                return answer
+            void = answer
+        return borrow(self.provider, max(0.0, end - time.monotonic()), ask_list)
+
+    def redeem(self, auth_code: str) -> tuple[str, Grant] | Failure:
+        """Ask ``api_query_auth`` for the first tokens of an account whose owner has just authorised the platform."""
+        platform = self.provider.account
+
+        def ask(token: str, seconds: float) -> tuple[str, Grant] | Failure:
+            answer = self.call(
+                platform,
+                "POST",
+                "/cgi-bin/component/api_query_auth",
+                errors=_AUTHORIZER_ERRORS,
+                query={"access_token": token},
+                body={"component_appid": platform.appid, "authorization_code": auth_code},
+                hidden=(token, auth_code),
+                seconds=seconds,
+            )
+            if isinstance(answer, Failure):
+                return answer
+            found = answer.get("authorization_info")
+            info: dict[str, Any] = found if isinstance(found, dict) else {}
+            grant, whose = grant_of(platform, info, _AUTHORIZER), info.get("authorizer_appid")
+            if isinstance(grant, Failure):
+                return grant
+            if not isinstance(whose, str) or not whose or grant.refresh is None:
+                return Failure(Cause.AMBIGUOUS, "WeChat's answer names no account or has no refresh token.")
+            return whose, grant
+
+        return borrow(self.provider, self.timeout, ask)
+
+    def _renew(self, account: Account, token: str, refresh: str, seconds: float) -> Grant | Failure:
+        if seconds <= 0:
+            return Failure(Cause.PASSING, "There is a newer refresh token; the time for asking with it is over.")
+        return self.ask(
+            account,
+            "POST",
+            "/cgi-bin/component/api_authorizer_token",
+            form=_AUTHORIZER,
+            query={"access_token": token},
+            body={
+                "component_appid": self.provider.account.appid,
+                "authorizer_appid": account.appid,
+                "authorizer_refresh_token": refresh,
+            },
+            hidden=(token, refresh),
+            seconds=seconds,
+        )
+
+    def _newest(self, account: Account, token: str, end: float) -> str | Failure | None:
+        """Look the account's refresh token up in ``api_get_authorizer_list``; ``None`` if it is not there."""
+        offset = 0
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                return Failure(Cause.PASSING, "WeChat's list of authorised accounts is too long for the time there is.")
+            answer = self.call(
+                account,
+                "POST",
+                "/cgi-bin/component/api_get_authorizer_list",
+                errors=_AUTHORIZER_ERRORS,
+                query={"access_token": token},
+                body={"component_appid": self.provider.account.appid, "offset": offset, "count": _PAGE},
+                hidden=(token,),
+                seconds=left,
+                most=_MOST_BYTES,
+            )
+            if isinstance(answer, Failure):
+                return answer
+            rows = answer.get("list")
+            for row in rows if isinstance(rows, list) else ():
+                if isinstance(row, dict) and row.get("authorizer_appid") == account.appid:
+                    newest = row.get("refresh_token")
+                    return newest if isinstance(newest, str) and newest else None
+            if not isinstance(rows, list) or len(rows) < _PAGE:
+                return None
+            offset += len(rows)

@@ -1,0 +1,39 @@
+"""Change a record, whoever else is writing: for what is brought to us and not fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._models import Loaded, Record
+from ..exceptions import StoreError
+
+if TYPE_CHECKING:
+    from . import TokenStore
+
+_TRIES = 20
+
+
+def amend(store: TokenStore, key: str, change: Callable[[Record, float], Record]) -> Record:
+    """
+    Load the record of `key`, have `change` make the new one of it and of the store's time, and save that.
+
+    Raises:
+        StoreError: The store failed, or others wrote every time. Nothing has been saved then.
+    """
+    for _ in range(_TRIES):
+        loaded: Loaded = _safely(lambda: store.load(key))
+        record = change(loaded.record or Record(), loaded.now)
+        if _safely(lambda: store.save(key, record, loaded.version)) is not None:  # noqa: B023 - called here and now
+            return record
+    raise StoreError("The store takes nothing: somebody else has saved each time.")
+
+
+def _safely(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except StoreError:
+        raise
+    except Exception as exc:  # a client's own; its text may quote the URL
+        problem = f"The store failed ({type(exc).__name__})."
+    raise StoreError(problem)

@@ -1,0 +1,480 @@
+"""
+What a push and its answer pass through, written once: `Webhook` decides, `_threads` and `_tasks` do.
+
+`Webhook.serve` is a generator. It yields steps and is sent what came of them; it reads no socket, starts no thread and
+waits for nothing itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Generator, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+from wxmiddleware import _fork
+from wxmiddleware._clock import Clock
+from wxmiddleware._clock import clock as process_clock
+from wxmiddleware._masking import mask
+from wxmiddleware.exceptions import APIError, ConfigurationError
+from wxmiddleware.stores import TokenStore
+
+from ._gate import Gate, Push, Query, Refused
+from ._seen import Answered, Seen, Standing
+from .addresses import Addresses, Networks, sender_of
+from .late import send_reply
+from .replies import Reply, parse_reply, render, reply_from
+
+if TYPE_CHECKING:
+    from wxmiddleware._provider import TokenProvider
+
+    from .messages import Message
+
+_logger = logging.getLogger("wxmiddleware")
+
+_TEXT = "text/plain; charset=utf-8"
+_POLL_SHARED, _POLL = 0.2, 0.05  # seconds between two looks at whether the first of two repeats is done
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    What is known of a request before its body is read.
+
+    Attributes:
+        method: ``GET``, ``POST``, …
+        query: The query string, each octet a character.
+        length: What Content-Length says, or ``None``.
+        peer: The address at the other end of the connection, or the empty string.
+        forwarded: What ``X-Forwarded-For`` says.
+    """
+
+    method: str
+    query: str
+    length: int | None
+    peer: str
+    forwarded: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response; `headers` are those beside its type and length, `reply` what it was made of, if that is known."""
+
+    status: int
+    body: bytes
+    content_type: str = _TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+    reply: Reply | None = None
+
+
+def answer_from(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
+    """Make an answer of an app's response."""
+    content_type = _TEXT
+    others = []
+    for name, value in headers:
+        match name.lower():
+            case "content-type":
+                content_type = value
+            case "content-length":
+                pass  # it may be encrypted
+            case _:
+                others.append((name, value))
+    return Answer(status, body, content_type, tuple(others))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler has raised."""
+
+    error: BaseException
+
+
+Outcome: TypeAlias = "Answer | Failed"
+
+
+class Spoilt(Enum):
+    """Why there is no body."""
+
+    LARGE = Answer(413, b"Too large.\n")
+    SLOW = Answer(408, b"Too slow.\n")
+    GONE = Answer(400, b"Cut off.\n")
+
+
+FORBIDDEN = Answer(403, b"Forbidden.\n")
+SUCCESS = Answer(200, b"success")
+_NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, POST"),))
+_BUSY = Answer(503, b"Busy.\n", headers=(("Retry-After", "5"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the body: at most so many bytes, in so many seconds. Comes to bytes or a `Spoilt`."""
+
+    limit: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Call a function, off the event loop if it `blocks`; await what it returns if that can be awaited."""
+
+    function: Callable[[], Any]
+    blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """
+    Have the push handled, and wait so many seconds for it. Comes to the outcome, or ``None`` if it is late.
+
+    Attributes:
+        push: What has come.
+        attempt: Where the outcome is to be delivered.
+        seconds: ``None`` waits for as long as it takes, and needs no thread.
+    """
+
+    push: Push
+    attempt: Attempt
+    seconds: float | None
+
+
+Step: TypeAlias = "Read | Do | Pause | Handle"
+Conversation: TypeAlias = "Generator[Step, Any, Answer]"
+
+
+class Attempt:
+    """
+    The handling of one push: whether its outcome came in time is decided once, by whoever comes first.
+
+    Args:
+        afterwards: What is to be done with an outcome that came too late.
+        ended: To be called when all is over, also what is done afterwards.
+    """
+
+    __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "ended")
+
+    def __init__(self, afterwards: Callable[[Outcome], Conversation], ended: Callable[[], None]) -> None:
+        self._afterwards = afterwards
+        self.ended = ended
+        self._late = False
+        self._lock = threading.Lock()
+        self._outcome: Outcome | None = None
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Bring the outcome. Only the first one counts."""
+        with self._lock:
+            if self._outcome is None:
+                self._outcome = outcome
+                return
+        if isinstance(outcome, Failed):
+            _tell_of(outcome.error)
+
+    def give_up(self) -> Outcome | None:
+        """Get the outcome, if it is there. If not, it will be late."""
+        with self._lock:
+            self._late = self._outcome is None
+            return self._outcome
+
+    def afterwards(self) -> Conversation | None:
+        """What is left to be done when the handler has ended."""
+        with self._lock:
+            outcome = self._outcome
+            return self._afterwards(outcome) if self._late and outcome is not None else None
+
+
+class Room:
+    """How many handlers may be at work at once."""
+
+    __slots__ = ("__weakref__", "_limit", "_lock", "taken")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.after_fork()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """The parent's handlers are not here."""
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def enter(self) -> bool:
+        with self._lock:
+            if self.taken >= self._limit:
+                return False
+            self.taken += 1
+            return True
+
+    def leave(self) -> None:
+        with self._lock:
+            self.taken -= 1
+
+
+class Options(TypedDict, total=False):
+    """The options of `Webhook`, for the middlewares and decorators."""
+
+    aes_key: str | Collection[str] | None
+    appid: str | Collection[str] | None
+    plain: bool
+    window: float | None
+    store: TokenStore | None
+    deadline: float | None
+    late: TokenProvider | Callable[[Message, Reply], object] | None
+    concurrency: int
+    limit: int
+    body_timeout: float
+    senders: Addresses | Collection[str] | None
+    trusted_hops: int
+    clock: Clock
+    wall: Clock
+
+
+class Webhook:
+    """
+    One webhook: who may come in, what is remembered, and what happens to what is late.
+
+    The middlewares and decorators take the same arguments, and say more about them in ``docs/webhooks.md``.
+
+    Args:
+        token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
+        aes_key: The EncodingAESKey, or several; the answer is encrypted with the one that the push came with.
+        appid: Whom the pushes are encrypted for: the AppID; at WeCom the corpid or suite id; a platform's own AppID.
+        plain: Let in what is not encrypted, too, although there is a key: while the mode is changed.
+        window: Seconds that a push's timestamp may be off. ``None`` does not look.
+        store: Where the messages that have been here are remembered; a shared one where there are several processes.
+        deadline: Seconds from the request's arrival until it is answered ``success`` and its handler goes on behind
+            it. ``None`` waits for the handler, in the request's own thread.
+        late: How a reply is sent that came after that: the provider of a token for the customer-service API, or a
+            function of the message and the reply, which may be async where there is an event loop.
+        concurrency: How many handlers may be at work at once. What comes beyond that is answered 503, and repeated.
+        limit: Bytes that a body may have.
+        body_timeout: Seconds that a body may take to arrive.
+        senders: Whose addresses pushes may come from: `CallbackAddresses`, or networks such as ``101.226.0.0/16``.
+        trusted_hops: How many proxies of your own add to ``X-Forwarded-For``.
+        clock: Seconds on a clock that is never stepped. For tests.
+        wall: Seconds since 1970. For tests.
+
+    Raises:
+        ConfigurationError: One of these cannot be right.
+        ImportError: A package of the extra ``webhook`` is not installed.
+    """
+
+    __slots__ = (
+        "_body_timeout",
+        "_clock",
+        "_deadline",
+        "_gate",
+        "_hops",
+        "_late",
+        "_limit",
+        "_seen",
+        "_senders",
+        "_wall",
+        "room",
+    )
+
+    def __init__(
+        self,
+        *,
+        token: str | Collection[str],
+        aes_key: str | Collection[str] | None = None,
+        appid: str | Collection[str] | None = None,
+        plain: bool = False,
+        window: float | None = 300.0,
+        store: TokenStore | None = None,
+        deadline: float | None = 4.5,
+        late: TokenProvider | Callable[[Message, Reply], object] | None = None,
+        concurrency: int = 64,
+        limit: int = 256 * 1024,
+        body_timeout: float = 3.0,
+        senders: Addresses | Collection[str] | None = None,
+        trusted_hops: int = 0,
+        clock: Clock = process_clock,
+        wall: Clock = time.time,
+    ) -> None:
+        self._gate = Gate(token=token, aes_key=aes_key, appid=appid, plain=plain, window=window)
+        if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not a {_kind(store)}.")
+        self._deadline = None if deadline is None else _positive("deadline", deadline)
+        self._late = _sender(late)
+        self.room = Room(_count("concurrency", concurrency, 1))
+        self._limit = _count("limit", limit, 1)
+        self._body_timeout = _positive("body_timeout", body_timeout)
+        self._senders = senders if isinstance(senders, Addresses) else None if senders is None else Networks(senders)
+        self._hops = _count("trusted_hops", trusted_hops, 0)
+        self._clock = clock
+        self._wall = wall
+        # A push is good for twice the window: it may come early by one, and late by one.
+        keep = 2 * (window or 300.0) + 60.0
+        whose = appid if isinstance(appid, str) else "-".join(sorted(appid or ())) or "-"
+        self._seen = Seen(store, whose, keep)
+
+    @property
+    def late_is_async(self) -> bool:
+        """Whether late replies need an event loop to be sent."""
+        return self._late is not None and _is_async(self._late)
+
+    def serve(self, request: Request) -> Conversation:
+        """Answer a request."""
+        try:
+            return (yield from self._serve(request))
+        except Refused as refused:
+            _logger.warning("Refused a push to the webhook: %s", refused)
+            return FORBIDDEN
+
+    def _serve(self, request: Request) -> Conversation:
+        arrived = self._clock()
+        if self._senders is not None:
+            address = sender_of(request.peer, request.forwarded, self._hops)
+            allowed = yield Do(partial(self._senders.allows, address))
+            if allowed is None:
+                return _BUSY
+            if not allowed:
+                raise Refused("It comes from an address that is not WeChat's. Check senders= and trusted_hops=.")
+        if request.method in ("GET", "HEAD"):
+            return Answer(200, self._gate.verify(Query.read(request.query), self._wall()).encode())
+        if request.method != "POST":
+            return _NOT_ALLOWED
+        query = Query.read(request.query)
+        self._gate.screen(query, self._wall())
+        body: bytes | Spoilt = Spoilt.LARGE
+        if request.length is None or request.length <= self._limit:
+            body = yield Read(self._limit, self._body_timeout)
+        if isinstance(body, Spoilt):
+            return body.value
+        push = self._gate.open(query, body)
+        answer = yield from self._once(push, query, arrived)
+        return self._sealed(push, answer)
+
+    def _once(self, push: Push, query: Query, arrived: float) -> Conversation:
+        """Answer a push that is WeChat's; a repeat like the first."""
+        identity = push.message.identity(push.body)
+        # In the encrypted modes the signature covers the message: a replay is a repeat. In plain mode who has seen one
+        # signed URL could send anything to it.
+        nonce = None if push.seal is not None else f"{query.timestamp}/{query.nonce}"
+        until = arrived + (4.5 if self._deadline is None else self._deadline)
+        while True:
+            standing, answered = yield Do(partial(self._seen.claim, identity, nonce), blocks=self._seen.shared)
+            if standing is Standing.REPLAYED:
+                raise Refused("Its nonce has come with another message before.")
+            if standing is Standing.DONE:
+                return Answer(200, answered.body, answered.content_type)
+            if standing is Standing.NEW:
+                return (yield from self._handled(push, identity, until))
+            left = until - self._clock()
+            if left <= 0:
+                return SUCCESS
+            yield Pause(min(_POLL_SHARED if self._seen.shared else _POLL, left))
+
+    def _handled(self, push: Push, identity: tuple[str, ...], until: float) -> Conversation:
+        shared = self._seen.shared
+        if not self.room.enter():
+            yield Do(partial(self._seen.release, identity), blocks=shared)
+            _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
+            return _BUSY
+        attempt = Attempt(partial(self._afterwards, push.message, identity), self.room.leave)
+        seconds = None if self._deadline is None else max(0.0, until - self._clock())
+        outcome: Outcome | None = yield Handle(push, attempt, seconds)
+        if outcome is None:
+            yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared)
+            return SUCCESS
+        if isinstance(outcome, Failed) or outcome.status != 200:
+            yield Do(partial(self._seen.release, identity), blocks=shared)
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            return outcome
+        yield Do(partial(self._seen.finish, identity, Answered(outcome.body, outcome.content_type)), blocks=shared)
+        return outcome
+
+    def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: Outcome) -> Conversation:
+        """Send a reply that came too late for the response."""
+        yield Do(partial(self._seen.finish, identity, Answered()), blocks=self._seen.shared)
+        if isinstance(outcome, Failed):
+            _tell_of(outcome.error)
+            return SUCCESS
+        if outcome.status == 200 and outcome.body in (b"", b"success"):
+            return SUCCESS
+        reply = outcome.reply or (parse_reply(outcome.body) if outcome.status == 200 else None)
+        if reply is None:
+            _logger.warning("An answer came after the deadline and is lost: it is no reply that could be sent later.")
+            return SUCCESS
+        if self._late is None:
+            _logger.warning("A reply came after the deadline and is lost. Give the webhook late=provider to send it.")
+            return SUCCESS
+        try:
+            yield Do(partial(self._late, message, reply), blocks=not _is_async(self._late))
+        except APIError as error:
+            _logger.warning("A late reply was not sent: %s", error)
+        except Exception as error:
+            _tell_of(error)
+        return SUCCESS
+
+    def answer(self, push: Push, value: object) -> Answer:
+        """
+        Make the answer of what a handler has returned.
+
+        Raises:
+            TypeError: It is none that can be.
+        """
+        reply = reply_from(value)
+        if reply is None:
+            return SUCCESS
+        return Answer(200, *render(reply, push.message, push.style, self._wall()), reply=reply)
+
+    def _sealed(self, push: Push, answer: Answer) -> Answer:
+        sealed = self._gate.seal(push, answer.body, self._wall()) if answer.status == 200 else None
+        return answer if sealed is None else replace(answer, body=sealed[0], content_type=str(sealed[1]))
+
+
+def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
+    if late is None:
+        return None
+    if hasattr(late, "get_token"):
+        return partial(_send_with, late)
+    if not callable(late):
+        raise ConfigurationError(
+            f"late must be a TokenProvider or a function of a message and a reply, not a {_kind(late)}."
+        )
+    return late  # type: ignore[no-any-return]
+
+
+def _send_with(provider: TokenProvider, message: Message, reply: Reply) -> None:
+    send_reply(provider, message.from_user, reply)
+
+
+def _tell_of(error: BaseException) -> None:
+    # The text of an HTTP client's error has the URL in it, and so the token.
+    text = "".join(traceback.format_exception(error))
+    _logger.error("A handler of the webhook failed after its push was answered.\n%s", mask(text))
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _positive(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise ConfigurationError(f"{name} must be a positive number of seconds.")
+    return float(value)
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} must be a whole number of at least {least}.")
+    return value
+
+
+def _kind(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -1,0 +1,180 @@
+"""
+Which messages have been here: claimed by whom, and answered how.
+
+WeChat repeats what was not answered in time, maybe to another worker. So the memory may be any token store. In it the
+messages are spread over a fixed number of records, each with what happened lately: no store fills up with them, also
+one that forgets nothing by itself, and compare-and-swap lets one worker win. Keys are digests; whose message it was
+cannot be read from them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from wxmiddleware._models import Record
+from wxmiddleware._process import gone, name
+from wxmiddleware.exceptions import StoreError
+from wxmiddleware.stores import TokenStore
+from wxmiddleware.stores.memory import MemoryStore
+
+_logger = logging.getLogger("wxmiddleware")
+
+_RECORDS = 256
+_LONGEST = 48_000  # MySQL's TEXT ends at 64 KiB
+_ANSWERS_LAST = 60.0  # seconds; the last repeat comes after twenty
+_TRIES = 50
+
+# When it is forgotten; what it is: claimed, done or a nonce; what belongs to that; since when.
+_Entry: TypeAlias = "tuple[float, str, Any, float]"
+_Entries: TypeAlias = "dict[str, _Entry]"
+
+
+class Standing(StrEnum):
+    """How it stands with a message."""
+
+    NEW = "new"  # it is yours now
+    BUSY = "busy"  # somebody is at work
+    DONE = "done"  # it was answered
+    REPLAYED = "replayed"  # its nonce was used for another message
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The body that a message was answered with, not encrypted; nothing was ``success``."""
+
+    body: bytes = b"success"
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Seen:
+    """
+    Remembers messages.
+
+    Args:
+        store: Where; the memory of this process by default.
+        whose: A name that keeps accounts apart in one store.
+        keep: Seconds that a message is remembered.
+    """
+
+    __slots__ = ("_keep", "_local", "_store", "_whose", "shared")
+
+    def __init__(self, store: TokenStore | None, whose: str, keep: float) -> None:
+        self._local = MemoryStore()
+        self._store: TokenStore = self._local if store is None else store
+        self._whose = whose
+        self._keep = keep
+        self.shared = self._store.shared
+
+    def claim(self, message: tuple[str, ...], nonce: str | None) -> tuple[Standing, Answered | None]:
+        """
+        Ask for a message; `Standing.NEW` if it is yours to handle.
+
+        Args:
+            message: What its repeats have in common.
+            nonce: What may belong to this message only. ``None`` if the signature covers the message anyway.
+        """
+        digest = _digest("message", *message)
+        if nonce is not None and not self._change(_digest("nonce", nonce), lambda e, now: self._noted(e, now, digest)):
+            return Standing.REPLAYED, None
+        standing: tuple[Standing, Answered | None] = self._change(digest, self._claimed)
+        return standing
+
+    def finish(self, message: tuple[str, ...], answer: Answered) -> None:
+        """Remember the answer of a message."""
+        kept = [base64.b64encode(answer.body).decode(), answer.content_type]
+        self._change(_digest("message", *message), lambda _, now: ((now + self._keep, "done", kept, now), None))
+
+    def release(self, message: tuple[str, ...]) -> None:
+        """Give a message back: handling it has failed, and a repeat may try again."""
+        self._change(_digest("message", *message), lambda _entry, _now: (None, None))
+
+    def _claimed(self, entry: _Entry | None, now: float) -> tuple[_Entry | None, tuple[Standing, Answered | None]]:
+        if entry is not None and entry[1] == "done":
+            return entry, (Standing.DONE, _answered(entry[2]))
+        if entry is not None and not gone(entry[2]):
+            return entry, (Standing.BUSY, None)
+        # New; or its handler was killed, and there never was an answer.
+        return (now + self._keep, "busy", name(), now), (Standing.NEW, None)
+
+    def _noted(self, entry: _Entry | None, now: float, digest: str) -> tuple[_Entry | None, bool]:
+        if entry is not None:
+            return entry, entry[2] == digest
+        return (now + self._keep, "nonce", digest, now), True
+
+    def _change(self, digest: str, decide: Callable[[_Entry | None, float], tuple[_Entry | None, Any]]) -> Any:
+        try:
+            return self._swap(self._store, digest, decide)
+        except Exception as error:  # a client's own; its text may quote a password or the answer
+            problem = type(error).__name__
+        _logger.warning(
+            "The store of the webhook has failed (%s). This process remembers by itself meanwhile.", problem
+        )
+        return self._swap(self._local, digest, decide)
+
+    def _swap(
+        self, store: TokenStore, digest: str, decide: Callable[[_Entry | None, float], tuple[_Entry | None, Any]]
+    ) -> Any:
+        key = f"wx:{self._whose}:webhook:{int(digest[:8], 16) % _RECORDS:02x}"
+        for _ in range(_TRIES):
+            loaded = store.load(key)
+            entries = _read(loaded.record)
+            before = entries.get(digest)
+            if before is not None and before[0] <= loaded.now:
+                before = None
+            after, result = decide(before, loaded.now)
+            if after == before:
+                return result
+            entries.pop(digest, None)
+            if after is not None:
+                entries[digest] = after
+            if store.save(key, _written(entries, loaded.now), loaded.version) is not None:
+                return result
+        raise StoreError("Others save all the time.")
+
+
+def _answered(kept: Any) -> Answered:
+    return Answered(base64.b64decode(kept[0]), kept[1]) if kept else Answered()
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
+
+
+def _read(record: Record | None) -> _Entries:
+    try:
+        raw = json.loads(record.value or "{}") if record is not None else {}
+        return {digest: (float(one[0]), str(one[1]), one[2], float(one[3])) for digest, one in raw.items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return {}  # somebody else's, or a later version's; nothing in it is of use to us
+
+
+def _written(entries: _Entries, now: float) -> Record:
+    """Keep what is not over: the newest messages that there is room for, then the newest answers."""
+    newest = sorted(((d, each) for d, each in entries.items() if each[0] > now), key=lambda each: -each[1][3])
+    kept: _Entries = {}
+    end, room = now, _LONGEST
+    for digest, (until, what, more, since) in newest:
+        kept[digest] = (until, what, None if what == "done" else more, since)
+        room -= _size(kept[digest])
+        if room < 0:
+            del kept[digest]
+            break
+        end = max(end, until)
+    for digest, entry in newest:
+        if digest in kept and entry[3] > now - _ANSWERS_LAST and _size(entry) - _size(kept[digest]) <= room:
+            room -= _size(entry) - _size(kept[digest])
+            kept[digest] = entry
+    return Record(value=json.dumps(kept), expires_at=end)
+
+
+def _size(entry: _Entry) -> int:
+    # At most, with its digest; what json makes of it would take long to ask for each.
+    more = entry[2] or ""
+    return 110 + (len(more) if isinstance(more, str) else sum(map(len, more)))

@@ -1,0 +1,162 @@
+"""
+Whether a push comes from an address of WeChat's, an option beside the signature.
+
+WeChat lists the addresses that it pushes from ([CBIP] [W90238]: ``getcallbackip``), and changes them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+import requests
+
+from wxmiddleware import _fork
+from wxmiddleware._clock import Clock
+from wxmiddleware._clock import clock as process_clock
+from wxmiddleware._context import use_provider
+from wxmiddleware.decorators import with_token
+from wxmiddleware.exceptions import ConfigurationError, WxMiddlewareError
+
+if TYPE_CHECKING:
+    from wxmiddleware._provider import TokenProvider
+
+__all__ = ["Addresses", "CallbackAddresses", "Networks"]
+
+_logger = logging.getLogger("wxmiddleware")
+
+_RETRY = 10.0  # seconds that WeChat is left alone after it gave no list
+
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@runtime_checkable
+class Addresses(Protocol):
+    """Tells whether a push may come from an address."""
+
+    def allows(self, address: str) -> bool | None:
+        """Tell whether `address`, which may be anything, may push; ``None`` if that is not known now. May block."""
+
+
+class Networks:
+    """
+    Addresses and networks that do not change.
+
+    Args:
+        networks: Such as ``101.226.103.0/24``, ``101.226.103.*`` or ``2001:db8::1``.
+
+    Raises:
+        ConfigurationError: One of them is none.
+    """
+
+    def __init__(self, networks: Collection[str]) -> None:
+        if isinstance(networks, str):
+            networks = (networks,)
+        try:
+            self._networks = tuple(_network(each) for each in networks)
+        except (ValueError, AttributeError, TypeError):
+            raise ConfigurationError("senders must be addresses or networks such as 101.226.103.0/24.") from None
+
+    def allows(self, address: str) -> bool:
+        """Tell whether `address` lies in one of them."""
+        return _within(address, self._networks)
+
+
+class CallbackAddresses:
+    """
+    The addresses that WeChat says it pushes from.
+
+    The first push that asks fetches the list; later ones find it, and renew it when it is `every` seconds old. While
+    it cannot be renewed, the old one counts; while there is none at all, pushes are answered 503 and repeated.
+
+    Args:
+        provider: Whose token and whose API.
+        every: Seconds until the list is fetched again. WeChat advises to read it daily.
+        timeout: Seconds for the call.
+        clock: Seconds. For tests.
+    """
+
+    def __init__(
+        self, provider: TokenProvider, *, every: float = 3600.0, timeout: float = 2.0, clock: Clock = process_clock
+    ) -> None:
+        if not hasattr(provider, "get_token"):
+            raise ConfigurationError("CallbackAddresses(provider) takes a TokenProvider.")
+        self._provider = provider
+        self._every = every
+        self._timeout = timeout
+        self._clock = clock
+        self._networks: tuple[_Network, ...] | None = None
+        self._due = -float("inf")
+        self._lock = threading.Lock()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Another thread of the parent may have been fetching."""
+        self._lock = threading.Lock()
+
+    def allows(self, address: str) -> bool | None:
+        """Tell whether `address` is WeChat's."""
+        # One fetches; the others go on with the list there is, and wait only if there is none.
+        if self._clock() >= self._due and self._lock.acquire(blocking=self._networks is None):
+            try:
+                if self._clock() >= self._due:
+                    self._renew()
+            finally:
+                self._lock.release()
+        networks = self._networks
+        return None if networks is None else _within(address, networks)
+
+    def _renew(self) -> None:
+        found = self._fetched()
+        self._due = self._clock() + (_RETRY if found is None else self._every)
+        if found is not None:
+            self._networks = found
+
+    def _fetched(self) -> tuple[_Network, ...] | None:
+        try:
+            with use_provider(self._provider):
+                answer = _callback_ips(f"{self._provider.account.base_url}/cgi-bin/getcallbackip", self._timeout)
+            return tuple(_network(str(each)) for each in answer["ip_list"]) or None
+        except (requests.RequestException, WxMiddlewareError, LookupError, TypeError, ValueError) as error:
+            # Its text has the URL in it, and so the token.
+            _logger.warning("WeChat gave no list of its addresses (%s).", type(error).__name__)
+            return None
+
+
+@with_token
+def _callback_ips(access_token: str, url: str, timeout: float) -> dict[str, Any]:
+    answer: dict[str, Any] = requests.get(url, {"access_token": access_token}, timeout=timeout).json()
+    return answer
+
+
+def sender_of(peer: str, forwarded: str, hops: int) -> str:
+    """
+    Tell who sent a request: the peer, or what the outermost of `hops` proxies of ours saw.
+
+    What stands further left in ``X-Forwarded-For`` anybody may have written.
+    """
+    if hops == 0:
+        return peer
+    seen = [each.strip() for each in forwarded.split(",")]
+    return seen[-hops] if len(seen) >= hops else ""
+
+
+def _network(text: str) -> _Network:
+    text = text.strip()
+    if text.endswith(".*"):  # WeCom's samples
+        octets = text.split(".")
+        fixed = [octet for octet in octets if octet != "*"]
+        return ipaddress.ip_network(f"{'.'.join([*fixed, *['0'] * (4 - len(fixed))])}/{8 * len(fixed)}")
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _within(address: str, networks: tuple[_Network, ...]) -> bool:
+    try:
+        found = ipaddress.ip_address(address.strip().removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found in network for network in networks if network.version == found.version)

@@ -1,0 +1,70 @@
+"""
+A webhook as one Flask view::
+
+    @app.route("/wechat", methods=["GET", "POST"])
+    @webhook(token=..., aes_key=..., appid=...)
+    def wechat(message: Message) -> str | None:
+        return f"You wrote {message.content}" if isinstance(message, TextMessage) else None
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, Unpack
+
+from flask import Response, request
+
+from wxmiddleware.exceptions import ConfigurationError
+
+from ._conversation import Answer, Options
+from ._gate import Push
+from ._threads import serve
+from .messages import Message
+from .replies import Reply
+from .wsgi import MESSAGE_KEY, wsgi_webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["webhook"]
+
+P = ParamSpec("P")
+Handler: TypeAlias = "Callable[Concatenate[Message, P], Reply | str | None]"
+
+
+def webhook(
+    *, token: str | Collection[str], **options: Unpack[Options]
+) -> Callable[[Handler[P]], Callable[P, Response]]:
+    """
+    Make a view of a function that is given a message and returns what to answer: a reply, a string or ``None``.
+
+    The view answers GET and POST. The function runs in a thread of its own, with the request's context: Flask's
+    ``request`` and ``current_token()`` are there. What is torn down when a request ends is gone after the deadline.
+
+    Args:
+        token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
+        **options: As for `wxmiddleware.webhook.Webhook`.
+
+    Raises:
+        ConfigurationError: One of these cannot be right; or the function is async.
+    """
+    endpoint = wsgi_webhook(token=token, **options)
+
+    def decorate(handler: Handler[P]) -> Callable[P, Response]:
+        if inspect.iscoroutinefunction(handler):
+            raise ConfigurationError("The function under @webhook must not be async in Flask: no event loop runs.")
+
+        @functools.wraps(handler)
+        def view(*args: P.args, **kwargs: P.kwargs) -> Response:
+            def work(push: Push, deliver: Callable[[Answer], None]) -> None:
+                request.environ[MESSAGE_KEY] = push.message
+                deliver(endpoint.answer(push, handler(push.message, *args, **kwargs)))
+
+            answer = serve(endpoint, request.environ, work)
+            return Response(answer.body, answer.status, answer.headers, content_type=answer.content_type)
+
+        return view
+
+    return decorate

@@ -1,0 +1,241 @@
+"""Where a token goes, and where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from api_server import OK, REFUSED, Api, serving
+from faces import AsyncHttpx, Face, Httpx, Requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wxmiddleware._scope import Scope
+from wxmiddleware.exceptions import ConfigurationError
+
+USER = "/cgi-bin/user/info?openid=oFollower"
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Api]:
+    """Another server, which is none of WeChat's."""
+    with serving() as other:
+        yield other
+
+
+@pytest.mark.parametrize(
+    ("expected", "url"),
+    [
+        (True, ("https", "api.weixin.qq.com", None, "/cgi-bin/user/info")),
+        (True, ("HTTPS", "API.weixin.QQ.com", 443, "/wxa/getwxacodeunlimit")),
+        (True, ("https", "sh.api.weixin.qq.com", None, "/")),
+        (True, ("https", "gateway.test", 8443, "/cgi-bin/x")),
+        (True, ("http", "plain.test", None, "/x")),
+        (True, ("https", "plain.test", None, "/x")),
+        (True, ("https", "sh.api.weixin.qq.com", None, "/cgi-bin/tokens")),
+        (True, ("https", "sh.api.weixin.qq.com", None, "/snsx/y")),
+        (False, ("http", "api.weixin.qq.com", None, "/x")),
+        (False, ("https", "api.weixin.qq.com", 8443, "/x")),
+        (False, ("https", "gateway.test", None, "/x")),
+        (False, ("http", "gateway.test", 8443, "/x")),
+        (False, ("https", "evil.api.weixin.qq.com", None, "/x")),
+        (False, ("https", "api.weixin.qq.com.evil.test", None, "/x")),
+        (False, ("https", "", None, "/x")),
+        (False, ("ws", "api.weixin.qq.com", None, "/x")),
+        (False, ("https", "api.weixin.qq.com", None, "/sns/userinfo")),
+        (False, ("https", "api.weixin.qq.com", None, "//sns/oauth2/access_token")),
+        (False, ("https", "api.weixin.qq.com", None, "/cgi-bin/token")),
+        (False, ("https", "api.weixin.qq.com", None, "/cgi-bin/stable_token/")),
+        (False, ("https", "api.weixin.qq.com", None, "/cgi-bin/gettoken")),
+        (False, ("https", "api.weixin.qq.com", None, "/cgi-bin/component/api_component_token")),
+    ],
+)
+def test_covers(expected: bool, url: tuple[str, str, int | None, str]) -> None:
+    """A scheme, a name and a port make a host; some paths are not ours on any of them."""
+    hosts = ["sh.api.weixin.qq.com", "https://gateway.test:8443", "http://plain.test/"]
+
+    assert expected is Scope("https://api.weixin.qq.com", hosts).covers(*url)
+
+
+def test_below_a_path() -> None:
+    """Behind a gateway with a path of its own, WeChat's paths begin after it."""
+    scope = Scope("https://gateway.test/wechat")
+
+    assert scope.covers("https", "gateway.test", None, "/wechat/cgi-bin/user/info")
+    assert not scope.covers("https", "gateway.test", None, "/wechat/sns/userinfo")
+
+
+@given(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.sampled_from(["http", "https"]), st.integers(0, 65535))
+def test_only_what_was_listed(host: str, scheme: str, port: int) -> None:
+    """No other name, scheme or port is ever covered."""
+    scope = Scope("https://wechat.test:4433", ["other.test"])
+    listed = {("https", "wechat.test", 4433), ("https", "other.test", 443)}
+
+    assert scope.covers(scheme, host, port, "/x") is ((scheme, host, port) in listed)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "*.qq.com", "a b", "a?b", "a/b", "ftp://a", "user@host", "h:0", "h:x", None, b"a"]
+)
+def test_hosts_that_are_none(wrong: Any) -> None:
+    """What is no host is refused, and not quoted."""
+    with pytest.raises(ConfigurationError, match="no host"):
+        Scope("https://api.weixin.qq.com", [wrong])
+
+
+@pytest.mark.parametrize("path", ["/sns/userinfo", "/cgi-bin/token", "/cgi-bin/stable_token"])
+def test_paths_that_are_not_ours(face: Face, api: Api, scripted: Any, path: str) -> None:
+    """Where 40001 speaks of a user's token or of a secret, there is no token of ours and no healing."""
+    api.answer = lambda seen: (200, {}, [REFUSED])
+
+    assert REFUSED == face.get(path).content
+    assert [None] == api.tokens
+    assert [] == scripted.asked
+
+
+def test_a_token_of_the_callers_own(face: Face, api: Api, scripted: Any) -> None:
+    """A request with an access_token in its URL goes out as it is, and its refusal is the caller's."""
+    answer = face.get(f"{USER}&access_token=T1")
+
+    assert REFUSED == answer.content
+    assert ["T1"] == api.tokens
+    assert [] == scripted.asked
+    assert "access_token" not in api.seen[0].target.partition("&")[0]
+
+
+def test_other_hosts(face: Face, api: Api, elsewhere: Api, scripted: Any) -> None:
+    """A session may be used for other hosts: they get no token, and what they answer is not judged."""
+    elsewhere.answer = lambda seen: (200, {}, [REFUSED])
+
+    assert REFUSED == face.get(elsewhere.url + USER).content
+    assert [None] == elsewhere.tokens
+    assert [] == scripted.asked
+
+
+def test_listed_hosts(face_class: type[Face], api: Api, elsewhere: Api, scripted: Any) -> None:
+    """A host that was listed gets the token, and its refusals are healed."""
+    face = face_class(scripted, api.url, hosts=[elsewhere.url])
+
+    assert OK == face.get(elsewhere.url + USER).content
+    assert ["T1", "T2"] == elsewhere.tokens
+
+
+def test_http_where_https_was_said(face_class: type[Face], scripted: Any) -> None:
+    """A step down to http is refused before anything is sent."""
+    scripted.account.base_url = "https://wechat.test"
+    with pytest.raises(ConfigurationError, match="https://"):
+        face_class(scripted, "http://wechat.test").get(USER)
+
+    assert [] == scripted.asked
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    def test_elsewhere(self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any], status: int) -> None:
+        """A redirect to another host is followed without the token."""
+        api.answer = moved_to(f"{elsewhere.url}/there?a=1", status)
+        answer = face.get(USER, redirects=True)
+
+        assert OK == answer.content
+        assert [("/there?a=1", None)] == [(one.target, one.token) for one in elsewhere.seen]
+        assert [status] == [one.status_code for one in answer.history]
+
+    @pytest.mark.parametrize("echo", ["/there?access_token={}", "/login?next=%2Fx%3Faccess_token%3D{}", "/{}"])
+    def test_elsewhere_with_our_token(self, face: Face, api: Api, elsewhere: Api, echo: str) -> None:
+        """A server that writes our token into a redirect elsewhere does not get it there."""
+        api.answer = lambda seen: (302, {"Location": elsewhere.url + echo.format(seen.token)}, [b""])
+        if face.name == "requests":
+            face.get(USER, redirects=True)
+        else:
+            with pytest.raises(face.errors, match="redirect"):
+                face.get(USER, redirects=True)
+
+        assert [] == [one.target for one in elsewhere.seen if "T1" in one.target]
+        assert ["T1"] == api.tokens
+
+    def test_elsewhere_refuses(
+        self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any], scripted: Any
+    ) -> None:
+        """What another host answers after a redirect says nothing about our token."""
+        api.answer = moved_to(elsewhere.url)
+        elsewhere.answer = lambda seen: (200, {}, [REFUSED])
+
+        assert REFUSED == face.get(USER, redirects=True).content
+        assert [] == scripted.rejected
+
+    def test_within(self, face: Face, api: Api) -> None:
+        """A redirect that stays and keeps the query works, is healed, and shows no token."""
+        usual = api.usual
+        api.answer = lambda seen: (
+            (302, {"Location": f"/moved?{seen.target.partition('?')[2]}"}, [b""])
+            if seen.path != "/moved"
+            else usual(seen)
+        )
+        answer = face.get(USER, redirects=True)
+
+        assert OK == answer.content
+        assert {"T1", "T2"} == set(api.tokens)
+        assert "T2" not in str(answer.url)
+        assert "T1" not in "".join(str(one.url) for one in answer.history)
+
+    def test_not_followed(self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any]) -> None:
+        """A redirect that the caller does not follow is the caller's answer."""
+        api.answer = moved_to(elsewhere.url)
+
+        assert 302 == face.get(USER).status_code
+
+    def test_second_redirect(self, face: Face, api: Api, elsewhere: Api) -> None:
+        """The new token does not go elsewhere, either."""
+        api.answer = lambda seen: (
+            (200, {}, [REFUSED]) if seen.token == "T1" else (302, {"Location": f"{elsewhere.url}/{seen.token}"}, [b""])
+        )
+        if face.name == "requests":
+            face.get(USER, redirects=True)
+        else:
+            with pytest.raises(face.errors, match="redirect"):
+                face.get(USER, redirects=True)
+
+        assert [] == [one.target for one in elsewhere.seen if "T2" in one.target]
+
+
+@pytest.mark.parametrize("face_class", [Httpx, AsyncHttpx])
+def test_the_callers_own_trace_is_called(face_class: type[Face], api: Api, scripted: Any) -> None:
+    """httpx's trace extension is still the caller's."""
+    events: list[str] = []
+
+    def trace(event: str, info: Any) -> None:
+        events.append(event)
+
+    async def async_trace(event: str, info: Any) -> None:
+        events.append(event)
+
+    watching = async_trace if face_class is AsyncHttpx else trace
+    face_class(scripted, api.url).get(USER, extensions={"trace": watching})
+
+    assert 2 == events.count("http11.send_request_headers.started")
+
+
+def test_adapters_with_retries(api: Api, scripted: Any) -> None:
+    """An adapter that the user mounted sends both requests, with its own retries."""
+    import requests.adapters
+    import urllib3
+
+    usual, failures = api.usual, [503, 502]
+    api.answer = lambda seen: (failures.pop(), {}, [b""]) if failures else usual(seen)
+    with Requests(scripted, api.url).client() as session:
+        retries = urllib3.Retry(3, status_forcelist=[502, 503], backoff_factor=0)
+        session.mount(api.url, requests.adapters.HTTPAdapter(max_retries=retries))
+        answer = session.get(api.url + USER, timeout=10)
+
+    assert OK == answer.content
+    assert ["T1", "T1", "T1", "T2"] == api.tokens
+
+
+def test_redirects_with_a_broken_body(api: Api, scripted: Any) -> None:
+    """requests follows a redirect whose body is cut short, as it does without us."""
+    usual = api.usual
+    moved = (302, {"Location": "/moved", "Content-Length": "99"}, iter([b"cut"]))
+    api.answer = lambda seen: usual(seen) if seen.path == "/moved" else moved
+
+    assert OK == Requests(scripted, api.url).get(USER, redirects=True).content

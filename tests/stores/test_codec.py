@@ -1,0 +1,59 @@
+"""A record as text: what was written before is read, and what cannot be read is no record."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wxmiddleware.stores import Record, dumps_record, loads_record
+
+TIMES = st.floats(allow_nan=False) | st.just(-math.inf)
+COUNTS = st.integers(0, 2**53)
+TOKENS = st.none() | st.text(min_size=1, max_size=50)
+RECORDS = st.builds(
+    Record,
+    generation=COUNTS,
+    value=TOKENS,
+    expires_at=TIMES,
+    sent_at=TIMES,
+    received_at=TIMES,
+    refusals_at=TIMES,
+    refusals=COUNTS,
+    forced_at=TIMES,
+    forced_day=COUNTS,
+    forced=COUNTS,
+    refresh=TOKENS,
+)
+
+
+@given(RECORDS)
+def test_round_trip(record: Record) -> None:
+    """What was written is read."""
+    assert record == loads_record(dumps_record(record))
+
+
+def test_older_record() -> None:
+    """A record from before there were refresh tokens is read, and one without is written as before."""
+    counts = '"refusals": 0, "forced_day": 0, "forced": 0'
+    old = f'{{"format": 1, "generation": 5, "value": "88_x", "expires_at": 10.0, {counts}}}'
+
+    assert Record(5, "88_x", 10.0) == loads_record(old)
+    assert json.loads(old) == json.loads(dumps_record(Record(5, "88_x", 10.0)))
+
+
+@pytest.mark.parametrize("name", ["value", "refresh"])
+@pytest.mark.parametrize("wrong", ["", 1, [], {}])
+def test_no_token(name: str, wrong: Any) -> None:
+    """Where a token should be there is one, or this is no record."""
+    assert loads_record(json.dumps({"format": 1, name: wrong})) is None
+
+
+def test_tokens_do_not_show() -> None:
+    """A repr shows neither token nor refresh token."""
+    assert [] == [field.name for field in fields(Record) if field.name in ("value", "refresh") and field.repr]

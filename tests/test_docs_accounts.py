@@ -1,0 +1,159 @@
+"""The code in docs/accounts.md does what the page says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+import requests
+
+import wxmiddleware.sources
+from wxmiddleware import Account, ConfigurationError, ProviderPool, TokenProvider, WeComAccount
+from wxmiddleware.jssdk import JSSDK
+from wxmiddleware.platform import Platform
+from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.sources import AgentTicket, AuthorizerToken, ComponentToken
+from wxmiddleware.stores.jsonfile import JSONFileStore
+from wxmiddleware.wsgi import TokenMiddleware
+
+PAGE = (Path(__file__).parent.parent / "docs" / "accounts.md").read_text(encoding="utf-8")
+URL = "https://example.com/page?x=1"
+
+
+def blocks(heading: str) -> list[str]:
+    """The Python blocks below a heading."""
+    section = re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    found = next(each for each in section if each.startswith(heading))
+    return re.findall(r"^```python\n(.*?)^```$", found, re.MULTILINE | re.DOTALL)
+
+
+def run(code: str, names: dict[str, Any]) -> dict[str, Any]:
+    exec(compile(code, "accounts.md", "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _environment(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WECHAT_APPID", wechat.appid)
+    monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
+    monkeypatch.setenv("WECHAT_BASE_URL", wechat_server.url)
+    monkeypatch.setenv("WXM_STORE", f"file:{tmp_path}/tokens.json")
+
+
+def test_every_block_is_known() -> None:
+    """No block was added that nothing here runs."""
+    headings = {"Tickets": 3, "WeCom": 1, "Third-party": 4, "Many": 2}
+
+    assert headings == {heading: len(blocks(heading)) for heading in headings}
+    assert sum(headings.values()) == PAGE.count("```python")
+
+
+def test_table() -> None:
+    """The table names each source's kind and the errcodes that it cures."""
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")
+    ]
+    sources = {
+        each.kind: each
+        for _, each in inspect.getmembers(wxmiddleware.sources, inspect.isclass)
+        if isinstance(getattr(each, "kind", None), str)
+    }
+    shown = {row[0]: row[3] for row in rows}
+
+    assert {kind: ", ".join(map(str, sorted(each.curable))) or "none" for kind, each in sources.items()} == shown
+    assert {"component": ComponentToken, "authorizer": AuthorizerToken}.items() <= sources.items()
+
+
+def test_tickets(wechat: WeChat) -> None:
+    """Pages are signed, and signed again when the browser refuses."""
+    sign, again, cards = blocks("Tickets")
+    names = run(sign, {})
+    assert "config:ok" == wechat.wx_config(URL, names["config"])
+
+    wechat.void_tickets()
+    run(again, names)
+    assert "config:ok" == wechat.wx_config(URL, names["config"])
+
+    run(cards, names)
+    assert wechat.current_ticket(kind="wx_card") == names["cards"].get_token()
+
+
+def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any) -> None:
+    """An app's calls are healed, and its pages signed with either ticket."""
+    app = wechat.add_app("ww1", "secret-of-an-app")
+    monkeypatch.setenv("WECOM_CORPID", "ww1")
+    monkeypatch.setenv("WECOM_SECRET", "secret-of-an-app")
+    monkeypatch.setenv("WECOM_BASE_URL", wechat_server.url)
+    names = run(blocks("WeCom")[0], {"requests": requests})
+    names["departments"]()
+    app.revoke()
+
+    assert 0 == names["departments"]()["errcode"]
+    assert isinstance(names["contacts"].account, WeComAccount)
+    for options in ({}, {"ticket": AgentTicket}):
+        assert "config:ok" == wechat.wx_config(URL, JSSDK(names["contacts"], **options).signature(URL))
+
+
+def test_platform(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any) -> None:
+    """What is pushed is kept, and an authorised account has tokens."""
+    there = wechat.add_platform("wxplatform", "secret-of-it")
+    monkeypatch.setenv("WECHAT_APPID", "wxplatform")
+    monkeypatch.setenv("WECHAT_SECRET", "secret-of-it")
+    made, pushed, used, refused = blocks("Third-party")
+    import os
+
+    names = run(pushed, run("from wxmiddleware import with_token\n" + made, {"os": os}))
+    names["on_component_verify_ticket"](there.push_ticket())
+    names["appid"] = names["on_authorized"](there.authorise())
+    run(used, names)
+
+    assert wechat.appid == names["appid"]
+    assert ["openid"] == list(inspect.signature(names["user_info"]).parameters)
+    assert wechat.is_valid(names["platform"].authorizer(names["appid"]).get_token())
+    _check_refused(refused)
+
+
+def _check_refused(code: str) -> None:
+    redis = pytest.importorskip("wxmiddleware.stores.redis")
+    names = {"Platform": Platform, "RedisStore": redis.RedisStore, "account": Account("wx1", "secret")}
+    first, second = code.split("\n\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        run(first, names)
+    assert str(caught.value).startswith(re.findall("# ConfigurationError: (.*) …", first)[0])
+    run(second, names)
+
+
+def test_pool(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> None:
+    """A pool gives threads, tasks and middlewares the token of the right account."""
+    direct, middleware = blocks("Many")
+    app = flask.Flask("accounts")
+    names: dict[str, Any] = {
+        "Account": Account,
+        "TokenProvider": TokenProvider,
+        "TokenMiddleware": TokenMiddleware,
+        "secret_of": {wechat.appid: wechat.secret}.get,
+        "base_url": wechat_server.url,
+        "store": JSONFileStore(tmp_path / "tokens.json"),
+        "appid": wechat.appid,
+        "app": app,
+    }
+    direct = re.sub(r"^await (.*?) +#.*$", r"async def task(): return await \1", direct, flags=re.MULTILINE)
+    run(middleware, run(direct, names))
+    app.add_url_rule("/wechat/<appid>", view_func=_token)
+    import asyncio
+
+    client = app.test_client()
+    assert isinstance(names["pool"], ProviderPool)
+    assert wechat.current(slot="stable") == asyncio.run(names["task"]())
+    assert wechat.current(slot="stable") == client.get(f"/wechat/{wechat.appid}").text
+    assert "none" == client.get("/wechat/wx-nobody").text
+    assert 1 == wechat.fetches()
+
+
+def _token(appid: str) -> str:
+    return str(flask.request.environ.get("wxmiddleware.token", "none"))

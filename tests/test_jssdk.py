@@ -1,0 +1,161 @@
+"""Signatures of pages: WeChat's own examples, and what its browser says to ours. Tickets: sources/test_tickets.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable, WeComAccount
+from wxmiddleware.jssdk import JSSDK, sign
+from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
+from wxmiddleware.simulator._desk import signed
+from wxmiddleware.sources import AgentTicket
+
+TICKET = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg"
+PAGE = "https://example.com/a?b=c&中文=1"
+TICKETS = "/cgi-bin/ticket/getticket"
+
+
+@pytest.fixture
+def jssdk(wechat_account: Account, wechat_clock: SimulatedClock) -> JSSDK:
+    provider = TokenProvider(wechat_account, clock=wechat_clock, wall=wechat_clock)
+    return JSSDK(provider, wall=wechat_clock)
+
+
+@pytest.mark.parametrize(
+    ("expected", "url"),
+    [
+        ("0f9de62fce790f9a083d5c99e95740ceb90c27ed", "http://mp.weixin.qq.com?params=value"),
+        ("0f9de62fce790f9a083d5c99e95740ceb90c27ed", "http://mp.weixin.qq.com?params=value#part"),
+        ("f4d90daf4b3bca3078ab155816175ba34c443a7b", "http://mp.weixin.qq.com"),
+    ],
+)
+def test_official_examples(expected: str, url: str) -> None:
+    """The worked examples of WeChat's page, of both editions."""
+    assert expected == sign(TICKET, url, nonce="Wm3WZYTPz0wzccnW", timestamp=1414587457)
+
+
+@given(st.text(max_size=40), st.text(max_size=20), st.integers(0, 2**40))
+def test_as_the_browser(url: str, nonce: str, timestamp: int) -> None:
+    """The simulator signs by itself, and comes to the same."""
+    url, nonce = (text.encode("utf-8", "ignore").decode() for text in (url, nonce))
+
+    assert signed(TICKET, nonce, str(timestamp), url) == sign(TICKET, url, nonce=nonce, timestamp=timestamp)
+
+
+@pytest.mark.parametrize("url", [PAGE, f"{PAGE}#/route?x", "http://localhost:8000"])
+def test_browser_takes_it(jssdk: JSSDK, wechat: WeChat, url: str) -> None:
+    """WeChat's browser accepts the signature for this page and for no other."""
+    config = jssdk.signature(url)
+
+    assert ["appId", "timestamp", "nonceStr", "signature"] == list(config)
+    assert "config:ok" == wechat.wx_config(url, config)
+    assert "config:invalid signature" == wechat.wx_config("https://example.com/", config)
+
+
+def test_one_ticket_for_many_pages(jssdk: JSSDK, wechat: WeChat) -> None:
+    """The ticket is fetched once; each page has a nonce of its own."""
+    configs = [jssdk.signature(PAGE) for _ in range(10)]
+
+    assert 10 == len({config["nonceStr"] for config in configs})
+    assert 1 == wechat.calls(TICKETS)
+
+
+def test_in_a_task(jssdk: JSSDK, wechat: WeChat) -> None:
+    """Tasks get the same."""
+    config = anyio.run(jssdk.asignature, PAGE)
+
+    assert "config:ok" == wechat.wx_config(PAGE, config)
+
+
+@pytest.mark.parametrize("colour", ["thread", "task"])
+def test_refused_by_the_browser(jssdk: JSSDK, wechat: WeChat, colour: str) -> None:
+    """What the browser refuses is signed with a new ticket, if it was signed with the one in use."""
+
+    def again(refused: Any) -> Any:
+        if colour == "thread":
+            return jssdk.signature(PAGE, refused=refused)
+
+        async def main() -> Any:
+            return await jssdk.asignature(PAGE, refused=refused)
+
+        return anyio.run(main)
+
+    dead = jssdk.signature(PAGE)
+    wechat.void_tickets()
+    first, late = again(dead), again(dead)
+
+    assert ["config:invalid signature", "config:ok", "config:ok"] == [
+        wechat.wx_config(PAGE, config) for config in (dead, first, late)
+    ]
+    assert 2 == wechat.calls(TICKETS)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {},
+        {"nonceStr": "x", "timestamp": 1, "signature": "0" * 40},
+        {"nonceStr": "x", "timestamp": 1, "signature": "\u4f60"},
+        {"nonceStr": 1, "timestamp": [], "signature": None},
+    ],
+)
+def test_anybody_can_claim_that(jssdk: JSSDK, wechat: WeChat, claim: dict[str, Any]) -> None:
+    """What we have not signed costs nothing."""
+    jssdk.signature(PAGE)
+    jssdk.signature(PAGE, refused=claim)
+
+    assert 1 == wechat.calls(TICKETS)
+
+
+def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat) -> None:
+    """Whoever claims again and again causes one fetch in 30 seconds, and the ticket stays in use."""
+    for _ in range(20):
+        config = jssdk.signature(PAGE)
+        with pytest.raises(TokenUnavailable):
+            jssdk.signature(PAGE, refused=config)
+
+    assert 2 == wechat.calls(TICKETS)
+
+
+def test_refused_without_a_ticket(jssdk: JSSDK, wechat: WeChat) -> None:
+    """A claim that reaches a process without a ticket is simply signed anew."""
+    config = jssdk.signature(PAGE, refused={"nonceStr": "x", "timestamp": 1, "signature": "y"})
+
+    assert "config:ok" == wechat.wx_config(PAGE, config)
+
+
+@pytest.mark.parametrize("ticket", [None, AgentTicket])
+def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, ticket: Any) -> None:
+    """WeCom's pages are signed the same way, with the corp's ticket or the app's."""
+    wechat.add_app("ww1", "secret-of-an-app")
+    provider = TokenProvider(WeComAccount("ww1", "secret-of-an-app", base_url=wechat_server.url))
+    config = JSSDK(provider, **({} if ticket is None else {"ticket": ticket})).signature(PAGE)
+
+    assert ("ww1", "config:ok") == (config["appId"], wechat.wx_config(PAGE, config))
+
+
+@pytest.mark.parametrize("url", ["", "/page", "example.com/page", "ftp://example.com", "http://[", b"http://x", None])
+def test_whole_url_wanted(jssdk: JSSDK, wechat: WeChat, url: Any) -> None:
+    """A path would be signed in vain: the browser compares with the whole URL."""
+    for call in (jssdk.signature, lambda url: anyio.run(jssdk.asignature, url)):
+        with pytest.raises(ConfigurationError, match=r"location\.href"):
+            call(url)
+    assert 0 == wechat.calls()
+
+
+def test_provider_wanted() -> None:
+    """What is no provider is noticed at once."""
+    with pytest.raises(ConfigurationError, match="takes a TokenProvider"):
+        JSSDK("wx1")  # type: ignore[arg-type]
+
+
+def test_repr(jssdk: JSSDK, wechat: WeChat) -> None:
+    """It names the account, and shows no ticket."""
+    jssdk.signature(PAGE)
+
+    assert f"<JSSDK {wechat.appid}>" == repr(jssdk)

@@ -1,0 +1,46 @@
+"""What type checkers see of the clients' auth classes and of `raise_for_errcode`. Checked, never run."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+import httpx
+import httpx2
+import requests
+
+import wxmiddleware.httpx
+import wxmiddleware.httpx2
+import wxmiddleware.requests
+from wxmiddleware import TokenProvider, raise_for_errcode
+from wxmiddleware.contrib import wechatpy, werobot
+
+
+class Session(requests.Session):
+    pass
+
+
+class Client:
+    pass
+
+
+def check(provider: TokenProvider) -> None:
+    session = wxmiddleware.requests.shield(Session())
+    assert_type(session, Session)
+    session.auth = wxmiddleware.requests.WeChatAuth(provider)
+    requests.get("x", auth=wxmiddleware.requests.WeChatAuth(provider, hosts=["a"], codes={40014}, timeout=3), timeout=1)
+    assert_type(wxmiddleware.requests.WeChatAuth(provider).provider, TokenProvider)
+
+    httpx.Client(auth=wxmiddleware.httpx.WeChatAuth(provider))
+    httpx.AsyncClient(auth=wxmiddleware.httpx.WeChatAuth(provider, hosts=("a", "b")))
+    httpx2.Client(auth=wxmiddleware.httpx2.WeChatAuth(provider))
+    httpx2.AsyncClient(auth=wxmiddleware.httpx2.WeChatAuth(provider))
+    httpx2.Client(auth=wxmiddleware.httpx.WeChatAuth(provider))  # type: ignore[arg-type]
+
+    wxmiddleware.requests.WeChatAuth("wx8a1b")  # type: ignore[arg-type]
+    wxmiddleware.httpx.WeChatAuth(provider, codes=40001)  # type: ignore[arg-type]
+
+    found: dict[str, Any] = raise_for_errcode(session.get("x"))
+    assert found
+
+    assert_type(wechatpy.with_provider(Client(), provider), Client)
+    assert_type(werobot.with_provider(Client(), provider), Client)

@@ -1,0 +1,112 @@
+"""Every block of the page runs, and does what stands beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from werkzeug.test import Client
+
+from wxmiddleware import Account
+
+from .wechat import Pusher, text
+
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def pusher() -> Pusher:
+    import time
+
+    return Pusher(now=int(time.time()))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, pusher: Pusher, wechat_account: Account, tmp_path: Path) -> Any:
+    monkeypatch.setenv("WECHAT_TOKEN", pusher.token)
+    monkeypatch.setenv("WECHAT_AES_KEY", pusher.aes_key)
+    monkeypatch.setenv("WECHAT_APPID", pusher.appid)
+    monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
+    monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
+    monkeypatch.setenv("WXM_STORE", f"file:{tmp_path / 'store.json'}")
+
+    def run(what: str) -> dict[str, Any]:
+        (block,) = [block for block in BLOCKS if what in block]
+        names: dict[str, Any] = {"__name__": "page"}
+        exec(compile(block, "docs/webhooks.md", "exec"), names)
+        return names
+
+    return run
+
+
+def push(client: Client, pusher: Pusher, body: str) -> str:
+    pushed = pusher.sealed(body)
+    return pusher.opened(client.post(pushed.url, data=pushed.body).get_data())
+
+
+def test_flask(run: Any, pusher: Pusher) -> None:
+    """The first example answers a text."""
+    client = Client(run("You wrote")["app"])
+
+    assert "You wrote hello" in push(client, pusher, text())
+
+
+@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
+def test_starlette(run: Any, pusher: Pusher, framework: str) -> None:
+    """The second welcomes a follower, also in FastAPI."""
+    names = run("NewsReply([")
+    app = names["app"]
+    if framework == "fastapi":
+        app = FastAPI()
+        app.add_api_route("/wechat", names["wechat"], methods=["GET", "POST"])
+    pushed = pusher.sealed(text().replace("[text]", "[event]").replace("<MsgId>", "<Event>subscribe</Event><MsgId>"))
+    with TestClient(app) as client:
+        answer = client.post(pushed.url, content=pushed.body)
+
+    assert "<Title><![CDATA[Welcome]]></Title><Url><![CDATA[http://testserver/]]></Url>" in pusher.opened(
+        answer.content
+    )
+
+
+def test_middleware(run: Any, pusher: Pusher) -> None:
+    """The middleware hands the message to a view, and encrypts its answer."""
+    assert "<Content>hello</Content>" in push(Client(run("WebhookMiddleware(")["app"]), pusher, text())
+
+
+def test_store(run: Any, pusher: Pusher, tmp_path: Path) -> None:
+    """The example with a store remembers the message there."""
+    pushed = pusher.plain(text())
+
+    assert b"Thank you." in Client(run("Thank you")["app"]).post(pushed.url, data=pushed.body).get_data()
+    assert ":webhook:" in (tmp_path / "store.json").read_text()
+
+
+def test_senders(run: Any) -> None:
+    """The last example can be made."""
+    assert callable(run("CallbackAddresses(")["wechat"])
+
+
+def test_all() -> None:
+    """There is a test of each."""
+    assert 5 == len(BLOCKS)
+
+
+def test_defaults() -> None:
+    """The figures of the page are those of the code."""
+    import inspect
+
+    from wxmiddleware.webhook import Webhook
+
+    page = PAGE.read_text(encoding="utf-8")
+    given = {name: each.default for name, each in inspect.signature(Webhook).parameters.items()}
+
+    assert f"| `limit` | {given['limit'] // 1024} KiB |" in page
+    assert f"| `body_timeout` | {given['body_timeout']:.0f} s " in page
+    assert f"| `window` | {given['window']:.0f} s " in page
+    assert f"| `concurrency` | {given['concurrency']} " in page
+    assert f"After {given['deadline']} seconds" in page

@@ -1,0 +1,310 @@
+"""What costs too much, and what comes from elsewhere."""
+
+from __future__ import annotations
+
+import gc
+import io
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.simulator import WeChat
+from wxmiddleware.webhook import CallbackAddresses
+from wxmiddleware.webhook.addresses import Networks, sender_of
+from wxmiddleware.webhook.asgi import WebhookMiddleware as ASGIMiddleware
+from wxmiddleware.webhook.wsgi import WebhookMiddleware as WSGIMiddleware
+
+from .conftest import MakeSite
+from .wechat import NOW, Pushed, Pusher, text
+
+OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "wall": lambda: float(NOW)}
+
+
+def plain(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [environ["wsgi.input"].read()]
+
+
+def over_wsgi(pushed: Pushed, stream: Any, length: int | None = None, **more: Any) -> tuple[int, bytes]:
+    """Send a request whose body is a stream."""
+    options = {name: more.pop(name) for name in ("limit", "body_timeout") if name in more}
+    environ = EnvironBuilder(pushed.url, method="POST").get_environ()
+    environ.update({"wsgi.input": stream, "wsgi.input_terminated": True, **more})
+    if length is not None:
+        environ["CONTENT_LENGTH"] = str(length)
+    body, status, _ = run_wsgi_app(WSGIMiddleware(plain, **OPTIONS, **options), environ)
+    return int(status.split()[0]), b"".join(body)
+
+
+def over_asgi(pushed: Pushed, receive: Any, length: int | None = None, **options: Any) -> int:
+    """The same, in an event loop."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"success"})
+
+    statuses: list[int] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def main() -> None:
+        path, query = pushed.url.split("?")
+        headers = [] if length is None else [(b"content-length", b"%d" % length)]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+        }
+        await ASGIMiddleware(app, **OPTIONS, **options)(scope, receive, send)
+
+    anyio.run(main)
+    return statuses[0]
+
+
+class Untouchable(io.RawIOBase):
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("It was read.")
+
+
+class Endless(io.RawIOBase):
+    """A body that never ends; counts what was taken."""
+
+    taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        buffer[:] = b"x" * len(buffer)
+        self.taken += len(buffer)
+        return len(buffer)
+
+
+class TestSize:
+    @pytest.mark.parametrize("length", [262_145, 50_000_000, 10**30])
+    def test_said(self, pusher: Pusher, length: int) -> None:
+        """A body that says that it is too large is not read."""
+
+        async def receive() -> Any:
+            raise AssertionError("It was read.")
+
+        pushed = pusher.plain("")
+
+        assert 413 == over_wsgi(pushed, Untouchable(), length)[0]
+        assert 413 == over_asgi(pushed, receive, length)
+
+    def test_unsigned(self, pusher: Pusher) -> None:
+        """Nor is one whose plain signature is wrong."""
+        assert 403 == over_wsgi(pusher.plain("").but(nonce="1"), Untouchable(), 10)[0]
+
+    def test_found(self, pusher: Pusher) -> None:
+        """One that does not say so is read up to the limit."""
+        stream = Endless()
+        chunks: list[int] = []
+
+        async def receive() -> Any:
+            chunks.append(1000)
+            return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+        assert 413 == over_wsgi(pusher.plain(""), stream, limit=100_000)[0]
+        assert 413 == over_asgi(pusher.plain(""), receive, limit=100_000)
+        assert stream.taken <= 200_000
+        assert sum(chunks) <= 101_000
+
+    @pytest.mark.parametrize("length", [None, len(text())])
+    def test_just_right(self, pusher: Pusher, length: int | None) -> None:
+        """A body of just the limit is served; a byte more is not."""
+        body = text().encode()
+        pushed = pusher.plain(text())
+
+        assert (200, body) == over_wsgi(pushed, io.BytesIO(body), length, limit=len(body))
+        assert 413 == over_wsgi(pushed, io.BytesIO(body), length, limit=len(body) - 1)[0]
+
+    def test_memory(self, pusher: Pusher) -> None:
+        """Fifty megabytes cost no more than the limit, a few times over."""
+
+        class Large(io.RawIOBase):
+            left = 50_000_000
+
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                size = min(self.left, len(buffer))
+                buffer[:size] = bytes(size)
+                self.left -= size
+                return size
+
+        parts = iter(range(50))
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": bytes(1_000_000), "more_body": next(parts) < 49}
+
+        gc.collect()
+        tracemalloc.start()
+        try:
+            statuses = {over_wsgi(pusher.plain(""), Large())[0], over_asgi(pusher.plain(""), receive)}
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert {413} == statuses
+        assert peak < 3_000_000
+
+    def test_cut_off(self, pusher: Pusher) -> None:
+        """A body that breaks off is a bad request."""
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        pushed = pusher.plain("")
+
+        assert 400 == over_wsgi(pushed, io.BytesIO(b"<xml>"), 10)[0]
+        assert 400 == over_asgi(pushed, receive)
+
+
+class TestSlowSenders:
+    def test_threads(self, pusher: Pusher) -> None:
+        """A body that does not come is answered 408 in time; the thread that waited for it ends."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, ours.makefile("rb", buffering=0) as stream:
+            theirs.send(b"<xml>")
+            got = over_wsgi(pusher.plain(""), stream, 1000, body_timeout=0.1, **{"gunicorn.socket": ours})
+            for thread in threading.enumerate():
+                if thread.name == "wxmiddleware-webhook-body":
+                    thread.join(10)
+            left = [thread for thread in threading.enumerate() if thread.name == "wxmiddleware-webhook-body"]
+
+        assert (408, b"Too slow.\n") == got
+        assert [] == left
+
+    def test_tasks(self, pusher: Pusher) -> None:
+        """So it is in an event loop."""
+        assert 408 == over_asgi(pusher.plain(""), anyio.sleep_forever, body_timeout=0.1)
+
+    def test_trickle(self, pusher: Pusher) -> None:
+        """One byte at a time wins no time."""
+
+        async def receive() -> Any:
+            await anyio.sleep(0.02)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        assert 408 == over_asgi(pusher.plain(""), receive, body_timeout=0.1)
+
+
+class TestSenders:
+    @pytest.mark.parametrize(
+        ("expected", "peer", "forwarded", "hops"),
+        [
+            ("1.1.1.1", "1.1.1.1", "6.6.6.6", 0),
+            ("2.2.2.2", "1.1.1.1", "6.6.6.6, 2.2.2.2", 1),
+            ("2.2.2.2", "1.1.1.1", "6.6.6.6,2.2.2.2 , 3.3.3.3", 2),
+            ("", "1.1.1.1", "", 1),
+            ("", "1.1.1.1", "2.2.2.2", 2),
+        ],
+    )
+    def test_who(self, expected: str, peer: str, forwarded: str, hops: int) -> None:
+        """Who sent it is what the outermost proxy of ours saw; what a stranger writes to the left is not."""
+        assert expected == sender_of(peer, forwarded, hops)
+
+    @pytest.mark.parametrize(
+        ("allowed", "address"),
+        [
+            (True, "101.226.103.7"),
+            (True, "::ffff:101.226.103.7"),
+            (True, "2001:db8::1"),
+            (True, "[2001:db8::1]"),
+            (True, "10.1.2.3"),
+            (False, "101.226.104.7"),
+            (False, "2001:db8::2"),
+            (False, ""),
+            (False, "unknown"),
+            (False, "unix:"),
+        ],
+    )
+    def test_networks(self, allowed: bool, address: str) -> None:
+        """Networks, addresses and WeCom's stars are understood; what is no address is in none of them."""
+        assert allowed is Networks(["101.226.103.*", "10.0.0.0/8", "2001:db8::1"]).allows(address)
+
+    @pytest.mark.parametrize(
+        ("status", "options", "forwarded"),
+        [
+            (200, {"senders": ["106.55.206.146"], "trusted_hops": 1}, "106.55.206.146"),
+            (403, {"senders": ["106.55.206.146"], "trusted_hops": 1}, "106.55.206.146, 6.6.6.6"),
+            (403, {"senders": ["106.55.206.146"]}, "106.55.206.146"),
+            (403, {"senders": ["106.55.206.146"], "trusted_hops": 1}, None),
+        ],
+    )
+    def test_checked(
+        self, make_site: MakeSite, pusher: Pusher, status: int, options: Any, forwarded: str | None
+    ) -> None:
+        """A push from elsewhere is refused, though its signature is right."""
+        headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+
+        assert status == make_site(**options).push(pusher.plain(text()), **headers).status
+
+    def test_of_wechat(self, make_site: MakeSite, pusher: Pusher, wechat: WeChat, wechat_account: Account) -> None:
+        """The list is WeChat's own, asked for once."""
+        senders = CallbackAddresses(TokenProvider(wechat_account))
+        site = make_site(senders=senders, trusted_hops=1)
+        statuses = [
+            site.push(pusher.plain(text()), **{"X-Forwarded-For": address}).status
+            for address in ("106.55.206.146", "106.55.206.211", "6.6.6.6")
+        ]
+
+        assert [200, 200, 403] == statuses
+        assert 1 == wechat.calls("/cgi-bin/getcallbackip")
+
+    def test_fresh(self, wechat: WeChat, wechat_account: Account, caplog: pytest.LogCaptureFixture) -> None:
+        """The list is renewed; while that fails the old one counts, and WeChat is left alone for a while."""
+        now = [0.0]
+        senders = CallbackAddresses(TokenProvider(wechat_account), every=100, clock=lambda: now[0])
+        asked = []
+        for now[0] in (0, 99, 100, 150):
+            assert senders.allows("106.55.206.146")
+            asked.append(wechat.calls("/cgi-bin/getcallbackip"))
+        senders._provider.close()
+        for now[0] in (200, 205, 211):
+            assert senders.allows("106.55.206.146")
+
+        assert [1, 1, 2, 2] == asked
+        assert 2 == caplog.text.count("gave no list")
+
+    def test_no_list(self, make_site: MakeSite, pusher: Pusher, caplog: pytest.LogCaptureFixture) -> None:
+        """While there is no list a push is not refused for good; the log has no token in it."""
+        account = Account("wx1", "SECRET", base_url="http://127.0.0.1:9")
+        site = make_site(senders=CallbackAddresses(TokenProvider(account, timeout=0.5)))
+
+        assert 503 == site.push(pusher.plain(text())).status
+        assert "gave no list" in caplog.text
+        assert "SECRET" not in caplog.text
+
+    def test_no_provider(self) -> None:
+        """Something else than a provider is a mistake."""
+        with pytest.raises(ValueError, match="TokenProvider"):
+            CallbackAddresses("wx1")  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """No test leaves a reader behind."""
+    yield
+    assert not [t for t in threading.enumerate() if t.name == "wxmiddleware-webhook-body"]
+
+
+def test_client_is_used() -> None:
+    """A middleware without a body to read serves other paths."""
+    assert 200 == Client(WSGIMiddleware(plain, **OPTIONS)).get("/other").status_code
