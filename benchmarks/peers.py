@@ -44,7 +44,7 @@ class Peer(Protocol):
     heals: bool
     window: float
 
-    def __init__(self, appid: str, secret: str, url: str) -> None: ...
+    def __init__(self, appid: str, secret: str, url: str, /) -> None: ...
 
     def token(self) -> str:
         """Get a token."""
@@ -116,7 +116,7 @@ class Wechatpy:
 
 
 class WeRoBot:
-    name, heals, window = "WeRoBot", False, 30.0
+    name, heals, window = "WeRoBot", True, 30.0
 
     def __init__(self, appid: str, secret: str, url: str) -> None:
         from werobot.client import Client
@@ -252,6 +252,40 @@ class LockedDict(Dict):
             return super().token()
 
 
+class Fixed:
+    """No keeper at all: one token, fetched before. What the calls themselves cost."""
+
+    name, heals, window = "(a fixed token)", False, 200.0
+
+    def __init__(self, appid: str, secret: str, url: str) -> None:
+        self._endpoint = Endpoint(appid, secret, url)
+        self._token = ""
+
+    def token(self) -> str:
+        self._token = self._token or self._endpoint.fetch()[0]
+        return self._token
+
+    def call(self) -> None:
+        _check(self._endpoint.user_info(self.token()))
+
+
+class Fixed:
+    """No keeper at all: one token, fetched before. What the calls themselves cost."""
+
+    name, heals, window = "(a fixed token)", False, 200.0
+
+    def __init__(self, appid: str, secret: str, url: str) -> None:
+        self._endpoint = Endpoint(appid, secret, url)
+        self._token = ""
+
+    def token(self) -> str:
+        self._token = self._token or self._endpoint.fetch()[0]
+        return self._token
+
+    def call(self) -> None:
+        _check(self._endpoint.user_info(self.token()))
+
+
 PEERS: tuple[type[Peer], ...] = (Ours, Wechatpy, WeRoBot, GoogleAuth, Authlib, Botocore, LockedDict, Dict)
 _PACKAGES = {"google-auth": "google-auth", "authlib": "Authlib", "botocore": "botocore"}
 _PACKAGES |= {"wechatpy": "wechatpy", "WeRoBot": "WeRoBot"}
@@ -268,6 +302,20 @@ def installed() -> tuple[list[type[Peer]], list[str]]:
         else:
             there.append(peer)
     return there, missing
+
+
+def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:
+    """Make one whose time is that of `clock`. All but ours read `time.time`, whatever that says."""
+    if issubclass(peer, Ours):
+        return peer(appid, secret, url, clock=clock, wall=clock)
+    return peer(appid, secret, url)
+
+
+def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:
+    """Make one whose time is that of `clock`. All but ours read `time.time`, whatever that says."""
+    if issubclass(peer, Ours):
+        return peer(appid, secret, url, clock=clock, wall=clock)
+    return peer(appid, secret, url)
 
 
 class _Elsewhere(HTTPAdapter):
