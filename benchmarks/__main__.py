@@ -34,17 +34,20 @@ def main(argv: list[str] | None = None) -> int:
     console.print(f"{about['date']}, {about['python']}, {about['cores']} x {about['processor']}, load {about['load']}")
     for name in options.only or names:
         begin = time.monotonic()
-        for table in importlib.import_module(f"benchmarks.suites.{name.replace('-', '_')}").run(quick=options.quick):
-            tables.append(table)
+        suite = importlib.import_module(f"benchmarks.suites.{name.replace('-', '_')}")
+        measured = []
+        for table in suite.run(quick=options.quick):
+            measured.append(table)
             table.show(console)
+        tables += measured
+        if options.page:
+            from .page import publish
+
+            publish(about, measured, ROOT / "docs")
         console.print(f"[dim]{name}: {time.monotonic() - begin:.0f} s[/dim]\n")
     figures = {"machine": about, "quick": options.quick, "tables": as_json(tables)}
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    if options.page:
-        from .page import publish
-
-        publish(about, tables, ROOT / "docs")
     return 0
 
 

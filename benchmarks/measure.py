@@ -64,8 +64,10 @@ def instructions(module: str, *, number: int) -> dict[str, float] | None:
         return None
     with tempfile.TemporaryDirectory(prefix="wx-callgrind-") as folder:
         ran = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out", sys.executable]
-            + ["-m", "benchmarks.measure", module, str(number), folder],
+            [
+                *("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"),
+                *(sys.executable, "-m", "benchmarks.measure", module, str(number), folder),
+            ],
             capture_output=True,
             text=True,
             check=False,

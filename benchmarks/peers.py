@@ -227,8 +227,7 @@ class Dict:
         if time.time() >= self._cache.get("end", 0):
             token, seconds = self._endpoint.fetch()
             self._cache.update(token=token, end=time.time() + seconds - 60)
-        token = self._cache["token"]
-        return token
+        return str(self._cache["token"])
 
     def call(self) -> None:
         answer = self._endpoint.user_info(self.token())
@@ -269,23 +268,6 @@ class Fixed:
         _check(self._endpoint.user_info(self.token()))
 
 
-class Fixed:
-    """No keeper at all: one token, fetched before. What the calls themselves cost."""
-
-    name, heals, window = "(a fixed token)", False, 200.0
-
-    def __init__(self, appid: str, secret: str, url: str) -> None:
-        self._endpoint = Endpoint(appid, secret, url)
-        self._token = ""
-
-    def token(self) -> str:
-        self._token = self._token or self._endpoint.fetch()[0]
-        return self._token
-
-    def call(self) -> None:
-        _check(self._endpoint.user_info(self.token()))
-
-
 PEERS: tuple[type[Peer], ...] = (Ours, Wechatpy, WeRoBot, GoogleAuth, Authlib, Botocore, LockedDict, Dict)
 _PACKAGES = {"google-auth": "google-auth", "authlib": "Authlib", "botocore": "botocore"}
 _PACKAGES |= {"wechatpy": "wechatpy", "WeRoBot": "WeRoBot"}
@@ -302,13 +284,6 @@ def installed() -> tuple[list[type[Peer]], list[str]]:
         else:
             there.append(peer)
     return there, missing
-
-
-def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:
-    """Make one whose time is that of `clock`. All but ours read `time.time`, whatever that says."""
-    if issubclass(peer, Ours):
-        return peer(appid, secret, url, clock=clock, wall=clock)
-    return peer(appid, secret, url)
 
 
 def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:

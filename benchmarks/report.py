@@ -18,8 +18,9 @@ from rich.table import Table as Grid
 Cell: TypeAlias = "str | int | float | None"
 
 PACKAGES = (
-    "wxmiddleware requests httpx starlette flask gunicorn uvicorn redis wechatpy WeRoBot google-auth Authlib botocore"
-).split()
+    *("wxmiddleware", "requests", "httpx", "starlette", "flask", "gunicorn", "uvicorn", "redis"),
+    *("wechatpy", "WeRoBot", "google-auth", "Authlib", "botocore"),
+)
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Table:
 def shown(cell: Cell) -> str:
     """Show a number with as many digits as it deserves."""
     if cell is None:
-        return "–"
+        return "-"
     if isinstance(cell, float):
         return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}" if abs(cell) < 0.995 else f"{cell:.2f}"
     return f"{cell:,}" if isinstance(cell, int) else cell

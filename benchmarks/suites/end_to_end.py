@@ -52,10 +52,18 @@ def run(*, quick: bool) -> Iterator[Table]:
     table = Table(
         "end-to-end",
         f"wrk with {CONNECTIONS} connections, GET /wechat (a signature is checked), medians of {rounds} x {seconds} s",
-        ["example", "middleware", "requests/s", "of without", *(f"{each}, ms" for each in PERCENTILES), "errors", "fetches"],
+        [
+            "example",
+            "middleware",
+            "requests/s",
+            "of without",
+            *(f"{each}, ms" for each in PERCENTILES),
+            "errors",
+            "fetches",
+        ],
         notes=[
-            "gunicorn has one worker with four threads, uvicorn one process; wrk shares the two cores with them. "
-            f"Across a refresh: tokens live for {SHORT} s, and are fetched again while wrk asks."
+            "gunicorn has one worker with four threads, uvicorn one process; wrk shares the two cores with them.",
+            f"Across a refresh: tokens live for {SHORT} s, and are fetched again while wrk asks.",
         ],
     )
     if shutil.which("wrk") is None:
@@ -88,7 +96,10 @@ def run(*, quick: bool) -> Iterator[Table]:
 def _wrk(url: str, seconds: int, script: str) -> list[float]:
     """Requests per second, the percentiles in milliseconds, and errors."""
     ran = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, _signed(url)], capture_output=True, text=True, check=True
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, _signed(url)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     figures = re.search(r"FIGURES (.*)", ran.stdout)
     assert figures is not None, ran.stdout

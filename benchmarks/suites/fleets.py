@@ -37,8 +37,8 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
         f"wxmiddleware: processes on one store, {CROWD} threads in each, classic endpoint, overlap 0",
         ["store", "situation", *(f"{size} proc." for size in sizes)],
         notes=[
-            "Fetches / callers without a token. In the end all processes, the store and WeChat agree on one token, or "
-            "the benchmark stops. Leader killed: the one who fetches is killed when WeChat has minted its token.",
+            "Fetches / callers without a token. Leader killed: who fetches is killed when WeChat has minted its token.",
+            "In the end all processes, the store and WeChat agree on one token, or the benchmark stops.",
         ],
     )
     with Nursery() as nursery:
@@ -47,7 +47,13 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                 if depot is None:
                     table.notes.append(f"{name} is not installed.")
                     continue
-                rows: dict[str, list[str]] = {"cold": [], "ahead": [], "expired": [], "refused": [], "leader killed": []}
+                rows: dict[str, list[str]] = {
+                    "cold": [],
+                    "ahead": [],
+                    "expired": [],
+                    "refused": [],
+                    "leader killed": [],
+                }
                 for size in sizes:
                     with _world(depot, nursery) as world:
                         fleet = world.workers(size)
@@ -123,7 +129,9 @@ def _peers(sizes: tuple[int, ...]) -> Table:
         "fleets-peers",
         f"Processes on one Redis, {CROWD} threads in each, one call by each; overlap 0",
         ["who", "situation", *(f"{size} proc." for size in sizes)],
-        notes=["Fetches / calls that failed. The dict cache shares nothing: it stands for the libraries without a store."],
+        notes=[
+            "Fetches / calls that failed. The dict cache shares nothing: it stands for the libraries without a store."
+        ],
     )
     with testbed.depot("redis") as depot:
         if depot is None:
@@ -197,5 +205,3 @@ def _process(name: str, appid: str, secret: str, url: str, store: str, gate: Any
         for each in crowd:
             each.join()
         results.put(len(failed))
-
-

@@ -197,9 +197,9 @@ def _storm(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
         f"A refused token: {count} threads, each with one call to make",
         ["who", "overlap, s", *_COLUMNS],
         notes=[
-            "Overlap: seconds for which WeChat still honours the token before the last. "
+            "Overlap: seconds for which WeChat still honours the token before the last.",
             "A day's quota is 2000 fetches. WeRoBot does not look at the errcode.",
-            "google-auth, authlib and botocore are not here: they wait for HTTP 401, or for nothing, and WeChat says 200.",
+            "google-auth, authlib and botocore are not here: they look for HTTP 401 or for nothing; WeChat says 200.",
             *_missing(missing),
         ],
     )
@@ -232,8 +232,8 @@ def _sizes(counts: tuple[int, ...]) -> Table:
         "wxmiddleware: threads, each with one call to make, over HTTP",
         ["situation", "overlap, s", "threads", *_COLUMNS],
         notes=[
-            "The simulator and all callers share two cores, so the longest wait of many is that of the calls themselves: "
-            "see (a fixed token), which has no token to get."
+            "The simulator and all callers share the cores, so the longest wait of many is that of the calls themselves:",
+            "see (a fixed token), which has no token to get.",
         ],
     )
     for situation in SITUATIONS:
@@ -253,8 +253,8 @@ def _tasks(counts: tuple[int, ...]) -> Table:
         "Tasks of one event loop, each with one call to make; calls judged in memory, overlap 0",
         ["situation", "who", "tasks", *_COLUMNS],
         notes=[
-            "The dict cache is asked by up to 100 tasks: it fetches once for each. "
-            "authlib and google-auth have async faces of their own, which were not measured."
+            "The dict cache is asked by up to 100 tasks: it fetches once for each.",
+            "authlib and google-auth have async faces of their own, which were not measured.",
         ],
     )
     for situation in SITUATIONS:

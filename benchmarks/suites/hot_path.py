@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import httpx
+import requests
+from requests.adapters import BaseAdapter
+
+import wxmiddleware.httpx
+import wxmiddleware.requests
 from wxmiddleware import Account, TokenProvider, with_token
 from wxmiddleware._clock import clock
 from wxmiddleware.asgi import TokenMiddleware as AsgiMiddleware
+from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.wsgi import TokenMiddleware as WsgiMiddleware
 
 from .. import by_hand
 from ..measure import Loop, instructions, ratio, take_turns, times
+from ..peers import Ours, installed
 from ..report import Table
 
 TOKEN = "60_" + "k" * 154
@@ -148,6 +156,12 @@ def loops() -> dict[str, Loop]:
 def run(*, quick: bool) -> Iterator[Table]:
     """Measure."""
     number, rounds = (500, 3) if quick else (20_000, 25)
+    yield _hot_path(number, rounds, quick=quick)
+    yield _peers(number, rounds)
+    yield _auth(number // 20, rounds)
+
+
+def _hot_path(number: int, rounds: int, *, quick: bool) -> Table:
     counts = None if quick else instructions(__name__, number=200)
     table = Table(
         "hot-path",
@@ -166,10 +180,80 @@ def run(*, quick: bool) -> Iterator[Table]:
             if counts:
                 count = round(counts[f"{subject}: {way}"])
                 per_instruction = counts[f"{subject}: {OURS}"] / counts[f"{subject}: {way}"]
+            table.add(subject, way, mine.median, mine.spread, ratio(taken[OURS], taken[way]), count, per_instruction)
+    return table
+
+
+def _peers(number: int, rounds: int) -> Table:
+    """Reading a token that is there."""
+    there, missing = installed()
+    table = Table(
+        "hot-path-peers",
+        "A token that is there: nanoseconds to get it",
+        ["who", "median", "spread", "times ours"],
+        notes=[f"Not installed: {', '.join(missing)}."] if missing else [],
+    )
+    wechat = WeChat()
+    with SimulatorServer(wechat) as server:
+        # Each fetches once; that kills the token of the one before, and nobody here will know.
+        peers = {peer.name: peer(wechat.appid, wechat.secret, server.url) for peer in there}
+        for peer in peers.values():
+            peer.token()
+        taken = take_turns({name: calls(peer.token) for name, peer in peers.items()}, number=number, rounds=rounds)
+    for name, rounds_taken in taken.items():
+        found = times(rounds_taken)
+        table.add(name, found.median, found.spread, ratio(rounds_taken, taken[Ours.name]))
+    return table
+
+
+def _auth(number: int, rounds: int) -> Table:
+    """Sending a request that is answered at once, in memory."""
+    provider = TokenProvider(Account("wx0123456789abcdef", "a-secret-of-nobody"), source=Scripted())
+    provider.get_token()
+    url, query = "https://api.weixin.qq.com/cgi-bin/user/info", {"openid": "o1"}
+    plain, session = requests.Session(), requests.Session()
+    for each in (plain, session):
+        each.mount("https://", _Canned())
+    session.auth = wxmiddleware.requests.WeChatAuth(provider)
+    answered = httpx.MockTransport(lambda _: httpx.Response(200, content=_BODY))
+    table = Table(
+        "hot-path-auth",
+        "The auth classes: microseconds for a request that is answered at once, in memory",
+        ["client", "with our auth", "token put in by hand", "ratio"],
+    )
+    with (
+        httpx.Client(transport=answered) as bare,
+        httpx.Client(transport=answered, auth=wxmiddleware.httpx.WeChatAuth(provider)) as client,
+    ):
+        for name, ours, theirs in (("requests", session, plain), ("httpx", client, bare)):
+            ways = {
+                OURS: calls(ours.get, url, params=query),
+                HAND: calls(theirs.get, url, params={**query, "access_token": TOKEN}),
+            }
+            taken = take_turns(ways, number=number, rounds=rounds)
             table.add(
-                subject, way, mine.median, mine.spread, ratio(taken[OURS], taken[way]), count, per_instruction
+                name,
+                times(taken[OURS]).median / 1e3,
+                times(taken[HAND]).median / 1e3,
+                ratio(taken[OURS], taken[HAND]),
             )
-    yield table
+    return table
+
+
+_BODY = b'{"errcode": 0, "errmsg": "ok"}'
+
+
+class _Canned(BaseAdapter):
+    """Answers at once."""
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        response = requests.Response()
+        response.status_code, response.request, response.url = 200, request, request.url or ""
+        response._content = _BODY
+        return response
+
+    def close(self) -> None:
+        pass
 
 
 class _Methods:

@@ -33,9 +33,9 @@ def run(*, quick: bool) -> Iterator[Table]:
         "Accounts in one ProviderPool",
         ["accounts", "KiB each", "pool.get and get_token, ns", f"all refreshed by {THREADS} threads, s", "each, µs"],
         notes=[
-            "KiB: resident memory over the number of accounts, tokens included; of few, the pages themselves count. "
-            "Lookup: the median over rounds of up to 100 accounts in turn. "
-            "Refreshed: all tokens expired, from a source that answers at once, so it is our own work."
+            "KiB: resident memory over the number of accounts, tokens included; of few, pages count.",
+            "Lookup: the median over rounds of up to 100 accounts in turn.",
+            "Refreshed: all tokens expired, from a source that answers at once, so it is our own work.",
         ],
     )
     for accounts in (1, 100, 1000) if quick else (1, 10, 100, 1000, 10_000, 100_000):

@@ -201,7 +201,7 @@ class _Decorator:
         skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
         fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
 
-        def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - see above
+        def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
             if kwargs:
                 if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
@@ -249,7 +249,7 @@ class _Decorator:
         skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
         fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
 
-        async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:
+        async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
             if kwargs:
                 if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
