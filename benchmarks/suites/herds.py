@@ -232,7 +232,7 @@ def _sizes(counts: tuple[int, ...]) -> Table:
         "wxmiddleware: threads, each with one call to make, over HTTP",
         ["situation", "overlap, s", "threads", *_COLUMNS],
         notes=[
-            "The simulator and all callers share the cores, so the longest wait of many is that of the calls themselves:",
+            "The simulator and all callers share the cores, so the longest wait of many is that of the calls:",
             "see (a fixed token), which has no token to get.",
         ],
     )

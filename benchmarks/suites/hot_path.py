@@ -162,7 +162,7 @@ def run(*, quick: bool) -> Iterator[Table]:
 
 
 def _hot_path(number: int, rounds: int, *, quick: bool) -> Table:
-    counts = None if quick else instructions(__name__, number=200)
+    counts = None if quick else instructions(__name__, number=100)
     table = Table(
         "hot-path",
         "The hot path: nanoseconds per call, each beside the least that one can write by hand",
