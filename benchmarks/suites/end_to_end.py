@@ -28,7 +28,7 @@ from ..report import Table
 ROOT = Path(__file__).parents[2]
 TOKEN = "bench"
 CONNECTIONS = 8
-SHORT = 8  # seconds that a token lives where it is renewed during each run
+SHORT = 6  # seconds that a token lives where it is renewed during each run
 PERCENTILES = ("p50", "p99", "p99.9")
 COMMANDS = {
     "flask_app": "gunicorn --worker-class gthread --workers 1 --threads 4 --bind 127.0.0.1:{port} benchmarks.apps:app",

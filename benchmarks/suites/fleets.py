@@ -161,6 +161,7 @@ def _in_processes(name: str, url: str, size: int) -> Iterator[tuple[str, str]]:
             gate.wait(120)  # all are there
             wechat.revoke()
             wechat.reset_counters()
+            wechat.daily_quota = 2000 + wechat.quota_used()  # a new day
             gate.wait(120)  # go
             failed = sum(results.get() for _ in fleet)
             yield situation, f"{wechat.fetches()} / {failed}"
