@@ -27,7 +27,7 @@ def publish(about: dict[str, Any], tables: Iterable[Table], docs: Path) -> None:
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, table in by_name.items():
-        text = _between(text, name, f"{table.markdown()}\nMeasured {about['date']}.\n")
+        text = _between(text, name, f"{table.markdown()}\nMeasured {about['date']}, load {about['load']}.\n")
     page.write_text(_between(text, "machine", _machine(about)))
 
 

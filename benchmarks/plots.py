@@ -117,9 +117,14 @@ def _bars(
     shades = [colour or colours["ours" if name == Ours.name else "theirs"] for name in names]
     bars = axes.barh(names, values, color=shades, height=0.6)
     axes.bar_label(bars, [f"{value:,}" for value in values], padding=4)
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(0, max(10, *values) * 3)
+    if max(values) > 1000:
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(0, max(values) * 8)
+        title += " (logarithmic)"
+    else:
+        axes.set_xlim(0, max(*values, 1) * 1.15)
     axes.set_xticks([])
+    axes.minorticks_off()
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
     axes.set_title(title, loc="left")
