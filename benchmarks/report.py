@@ -78,6 +78,8 @@ def shown(cell: Cell) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
+        if 0 < cell < 0.001:
+            return "<0.001"
         return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}" if abs(cell) < 0.995 else f"{cell:.2f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 

@@ -232,7 +232,11 @@ def _peers(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
         "herds-peers",
         f"{count} threads, which get a token and make a call; overlap 0",
         ["situation", "who", *_COLUMNS],
-        notes=[f"{name}: {what}." for name, what in SITUATIONS.items() if name != "refused"] + _missing(missing),
+        notes=[
+            *(f"{name}: {what}." for name, what in SITUATIONS.items() if name != "refused"),
+            "Overlap 0, ahead: a new token kills the old one, so who goes on with that must heal, or fails.",
+            *_missing(missing),
+        ],
     )
     for situation in SITUATIONS:
         if situation == "refused":
