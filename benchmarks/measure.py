@@ -105,9 +105,9 @@ def _under_callgrind(module: str, number: int, folder: str) -> None:
 
     dumps = 0
     for name, loop in loops.items():
-        # Twice as many calls minus once as many: what the counting itself costs falls out. The least of three: now and
+        # Twice as many calls minus once as many: what the counting itself costs falls out. The less of two: now and
         # then the interpreter goes over its caches meanwhile.
-        counts[name] = min(counted(loop, 2 * number) - counted(loop, number) for _ in range(3)) / number
+        counts[name] = min(counted(loop, 2 * number) - counted(loop, number) for _ in range(2)) / number
     control("-i", "off")
     Path(folder, "counts.json").write_text(json.dumps(counts))
 
