@@ -19,9 +19,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/round_trips.py
+# ARGS="--only hot-path herds --quick" runs a part of it, in small; ARGS=--page writes docs/benchmarks.md anew.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # For instance: make soak ARGS="--minutes 5 --seed 42 --store redis"
 soak: $(VENV)/.dev
@@ -34,6 +34,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' --group dev
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' --group bench
 	@touch $(VENV)/.demo $@
 
 # pip reads dependency groups since 25.1.

@@ -464,6 +464,18 @@ def test_methods_of_every_kind(face: Any, provider: Any) -> None:
     assert list(inspect.signature(client.send).parameters) == ["a"]
 
 
+def test_self_by_keyword(face: Any, provider: Any) -> None:
+    """A method may be called from its class with ``self=``, as any function may."""
+
+    class Client:
+        def send(self, access_token: str, a: int) -> Any:
+            return self, access_token, a
+
+    client = Client()
+
+    assert face.call(with_token(provider)(face.of(Client.send)), self=client, a=1) == (client, "T1", 1)
+
+
 def test_a_bound_method(face: Any, provider: Any) -> None:
     """Somebody else's client can be decorated from outside."""
 

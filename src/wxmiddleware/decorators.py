@@ -198,24 +198,31 @@ class _Decorator:
     def _sync(self, target: _Target) -> Callable[..., Any]:  # noqa: C901 - see above
         codes, timeout, parameter = self.codes, self.timeout, self.parameter
         function, first_of_all, call = target.function, target.index == 0, target.caller()
-        skip, bound = target.skip, target.bound
-        fixed, find = self.fixed, self.find
+        skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
+        fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
 
-        def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - see above
-            if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
-                return call(given, args, kwargs)
+        def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
+            plain = nothing_bound
+            if kwargs:
+                if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
+                    return call(given, args, kwargs)
+                for each in kwargs.values():
+                    if type(each) not in PLAIN:
+                        plain = False
+            rest = args[skip:] if skip else args
+            for each in rest:
+                if type(each) not in PLAIN:
+                    plain = False
             provider = find() if fixed is None else fixed
             token = provider.get_token() if timeout is None else provider.get_token(timeout=timeout)
-            things = args[skip:] if skip else args
-            if kwargs or bound:
-                things = (*things, *kwargs.values(), *bound)
-            rewind = _always
-            for each in things:
-                if type(each) not in PLAIN:
-                    rewind = Arguments(things).rewind
-                    break
+            rewind = _always if plain else Arguments((*rest, *kwargs.values(), *bound)).rewind
             try:
-                answer = function(token, *args, **kwargs) if first_of_all else call(token, args, kwargs)
+                if first_of_all:
+                    answer = function(token, *args, **kwargs)
+                elif after_self and args:
+                    answer = function(args[0], token, *rest, **kwargs)
+                else:
+                    answer = call(token, args, kwargs)
             except Exception as error:
                 wanted = curable(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)
@@ -239,24 +246,31 @@ class _Decorator:
     def _async(self, target: _Target) -> Callable[..., Any]:  # noqa: C901 - see above
         codes, timeout, parameter = self.codes, self.timeout, self.parameter
         function, first_of_all, call = target.function, target.index == 0, target.caller()
-        skip, bound = target.skip, target.bound
-        fixed, find = self.fixed, self.find
+        skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
+        fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
 
-        async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:
-            if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
-                return await call(given, args, kwargs)
+        async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
+            plain = nothing_bound
+            if kwargs:
+                if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
+                    return await call(given, args, kwargs)
+                for each in kwargs.values():
+                    if type(each) not in PLAIN:
+                        plain = False
+            rest = args[skip:] if skip else args
+            for each in rest:
+                if type(each) not in PLAIN:
+                    plain = False
             provider = find() if fixed is None else fixed
             token = await (provider.aget_token() if timeout is None else provider.aget_token(timeout=timeout))
-            things = args[skip:] if skip else args
-            if kwargs or bound:
-                things = (*things, *kwargs.values(), *bound)
-            rewind = _always
-            for each in things:
-                if type(each) not in PLAIN:
-                    rewind = Arguments(things).rewind
-                    break
+            rewind = _always if plain else Arguments((*rest, *kwargs.values(), *bound)).rewind
             try:
-                answer = await (function(token, *args, **kwargs) if first_of_all else call(token, args, kwargs))
+                if first_of_all:
+                    answer = await function(token, *args, **kwargs)
+                elif after_self and args:
+                    answer = await function(args[0], token, *rest, **kwargs)
+                else:
+                    answer = await call(token, args, kwargs)
             except Exception as error:
                 wanted = curable(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)

@@ -1,4 +1,4 @@
-"""What a refresh costs at the store. `benchmarks/round_trips.py` prints it."""
+"""What a refresh costs at the store. `benchmarks/suites/round_trips.py` prints it."""
 
 from __future__ import annotations
 

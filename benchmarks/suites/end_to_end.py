@@ -1,0 +1,167 @@
+"""Whole requests: the two examples behind real servers, asked by wrk, with the middleware and without."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+
+from wxmiddleware.simulator import SimulatorServer, WeChat
+
+from ..report import Table
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "bench"
+CONNECTIONS = 8
+SHORT = 4  # seconds that a token lives where it is renewed during each run
+PERCENTILES = ("p50", "p99", "p99.9")
+COMMANDS = {
+    "flask_app": "gunicorn --worker-class gthread --workers 1 --threads 4 --bind 127.0.0.1:{port} benchmarks.apps:app",
+    "starlette_app": "uvicorn --no-access-log --log-level warning --port {port} benchmarks.apps:app",
+}
+WAYS = ("without", "with", "with, across a refresh")
+
+_REPORT = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  print(string.format("FIGURES %d %d %d %d %d %d", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+
+
+def run(*, quick: bool) -> Iterator[Table]:
+    """Measure."""
+    seconds, rounds = (1, 1) if quick else (SHORT, 5)
+    table = Table(
+        "end-to-end",
+        f"wrk with {CONNECTIONS} connections, GET /wechat (a signature is checked), medians of {rounds} x {seconds} s",
+        [
+            "example",
+            "middleware",
+            "requests/s",
+            "of without",
+            *(f"{each}, ms" for each in PERCENTILES),
+            "errors",
+            "fetches",
+        ],
+        notes=[
+            "gunicorn has one worker with four threads, uvicorn one process; wrk shares the two cores with them.",
+            f"Across a refresh: tokens live for {SHORT} s, and are fetched again while wrk asks.",
+        ],
+    )
+    if shutil.which("wrk") is None:
+        table.notes.append("wrk is not installed.")
+        yield table
+        return
+    with ExitStack() as stack:
+        script = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".lua"))
+        script.write(_REPORT)
+        script.flush()
+        for example in COMMANDS:
+            servers = {way: stack.enter_context(_serving(example, way)) for way in WAYS}
+            found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+            fetched = dict.fromkeys(WAYS, 0)
+            for number in range(rounds):
+                first = number % len(WAYS)
+                for way in WAYS[first:] + WAYS[:first]:
+                    url, wechat = servers[way]
+                    requests.get(_signed(url), timeout=5)  # it has a token: what is measured is not a cold start
+                    before = wechat.fetches()
+                    found[way].append(_wrk(url, seconds, script.name))
+                    fetched[way] += wechat.fetches() - before
+            base = [row[0] for row in found["without"]]
+            for way in WAYS:
+                rate, *percentiles, _ = (statistics.median(column) for column in zip(*found[way]))
+                ratio = statistics.median(row[0] / other for row, other in zip(found[way], base))
+                errors = int(sum(row[-1] for row in found[way]))
+                table.add(example.partition("_")[0].title(), way, rate, ratio, *percentiles, errors, fetched[way])
+    yield table
+
+
+def _wrk(url: str, seconds: int, script: str) -> list[float]:
+    """Requests per second, the percentiles in milliseconds, and errors."""
+    ran = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, _signed(url)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figures = re.search(r"FIGURES (.*)", ran.stdout)
+    assert figures is not None, ran.stdout
+    number, duration, *percentiles, errors = map(float, figures[1].split())
+    return [number / duration * 1e6, *(each / 1000 for each in percentiles), errors]
+
+
+@contextmanager
+def _serving(example: str, way: str) -> Iterator[tuple[str, WeChat]]:
+    wechat = WeChat(lifetime=SHORT if way == WAYS[-1] else 7200, token_latency=0.05)
+    with SimulatorServer(wechat) as simulator:
+        port = _free_port()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
+            "WECHAT_APPID": wechat.appid,
+            "WECHAT_SECRET": wechat.secret,
+            "WECHAT_BASE_URL": simulator.url,
+            "WECHAT_TOKEN": TOKEN,
+            "BENCH_EXAMPLE": example,
+            "BENCH_MIDDLEWARE": way,
+        }
+        command = COMMANDS[example].format(port=port).split()
+        server = subprocess.Popen(
+            [str(Path(sys.executable).with_name(command[0])), *command[1:]],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/wechat"
+            _await(url, server)
+            yield url, wechat
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _signed(url: str) -> str:
+    words = {"timestamp": str(int(time.time())), "nonce": "n"}
+    signature = hashlib.sha1("".join(sorted((TOKEN, *words.values()))).encode()).hexdigest()
+    return f"{url}?{urlencode({**words, 'signature': signature, 'echostr': 'hello'})}"
+
+
+def _await(url: str, server: subprocess.Popen[Any]) -> None:
+    for _ in range(400):
+        assert server.poll() is None, f"{server.args} ended."
+        try:
+            answer = requests.get(_signed(url), timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.05)
+        else:
+            assert answer.status_code == 200, answer.status_code
+            return
+    raise AssertionError(f"{server.args} does not listen.")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

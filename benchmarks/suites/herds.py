@@ -1,0 +1,292 @@
+"""Many callers at once, in one process: what WeChat is asked for, who fails, and how long the unluckiest waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx
+import time_machine
+
+from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.sources import ClassicToken
+
+from ..peers import CURABLE, Fixed, Ours, Peer, Refused, installed, living_in
+from ..report import Table
+
+LATENCY = 0.05  # seconds that WeChat's token endpoint takes
+PATH = "/cgi-bin/token"
+SITUATIONS = {
+    "cold": "no token yet",
+    "ahead": "near its end, inside the window of whoever is measured",
+    "expired": "past its end",
+    "refused": "revoked by WeChat while it seems good",
+    "down, ahead": "the token endpoint answers 502, the old token lives",
+    "down, cold": "the token endpoint answers 502, and there is no token",
+}
+
+
+@dataclass
+class Outcome:
+    """
+    What became of a herd.
+
+    Attributes:
+        fetches: Requests to the token endpoint.
+        failed: Callers whose call failed.
+        token: Seconds that the unluckiest waited for a token.
+        call: Seconds that the unluckiest took for token and call together.
+    """
+
+    fetches: int
+    failed: int
+    token: float
+    call: float
+
+
+class Scene:
+    """A simulated WeChat behind a socket, and a time that can be moved on for every library there is."""
+
+    def __init__(self, overlap: float) -> None:
+        self.wechat = WeChat(clock=time.time, overlap=overlap, token_latency=LATENCY)
+        self.server = SimulatorServer(self.wechat)
+        self._traveller: Any = None
+
+    @contextmanager
+    def playing(self) -> Iterator[Scene]:
+        with time_machine.travel(time.time(), tick=True) as self._traveller, self.server:
+            yield self
+
+    def set(self, situation: str, warm_up: Callable[[], object], window: float) -> None:
+        """Bring about the situation."""
+        if not situation.endswith("cold"):
+            warm_up()
+        if situation.endswith("ahead"):
+            self._traveller.shift(self.wechat.lifetime - window)
+        if situation == "expired":
+            self._traveller.shift(self.wechat.lifetime + 1)
+        if situation == "refused":
+            self.wechat.revoke()
+        if situation.startswith("down"):
+            self.wechat.faults.add(PATH, "status", times=None)
+        self.wechat.reset_counters()
+
+    def outcome(self, waits: list[tuple[float, float]], failed: int) -> Outcome:
+        """What became of it, once the last fetch has come to its end."""
+        time.sleep(2 * LATENCY)  # who renews in the background is under way
+        self.wechat.wait_for(lambda: not self.wechat.in_progress, 20.0)
+        return Outcome(self.wechat.calls(PATH), failed, *map(max, zip(*waits)))
+
+
+def threads(peer: type[Peer], situation: str, count: int, overlap: float) -> Outcome:
+    """Let so many threads make a call at the same moment."""
+    with Scene(overlap).playing() as scene:
+        subject = living_in(time.time, peer, scene.wechat.appid, scene.wechat.secret, scene.server.url)
+        scene.set(situation, subject.token, subject.window)
+        waits: list[tuple[float, float]] = []
+        errors: list[BaseException] = []
+        gate = threading.Barrier(count)
+
+        def caller() -> None:
+            gate.wait()
+            begin = got = time.perf_counter()
+            try:
+                try:
+                    subject.token()
+                finally:
+                    got = time.perf_counter()
+                subject.call()
+            except BaseException as error:
+                errors.append(error)
+            waits.append((got - begin, time.perf_counter() - begin))
+
+        crowd = [threading.Thread(target=caller, daemon=True) for _ in range(count)]
+        for each in crowd:
+            each.start()
+        for each in crowd:
+            each.join()
+        return scene.outcome(waits, len(errors))
+
+
+def tasks(way: str, situation: str, count: int, overlap: float) -> Outcome:
+    """
+    Let so many tasks of one event loop make a call at the same moment.
+
+    Tokens come over HTTP. The call itself is judged in memory: ten thousand connections would measure the connections.
+    """
+    with Scene(overlap).playing() as scene:
+        wechat = scene.wechat
+
+        async def judged(access_token: str) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return wechat.check(access_token) or {"errcode": 0}
+
+        if way == Ours.name:
+            account = Account(wechat.appid, wechat.secret, base_url=scene.server.url)
+            provider = TokenProvider(account, source=ClassicToken(), clock=time.time, wall=time.time)
+            warm_up, call, window = provider.aget_token, with_token(provider)(judged), Ours.window
+        else:
+            cache = AsyncDict(scene)
+            warm_up, call, window = cache.token, partial(cache.call, judged), AsyncDict.window
+        scene.set(situation, lambda: asyncio.run(_awaited(warm_up)), window)
+        waits, failed = asyncio.run(_herd(warm_up, call, count))
+        return scene.outcome(waits, failed)
+
+
+class AsyncDict:
+    """A dict, as tutorials have it."""
+
+    name, window = "dict cache", 30.0
+
+    def __init__(self, scene: Scene) -> None:
+        self._url = scene.server.url + PATH
+        self._query = {"grant_type": "client_credential", "appid": scene.wechat.appid, "secret": scene.wechat.secret}
+        self._cache: dict[str, Any] = {}
+
+    async def token(self) -> str:
+        if time.time() >= self._cache.get("end", 0):
+            async with httpx.AsyncClient(timeout=30, verify=False) as client:
+                answer = (await client.get(self._url, params=self._query)).raise_for_status().json()
+            self._cache.update(token=answer["access_token"], end=time.time() + answer["expires_in"] - 60)
+        token: str = self._cache["token"]
+        return token
+
+    async def call(self, function: Callable[[str], Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await function(await self.token())
+        if answer["errcode"] in CURABLE:
+            self._cache["end"] = 0
+            answer = await function(await self.token())
+        return answer
+
+
+async def _awaited(function: Callable[[], Any]) -> Any:
+    return await function()
+
+
+async def _herd(token: Callable[[], Any], call: Callable[[], Any], count: int) -> tuple[list[tuple[float, float]], int]:
+    waits: list[tuple[float, float]] = []
+    failed = 0
+
+    async def caller() -> None:
+        nonlocal failed
+        begin = got = time.perf_counter()
+        try:
+            try:
+                await token()
+            finally:
+                got = time.perf_counter()
+            answer = await call()
+            if answer["errcode"]:
+                raise Refused(answer["errcode"])
+        except Exception:
+            failed += 1
+        waits.append((got - begin, time.perf_counter() - begin))
+
+    await asyncio.gather(*(caller() for _ in range(count)))
+    return waits, failed
+
+
+def run(*, quick: bool) -> Iterator[Table]:
+    """Measure."""
+    there, missing = installed()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a pool that is full is what a herd is about
+    logging.getLogger("botocore").setLevel(logging.CRITICAL)  # so is a refresh that fails
+    yield _storm([peer for peer in there if peer.heals], 8 if quick else 64, missing)
+    yield _peers(there, 8 if quick else 64, missing)
+    yield _sizes((8,) if quick else (1, 8, 64, 256, 1000))
+    yield _tasks((100,) if quick else (1, 100, 10_000))
+
+
+_COLUMNS = ("fetches", "failed calls", "longest wait for a token, s", "with the call, s")
+
+
+def _storm(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
+    table = Table(
+        "storm",
+        f"A refused token: {count} threads, which get a token and make a call",
+        ["who", "overlap, s", *_COLUMNS],
+        notes=[
+            "Overlap: seconds for which WeChat still honours the token before the last.",
+            "A day's quota is 2000 fetches. WeRoBot does not look at the errcode.",
+            "google-auth, authlib and botocore are not here: they look for HTTP 401 or for nothing; WeChat says 200.",
+            *_missing(missing),
+        ],
+    )
+    for overlap in (0.0, 300.0):
+        for peer in peers:
+            found = threads(peer, "refused", count, overlap)
+            table.add(peer.name, int(overlap), found.fetches, found.failed, found.token, found.call)
+    return table
+
+
+def _peers(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
+    table = Table(
+        "herds-peers",
+        f"{count} threads, which get a token and make a call; overlap 0",
+        ["situation", "who", *_COLUMNS],
+        notes=[
+            *(f"{name}: {what}." for name, what in SITUATIONS.items() if name != "refused"),
+            "Overlap 0, ahead: a new token kills the old one, so who goes on with that must heal, or fails.",
+            *_missing(missing),
+        ],
+    )
+    for situation in SITUATIONS:
+        if situation == "refused":
+            continue
+        for peer in peers if situation != "ahead" else [*peers, Fixed]:
+            found = threads(peer, situation, count, 0.0)
+            table.add(situation, peer.name, found.fetches, found.failed, found.token, found.call)
+    return table
+
+
+def _sizes(counts: tuple[int, ...]) -> Table:
+    table = Table(
+        "herds",
+        "wxmiddleware: threads, which get a token and make a call, over HTTP",
+        ["situation", "overlap, s", "threads", *_COLUMNS],
+        notes=[
+            "Simulator and callers share the cores, so calls of many take long by themselves: see the fixed token.",
+            "Overlap 0, ahead: who has the old token when the new one is there calls twice.",
+            "Down, ahead: WeChat is asked again after a second, and a thousand calls take longer.",
+        ],
+    )
+    for situation in SITUATIONS:
+        for overlap in (0.0, 300.0) if not situation.startswith("down") else (0.0,):
+            for count in counts:
+                found = threads(Ours, situation, count, overlap)
+                table.add(situation, int(overlap), count, found.fetches, found.failed, found.token, found.call)
+    for count in counts:
+        found = threads(Fixed, "ahead", count, 0.0)
+        table.add(Fixed.name, 0, count, found.fetches, found.failed, found.token, found.call)
+    return table
+
+
+def _tasks(counts: tuple[int, ...]) -> Table:
+    table = Table(
+        "herds-tasks",
+        "Tasks of one event loop, which get a token and make a call; calls judged in memory, overlap 0",
+        ["situation", "who", "tasks", *_COLUMNS],
+        notes=[
+            "The dict cache is asked by up to 100 tasks: it fetches once for each.",
+            "authlib and google-auth have async faces of their own, which were not measured.",
+        ],
+    )
+    for situation in SITUATIONS:
+        for way in (Ours.name, AsyncDict.name):
+            for count in counts:
+                if count <= 100 or way == Ours.name:
+                    found = tasks(way, situation, count, 0.0)
+                    table.add(situation, way, count, found.fetches, found.failed, found.token, found.call)
+    return table
+
+
+def _missing(names: list[str]) -> list[str]:
+    return [f"Not installed: {', '.join(names)}. make bench brings them."] if names else []

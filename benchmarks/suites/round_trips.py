@@ -1,0 +1,27 @@
+"""What a token's life costs at each store, in round trips to its server. The tests start the servers, so here, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from .. import testbed
+from ..report import Table
+
+
+def run(*, quick: bool) -> Iterator[Table]:
+    """Count."""
+    from stores.test_round_trips import SERVERS, count
+
+    table = Table(
+        "round-trips",
+        "Round trips to the store's server",
+        ["store", "first token", "a hundred fresh ones", "a look", "renewed ahead", "refused"],
+    )
+    for name in SERVERS[:1] if quick else SERVERS:
+        with testbed.depot(name) as depot:
+            if depot is None:
+                table.notes.append(f"{name} is not installed.")
+            else:
+                table.add(name, *asdict(count(depot.url)).values())
+    yield table
