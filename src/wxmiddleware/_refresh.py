@@ -558,7 +558,10 @@ MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)
 TOO_SOON = Failure(
     Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
 )
-ASK_WHO = "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid?"
+ASK_WHO = (
+    "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
+    "yours that share no store?"
+)
 _NOWHERE_TO_KEEP = Failure(
     Cause.PASSING,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
