@@ -26,10 +26,11 @@ from wxmiddleware import (
     TokenUnavailable,
     with_token,
 )
+from wxmiddleware._models import Cooldown
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatedClock, SimulatedPlatform, SimulatorServer, WeChat
-from wxmiddleware.sources import AuthorizerToken, StableToken
+from wxmiddleware.sources import AuthorizerToken, Cause, Failure, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
@@ -234,6 +235,19 @@ def test_ticket_ends_no_other_pause(scene: Scene, there: SimulatedPlatform) -> N
         scene.platform.remember_ticket(there.push_ticket())
 
     assert 1 == scene.wechat.calls("/cgi-bin/component/api_component_token")
+
+
+def test_ticket_leaves_the_pause_of_others(scene: Scene, there: SimulatedPlatform) -> None:
+    """A pause that another process has put into the store for another reason stays there."""
+    with pytest.raises(TokenUnavailable):
+        scene.platform.provider.get_token()
+    key = scene.platform.provider._own.key
+    loaded, pause = scene.store.load(key), Cooldown(scene.clock() + 60, Failure(Cause.FINAL, "No."))
+    assert loaded.record is not None
+    scene.store.save(key, replace(loaded.record, cooldown=pause), loaded.version)
+    scene.platform.remember_ticket(there.push_ticket())
+
+    assert scene.record(scene.platform.provider).cooldown == pause
 
 
 def test_ticket_is_kept_whatever_else_fails(scene: Scene, there: SimulatedPlatform) -> None:
