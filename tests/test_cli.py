@@ -547,15 +547,27 @@ class TestInspectStore:
         assert ["wx2"] == [found["appid"] for found in self.look(path, capsys, "--appid", "wx2")]
 
     @pytest.mark.usefixtures("nobody")
-    @pytest.mark.parametrize("url", ["file:%s", "sqlite:///%s"])
-    def test_nothing_there(self, tmp_path: Path, capsys: Any, url: str) -> None:
-        """An empty store is no error; a look creates nothing, not even a database."""
-        code = main(["inspect", "--json", "--store", url % (tmp_path / "nothing")])
+    @pytest.mark.parametrize(("url", "code"), [("file:%s", 4), ("file://%s", 4), ("sqlite:///%s", 2)])
+    def test_nothing_there(self, tmp_path: Path, capsys: Any, url: str, code: int) -> None:
+        """That there is no such file or database is said; a look creates nothing."""
+        assert main(["inspect", "--json", "--store", url % (tmp_path / "nothing")]) == code
 
         out, err = capsys.readouterr()
-        assert (code, out) in ((0, '{\n  "records": []\n}\n'), (2, ""))
-        assert err
+        assert out == ""
+        assert "does not exist" in err or "There is no SQLite database" in err
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.usefixtures("nobody")
+    def test_empty(self, path: Path, capsys: Any) -> None:
+        """An empty store is no error, and told from one that holds other accounts only."""
+        self.put(path)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "records": {}}))
+        assert main(["inspect", "--json", "--store", f"file:{path}"]) == 0
+        assert capsys.readouterr() == ('{\n  "records": []\n}\n', "wxmiddleware: The store is empty.\n")
+
+        self.put(path)
+        assert main(["inspect", "--store", f"file:{path}", "--appid", "wx2"]) == 0
+        assert capsys.readouterr() == ("", "wxmiddleware: The store holds no such record.\n")
 
     @pytest.mark.usefixtures("nobody")
     def test_no_table(self, tmp_path: Path, capsys: Any) -> None:

@@ -134,6 +134,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
     with _store(options, create=False) as store:
         assert store is not None
         keys = store.keys()
+        empty = keys == []
         if keys is None:
             try:
                 keys = keys_of(_account(options))
@@ -145,7 +146,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
     else:
         print_tables([rows_of_held(held) for held in found])
     if not found:
-        print("wxmiddleware: The store holds no such record.", file=sys.stderr)
+        print(f"wxmiddleware: The store {'is empty' if empty else 'holds no such record'}.", file=sys.stderr)
     return OK if all(held.readable for held in found) else UNAVAILABLE
 
 
