@@ -205,8 +205,16 @@ class Failure:
         """
         kind = TokenRefused if self.cause is Cause.FINAL else TokenUnavailable
         wait = self.retry_after if retry_after is None else retry_after
-        message = self.message if wait is None else f"{self.message} The next try is in {math.ceil(wait)} s."
+        message = self.message if wait is None else f"{self.message}{_NEXT_TRY}{math.ceil(wait)} s."
         return kind(message, errcode=self.errcode, errmsg=self.errmsg, rid=self.rid, retry_after=wait)
+
+
+_NEXT_TRY = " The next try is in "
+
+
+def without_wait(error: TokenError) -> str:
+    """The text of an error of `Failure.error`, without when the next try is."""
+    return str(error).partition(_NEXT_TRY)[0]
 
 
 @dataclass(frozen=True, slots=True)
