@@ -23,10 +23,14 @@ pytest.register_assert_rewrite("wxmiddleware.testing")  # a failing contract sho
 def wechat_clock() -> SimulatedClock:
     """
     The time at the simulated WeChat. It stands still until the test calls ``wechat_clock.advance(seconds)``.
+
+    It starts at the real time, in whole seconds: a webhook looks at the timestamps of what is pushed to it.
     """
+    import time
+
     from wxmiddleware.simulator import SimulatedClock
 
-    return SimulatedClock()
+    return SimulatedClock(int(time.time()))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -112,14 +113,32 @@ def test_anybody_can_claim_that(jssdk: JSSDK, wechat: WeChat, claim: dict[str, A
     assert 1 == wechat.calls(TICKETS)
 
 
-def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat) -> None:
-    """Whoever claims again and again causes one fetch in 30 seconds, and the ticket stays in use."""
+@pytest.mark.parametrize("colour", ["thread", "task"])
+def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat, caplog: Any, colour: str) -> None:
+    """Whoever claims again and again causes one fetch in 30 seconds, and gets signatures with the ticket in use."""
+    caplog.set_level("INFO", "wxmiddleware")
+    config = jssdk.signature(PAGE)
     for _ in range(20):
-        config = jssdk.signature(PAGE)
-        with pytest.raises(TokenUnavailable):
-            jssdk.signature(PAGE, refused=config)
+        if colour == "thread":
+            config = jssdk.signature(PAGE, refused=config)
+        else:
+            config = anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+        assert "config:ok" == wechat.wx_config(PAGE, config)
 
     assert 2 == wechat.calls(TICKETS)
+    told = [record for record in caplog.records if "A browser refused" in record.message]
+    assert (20, {"INFO"}) == (len(told), {record.levelname for record in told})
+    assert wechat.current_ticket() not in caplog.text
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_no_ticket_can_be_had(jssdk: JSSDK, wechat: WeChat, had: bool) -> None:
+    """If there is no ticket to sign with, that is an error, whatever the browser says."""
+    config = jssdk.signature(PAGE) if had else None
+    wechat.faults.add(TICKETS, "errcode", None, errcode=-1)
+
+    with pytest.raises(TokenUnavailable, match="WeChat is busy"):
+        jssdk.signature(PAGE, refused=config)
 
 
 def test_refused_without_a_ticket(jssdk: JSSDK, wechat: WeChat) -> None:

@@ -21,6 +21,7 @@ from wxmiddleware._models import (
     Loaded,
     Record,
     Snapshot,
+    WeComAccount,
 )
 from wxmiddleware.exceptions import ConfigurationError, TokenRefused, TokenUnavailable
 
@@ -104,6 +105,25 @@ class TestAccount:
             Account("wx1", SECRET, base_url=url)
 
         assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "api.weixin.qq.com",
+            "SH.API.weixin.qq.com:80",
+            "qyapi.weixin.qq.com/x",
+            "api.weixin.qq.com.",
+            "weixin.qq.com",
+        ],
+    )
+    def test_clear_text(self, host: str) -> None:
+        """Plain http is for proxies and the simulator; to WeChat's hosts it would show the secret to everybody."""
+        for kind in (Account, WeComAccount):
+            with pytest.raises(ConfigurationError, match="clear text"):
+                kind("wx1", SECRET, base_url=f"http://{host}")
+            assert kind("wx1", SECRET, base_url=f"https://{host}").base_url == f"https://{host}"
+            assert kind("wx1", SECRET, base_url="http://notweixin.qq.com").host == "notweixin.qq.com"
+            assert kind("wx1", SECRET, base_url="http://weixin.qq.com.example").host == "weixin.qq.com.example"
 
     @pytest.mark.parametrize("url", ["https://host?", "https://host#", "https://host/?#", "https://@host"])
     def test_urls_with_an_empty_part(self, url: str) -> None:

@@ -26,10 +26,11 @@ from wxmiddleware import (
     TokenUnavailable,
     with_token,
 )
+from wxmiddleware._models import Cooldown
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatedClock, SimulatedPlatform, SimulatorServer, WeChat
-from wxmiddleware.sources import AuthorizerToken, StableToken
+from wxmiddleware.sources import AuthorizerToken, Cause, Failure, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
@@ -188,15 +189,82 @@ def test_component_token(scene: Scene, there: SimulatedPlatform) -> None:
 
 
 def test_no_ticket(scene: Scene, there: SimulatedPlatform) -> None:
-    """Without a ticket nobody is asked; once it comes, the next try works."""
+    """Without a ticket nobody is asked; once it comes, the next call works."""
     with pytest.raises(TokenUnavailable, match="has not pushed a component_verify_ticket"):
         scene.platform.provider.get_token()
     assert 0 == scene.wechat.fetches(slot="component")
 
     scene.platform.remember_ticket(there.push_ticket())
-    scene.clock.advance(31)
     token = scene.platform.provider.get_token()
     assert there.current() == token
+
+
+def test_ticket_ends_pauses(scene: Scene, there: SimulatedPlatform) -> None:
+    """What had no token for want of a ticket, or of a good one, has one when the ticket is there."""
+    appid = scene.authorised().account.appid
+    authorizer = scene.platform.authorizer(appid)
+    for bad in (None, "ticket@@@wrong"):
+        scene.clock.advance(13 * 3600)
+        if bad:
+            scene.platform.remember_ticket(bad)
+        for provider in (scene.platform.provider, authorizer):
+            with pytest.raises(TokenUnavailable, match="component_verify_ticket"):
+                provider.get_token()
+        scene.platform.remember_ticket(there.push_ticket())
+
+        assert there.current() != authorizer.get_token()
+        assert there.current() == scene.platform.provider.get_token()
+
+
+def test_ticket_ends_the_pause_of_others(scene: Scene, there: SimulatedPlatform) -> None:
+    """The pause that another process has left in the store ends, too."""
+    with pytest.raises(TokenUnavailable):
+        scene.make().provider.get_token()
+    scene.platform.remember_ticket(there.push_ticket())
+
+    assert scene.platform.provider.get_token() == there.current()
+
+
+def test_ticket_ends_no_other_pause(scene: Scene, there: SimulatedPlatform) -> None:
+    """What a ticket does not cure is left alone for as long as before."""
+    scene.platform.remember_ticket(there.push_ticket())
+    there.ip_allowlist = ["10.0.0.1"]
+    for _ in range(3):
+        with pytest.raises(TokenRefused, match="IP allowlist"):
+            scene.platform.provider.get_token()
+        scene.platform.remember_ticket(there.push_ticket())
+
+    assert 1 == scene.wechat.calls("/cgi-bin/component/api_component_token")
+
+
+def test_ticket_leaves_the_pause_of_others(scene: Scene, there: SimulatedPlatform) -> None:
+    """A pause that another process has put into the store for another reason stays there."""
+    with pytest.raises(TokenUnavailable):
+        scene.platform.provider.get_token()
+    key = scene.platform.provider._own.key
+    loaded, pause = scene.store.load(key), Cooldown(scene.clock() + 60, Failure(Cause.FINAL, "No."))
+    assert loaded.record is not None
+    scene.store.save(key, replace(loaded.record, cooldown=pause), loaded.version)
+    scene.platform.remember_ticket(there.push_ticket())
+
+    assert scene.record(scene.platform.provider).cooldown == pause
+
+
+def test_ticket_is_kept_whatever_else_fails(scene: Scene, there: SimulatedPlatform) -> None:
+    """If the store fails after the ticket was saved, the ticket is kept and the pause ends by itself."""
+    with pytest.raises(TokenUnavailable):
+        scene.platform.provider.get_token()
+    saves: list[Record] = []
+
+    def fail_at_the_second(record: Record) -> None:
+        saves.append(record)
+        scene.store.broken = {"save"} if len(saves) > 1 else set()
+
+    scene.store.before_save = fail_at_the_second
+    ticket = there.push_ticket()
+    scene.platform.remember_ticket(ticket)
+
+    assert (2, ticket) == (len(saves), scene.platform._ticket())
 
 
 def test_old_ticket(scene: Scene, there: SimulatedPlatform) -> None:

@@ -22,6 +22,7 @@ from werkzeug.test import Client
 from wxmiddleware import (
     Account,
     ConfigurationError,
+    NoProvider,
     ProviderPool,
     StableToken,
     TokenProvider,
@@ -443,6 +444,17 @@ def test_wsgi(bench: Bench) -> None:
 
     assert ["88_wx1", "88_wx2", "88_wx1", "none", "none"] == texts
     assert ["wx1", "wx2", "unknown"] == bench.made
+
+
+def test_unknown_account(bench: Bench) -> None:
+    """Whoever wants a token all the same is told that the pool may not know the account."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        return [current_token().encode()]
+
+    client = Client(wsgi.TokenMiddleware(app, bench.pool(appid_of=_of_path)))
+    with pytest.raises(NoProvider, match=r"with a ProviderPool, that its make\(appid\) knows the account"):
+        client.get("/unknown/a")
 
 
 def test_asgi(bench: Bench) -> None:

@@ -186,6 +186,15 @@ def test_signs_again(client: FlaskClient, wechat: WeChat) -> None:
     assert wechat.wx_config(PAGE, config) == "config:ok"
 
 
+def test_signs_again_with_the_same(client: FlaskClient, wechat: WeChat) -> None:
+    """A browser that refuses what WeChat stands by gets it signed all the same: mostly the URL was wrong."""
+    config = client.post("/js-config", json={"url": PAGE}).get_json()
+    for _ in range(3):
+        config = client.post("/js-config", json={"url": PAGE, "refused": config}).get_json()
+
+    assert wechat.wx_config(PAGE, config) == "config:ok"
+
+
 @pytest.mark.parametrize("body", [{}, [], "hello", {"url": "/page"}, {"url": 1, "refused": 1}])
 def test_wants_a_page(client: FlaskClient, body: object) -> None:
     """A JSON body without the page's URL is a bad request."""

@@ -36,7 +36,8 @@ class Account:
             or the simulator.
 
     Raises:
-        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one.
+        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one, or is plain http
+            to WeChat's own hosts.
     """
 
     appid: str
@@ -109,7 +110,8 @@ class WeComAccount(Account):
         base_url: Where WeCom's API is: a proxy of yours, or the simulator.
 
     Raises:
-        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one.
+        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one, or is plain http
+            to WeChat's own hosts.
     """
 
     base_url: str = field(default=WECOM_URL, kw_only=True)
@@ -160,6 +162,8 @@ def _checked_url(url: object) -> str:
         raise ConfigurationError(f"base_url ends in /cgi-bin; leave that off. {advice}")
     if any(c in url for c in "?#@"):
         raise ConfigurationError(f"base_url has a user, a query or a fragment. {advice}")
+    if parts.scheme == "http" and f".{parts.hostname}".rstrip(".").endswith(".weixin.qq.com"):
+        raise ConfigurationError("base_url is http:// to WeChat, so the secret would go in clear text. Write https://.")
     return url.rstrip("/")
 
 
@@ -201,8 +205,16 @@ class Failure:
         """
         kind = TokenRefused if self.cause is Cause.FINAL else TokenUnavailable
         wait = self.retry_after if retry_after is None else retry_after
-        message = self.message if wait is None else f"{self.message} The next try is in {math.ceil(wait)} s."
+        message = self.message if wait is None else f"{self.message}{_NEXT_TRY}{math.ceil(wait)} s."
         return kind(message, errcode=self.errcode, errmsg=self.errmsg, rid=self.rid, retry_after=wait)
+
+
+_NEXT_TRY = " The next try is in "
+
+
+def without_wait(error: TokenError) -> str:
+    """The text of an error of `Failure.error`, without when the next try is."""
+    return str(error).partition(_NEXT_TRY)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class FleetStore:
 
     Args:
         url: As `store_from_url` takes it.
-        create: Whether a table that is missing may be created.
+        create: Whether a table or file that is missing may be created.
 
     Attributes:
         shared: Always.
@@ -30,6 +31,7 @@ class FleetStore:
 
     Raises:
         ConfigurationError: There is no such store, its package is missing, or nobody shares it.
+        StoreError: It is a file that does not exist, and nothing may be created.
     """
 
     shared = True
@@ -95,6 +97,8 @@ def _store(url: str, create: bool) -> TokenStore:
         store = store_from_url(url)
         if not create and hasattr(store, "ddl"):
             store = _as_it_is(url)
+        elif not create and url.lower().startswith("file:"):
+            _check_file(store)
     except ImportError as error:
         problem = str(error)  # ours: it says what to install
     else:
@@ -114,3 +118,15 @@ def _as_it_is(url: str) -> TokenStore:
     if url.startswith("sqlite") and not database.startswith("file:") and not Path(database).exists():
         raise ConfigurationError("There is no SQLite database of that name.")
     return SQLStore.from_url(url, create=False)
+
+
+def _check_file(store: Any) -> None:
+    try:
+        os.stat(store._path)
+    except FileNotFoundError:
+        problem = f"The file {store._path!r} does not exist. It is made with the first token."
+    except OSError:
+        return  # reading it says what is wrong
+    else:
+        return
+    raise StoreError(problem)

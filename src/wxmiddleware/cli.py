@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         return _fail(str(error), USAGE)
     except TokenError as error:
-        return _fail(str(error), _code_of(error))
+        return _fail(_text_of(error), _code_of(error))
     except StoreError as error:
         return _fail(str(error), UNAVAILABLE)
     except KeyboardInterrupt:
@@ -87,6 +87,12 @@ def _fail(text: str, code: int) -> int:
 
 def _code_of(error: TokenError) -> int:
     return REFUSED if isinstance(error, TokenRefused) else UNAVAILABLE
+
+
+def _text_of(error: TokenError) -> str:
+    from ._models import without_wait
+
+    return without_wait(error)  # nobody tries again here
 
 
 def _without_text(error: Exception) -> str:
@@ -125,7 +131,10 @@ def _inspect(options: argparse.Namespace) -> int:
         print_json(status)
     else:
         print_tables([rows_of_status(status)])
-    return OK if failure is None else _fail(str(failure), _code_of(failure))
+    if failure is None:
+        return OK
+    code, text = _code_of(failure), _text_of(failure)
+    return code if text == status.reason else _fail(text, code)
 
 
 def _inspect_store(options: argparse.Namespace) -> int:
@@ -134,6 +143,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
     with _store(options, create=False) as store:
         assert store is not None
         keys = store.keys()
+        empty = keys == []
         if keys is None:
             try:
                 keys = keys_of(_account(options))
@@ -145,7 +155,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
     else:
         print_tables([rows_of_held(held) for held in found])
     if not found:
-        print("wxmiddleware: The store holds no such record.", file=sys.stderr)
+        print(f"wxmiddleware: The store {'is empty' if empty else 'holds no such record'}.", file=sys.stderr)
     return OK if all(held.readable for held in found) else UNAVAILABLE
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +20,12 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 from ._provider import TokenProvider
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, TokenError
 from .sources import AgentTicket, JsapiTicket
 
 __all__ = ["Config", "JSSDK", "sign"]  # noqa: RUF022 - JSSDK is no constant
+
+_logger = logging.getLogger("wxmiddleware")
 
 
 class Config(TypedDict):
@@ -88,20 +91,36 @@ class JSSDK:
             url: The page's, as ``location.href`` gives it: with the query, and not rebuilt behind a proxy.
             refused: What was signed for this page before, if the browser said ``config:invalid signature`` to it. If it
                 was signed with the ticket that is still in use, the ticket is replaced; not more than once in 30
-                seconds, as with any refused token, since anybody can claim this. Most often it is the `url` that was
-                not the page's.
+                seconds, as with any refused token, since anybody can claim this. Otherwise, and if WeChat gives the
+                same ticket again, it is signed with that: most often it is the `url` that was not the page's.
 
         Raises:
             ConfigurationError: `url` is not an absolute http(s) URL.
             TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`.
         """
         page = _checked(url)
-        return self._signed(page, self.tickets.get_token(self._blamed(page, refused)))
+        blamed = self._blamed(page, refused)
+        try:
+            ticket = self.tickets.get_token(blamed)
+        except TokenError:
+            kept = self._kept(blamed)
+            if kept is None:
+                raise
+            ticket = kept
+        return self._signed(page, ticket)
 
     async def asignature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
         """Sign a page: `signature` for tasks of asyncio and trio."""
         page = _checked(url)
-        return self._signed(page, await self.tickets.aget_token(self._blamed(page, refused)))
+        blamed = self._blamed(page, refused)
+        try:
+            ticket = await self.tickets.aget_token(blamed)
+        except TokenError:
+            kept = self._kept(blamed)
+            if kept is None:
+                raise
+            ticket = kept
+        return self._signed(page, ticket)
 
     def _signed(self, url: str, ticket: str) -> Config:
         nonce, timestamp = self._nonce(), int(self._wall())
@@ -122,6 +141,16 @@ class JSSDK:
             return None
         made = sign(ticket, url, nonce=nonce, timestamp=timestamp)  # type: ignore[arg-type]  # as the page sends it
         return ticket if hmac.compare_digest(made.encode(), signature.encode()) else None
+
+    def _kept(self, blamed: str | None) -> str | None:
+        """The ticket in use, if it was blamed and is in use all the same."""
+        ticket = None if blamed is None else self.tickets.peek()
+        if ticket is not None:
+            _logger.info(
+                "A browser refused a page's signature, but the ticket stays in use: WeChat names it as the current "
+                "one, or one was replaced less than 30 s ago. Check that the url that is signed is the page's own."
+            )
+        return ticket
 
     def __repr__(self) -> str:
         return f"<JSSDK {self.tickets.account.appid}>"

@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
@@ -29,8 +30,12 @@ from ._policies import next_generation
 from ._provider import TokenProvider
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
+from .sources.component import wants_ticket
 from .stores import TokenStore
 from .stores._amend import amend
+
+if TYPE_CHECKING:
+    from ._keeper import Keeper
 
 __all__ = ["Platform"]
 
@@ -82,6 +87,7 @@ class Platform:
         self._options: dict[str, Any] = {"timeout": timeout, "observers": tuple(observers), **options}
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
+        self._authorizers: WeakValueDictionary[str, Keeper] = WeakValueDictionary()
         self._ticket_key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
 
     @property
@@ -94,7 +100,7 @@ class Platform:
         Keep the ``component_verify_ticket`` that WeChat has just pushed, for every process that shares the store.
 
         Only if it came from WeChat: check the push's signature, and decrypt it. The newest counts; it is good for
-        12 hours, so a few pushes may be missed.
+        12 hours, so a few pushes may be missed. Where there was no token for want of it, the next call asks at once.
 
         Raises:
             ConfigurationError: It is not a ticket: empty, or not a str.
@@ -113,6 +119,25 @@ class Platform:
             )
 
         amend(self._store, self._ticket_key, change)
+        with suppress(StoreError):  # the ticket is kept; the pauses end by themselves
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """End the pauses that the want of a ticket has caused: the shared one, and this process's own."""
+        own = self.provider._own
+        if _waits(own) or self._waits_in_store(own):
+            _resume(own)
+        for found in self._authorizers.valuerefs():
+            keeper = found()
+            if keeper is not None and _waits(keeper):
+                _resume(keeper)
+
+    def _waits_in_store(self, keeper: Keeper) -> bool:
+        try:
+            record = self._store.load(keeper.key).record
+        except Exception:  # a client's own
+            return False
+        return record is not None and record.cooldown is not None and wants_ticket(record.cooldown.failure)
 
     async def aremember_ticket(self, ticket: str) -> None:
         """Keep a ticket: `remember_ticket` for tasks of asyncio and trio."""
@@ -130,7 +155,9 @@ class Platform:
             ConfigurationError: `appid` is none.
         """
         account = AuthorizerAccount(appid, self.account.appid, base_url=self.account.base_url)
-        return TokenProvider(account, source=self._source, store=self._store, **self._options)
+        provider = TokenProvider(account, source=self._source, store=self._store, **self._options)
+        self._authorizers[appid] = provider._own
+        return provider
 
     def authorize(self, auth_code: str) -> TokenProvider:
         """
@@ -224,3 +251,22 @@ class Platform:
 
     def __repr__(self) -> str:
         return f"<Platform {self.account.appid}>"
+
+
+def _waits(keeper: Keeper) -> bool:
+    cooldown = keeper.cooldown
+    return cooldown is not None and keeper.world.clock() < cooldown.until and wants_ticket(cooldown.failure)
+
+
+def _resume(keeper: Keeper) -> None:
+    behind = 0.0
+
+    def change(record: Record, now: float) -> Record:
+        nonlocal behind
+        behind = keeper.world.clock() - now
+        cooldown = record.cooldown
+        return record if cooldown is None or not wants_ticket(cooldown.failure) else replace(record, cooldown=None)
+
+    record = amend(keeper.store, keeper.key, change)
+    if record.cooldown is None:
+        keeper.inform(record, behind)

@@ -57,6 +57,35 @@ def test_text(url: str, capsys: Any) -> None:
     assert out.endswith("WeChat is content.\nThe user sees: you said hello\n")
 
 
+@pytest.mark.parametrize(
+    ("reply", "seen"),
+    [
+        ("", "The user sees nothing yet."),
+        ("success", "The user sees nothing yet."),
+        ("image", "The user sees: a reply of the type image"),
+        ("transfer_customer_service", "The user is handed over to the customer service."),
+    ],
+)
+def test_seen(url: str, webhook: Webhook, reply: str, seen: str, capsys: Any) -> None:
+    """What the user sees is said also of an answer that is no text."""
+    message = TEXT.replace(">text<", f">{reply}<").replace(
+        "<Content>you said {Content}</Content>", "<Image><MediaId>m</MediaId></Image>" if reply == "image" else ""
+    )
+    webhook.reply = message.format_map if reply not in ("", "success") else lambda message: reply
+
+    assert main(["push", "text", "--to", url, "hello"]) == 0
+    assert seen == capsys.readouterr().out.splitlines()[-1]
+
+
+def test_nobody_sees(url: str, webhook: Webhook, capsys: Any) -> None:
+    """Of what no user has caused nothing is said."""
+    webhook.reply = lambda message: ""
+    for line in (["verify"], ["text", "a", "--forged"]):
+        main(["push", *line, "--to", url])
+
+    assert "The user" not in capsys.readouterr().out
+
+
 def test_verify(url: str, webhook: Webhook, capsys: Any) -> None:
     """The URL is verified."""
     assert main(["push", "verify", "--to", url]) == 0

@@ -14,7 +14,7 @@ from simulator.webhooks import Webhook
 from wxmiddleware.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pushing.md").read_text(encoding="utf-8")
-SERVICE = """
+BY_HAND = """
 import hashlib
 from xml.etree import ElementTree
 
@@ -36,6 +36,19 @@ def wechat():
         f"<xml><ToUserName>{message['FromUserName']}</ToUserName><FromUserName>{message['ToUserName']}</FromUserName>"
         f"<CreateTime>1</CreateTime><MsgType>text</MsgType><Content>you said {message['Content']}</Content></xml>"
     )
+"""
+OUR_OWN = """
+from flask import Flask
+
+from wxmiddleware.webhook.flask import webhook
+
+app = Flask(__name__)
+
+
+@app.route("/wechat", methods=["GET", "POST"])
+@webhook(token="word")
+def wechat(message):
+    return f"you said {message.content}"
 """
 
 
@@ -65,9 +78,10 @@ def blurred(text: str) -> str:
     return re.sub(r"[\d.]{5,}", "N", text)
 
 
-def test_tests(pytester: pytest.Pytester) -> None:
-    """The tests of the page pass."""
-    pytester.makepyfile(myservice=SERVICE, test_page=block("python"))
+@pytest.mark.parametrize("service", [BY_HAND, OUR_OWN], ids=["by hand", "our own"])
+def test_tests(pytester: pytest.Pytester, service: str) -> None:
+    """The tests of the page pass, also with a webhook that looks at timestamps, as this library's does."""
+    pytester.makepyfile(myservice=service, test_page=block("python"))
 
     pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
 

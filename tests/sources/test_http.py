@@ -208,6 +208,7 @@ class TestSimulator:
 
         assert failure.cause is Cause.PASSING
         assert f"{wechat_account.host} cannot be reached" in failure.message
+        assert "Check base_url, the network" in failure.message
 
 
 BAD_LIVES = ["", "null", "0", "-1", "-7200", "86401", "1e999", "-1e999", "NaN", "Infinity", '""', '"abc"', '"7200s"']

@@ -16,7 +16,8 @@ from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.simulator import WeChat
-from wxmiddleware.webhook import CallbackAddresses
+from wxmiddleware.webhook import CallbackAddresses, Webhook
+from wxmiddleware.webhook._conversation import Request
 from wxmiddleware.webhook.addresses import Networks, sender_of
 from wxmiddleware.webhook.asgi import WebhookMiddleware as ASGIMiddleware
 from wxmiddleware.webhook.wsgi import WebhookMiddleware as WSGIMiddleware
@@ -255,6 +256,22 @@ class TestSenders:
         headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
 
         assert status == make_site(**options).push(pusher.plain(text()), **headers).status
+
+    @pytest.mark.parametrize(
+        ("who", "hops", "forwarded"),
+        [
+            ("6.6.6.6", 0, "7.7.7.7"),
+            ("7.7.7.7 behind 6.6.6.6", 1, "8.8.8.8, 7.7.7.7"),
+            ("an unknown address behind 6.6.6.6", 1, "evil\x1b[31m"),
+            ("an unknown address behind 6.6.6.6", 2, "7.7.7.7"),
+        ],
+    )
+    def test_named(self, caplog: pytest.LogCaptureFixture, who: str, hops: int, forwarded: str) -> None:
+        """The log names where a push came from that is refused, by our own proxies' word only."""
+        webhook = Webhook(token="x", trusted_hops=hops)
+        list(webhook.serve(Request("POST", "", 0, "::ffff:6.6.6.6", forwarded)))
+
+        assert [f"Refused a push to the webhook from {who}: The query has no timestamp."] == caplog.messages
 
     def test_of_wechat(self, make_site: MakeSite, pusher: Pusher, wechat: WeChat, wechat_account: Account) -> None:
         """The list is WeChat's own, asked for once."""

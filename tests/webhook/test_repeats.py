@@ -236,15 +236,24 @@ class TestDeadline:
         assert [("oAda", {"content": "终于"})] == [(sent.touser, sent.body["text"]) for sent in wechat.sent]
 
     def test_provider(
-        self, make_site: MakeSite, pusher: Pusher, slow: Slow, wechat: WeChat, wechat_account: Account
+        self,
+        make_site: MakeSite,
+        pusher: Pusher,
+        slow: Slow,
+        wechat: WeChat,
+        wechat_account: Account,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """The provider itself may be given."""
+        """The provider itself may be given. That the reply was sent is in the log; to whom, and what, is not."""
+        caplog.set_level("INFO", "wxmiddleware")
         site = make_site(slow, deadline=0.1, late=TokenProvider(wechat_account))
         site.push(pusher.plain(text()))
         slow.go.set()
-        _until(lambda: bool(wechat.sent))
+        _until(lambda: "A late reply was sent" in caplog.text)
 
         assert ["oAda"] == [sent.touser for sent in wechat.sent]
+        ours = "".join(record.getMessage() for record in caplog.records if record.name == "wxmiddleware")
+        assert not any(word in ours for word in ("oAda", "at last"))
 
     @pytest.mark.parametrize(
         ("sent", "answer"),

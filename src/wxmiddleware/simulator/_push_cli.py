@@ -108,9 +108,21 @@ def _lines(delivery: Delivery, forged: bool) -> list[str]:
         lines += [f"WeChat minds: {problem}" for problem in delivery.problems]
     else:
         lines.append("Right: it was not let in." if forged else "WeChat is content.")
+    return lines + _seen(delivery, forged)
+
+
+def _seen(delivery: Delivery, forged: bool) -> list[str]:
+    """What the user sees at once; nothing to say of a push that no user has caused."""
     if delivery.shown is not None:
-        lines.append(f"The user sees: {delivery.shown}")
-    return lines
+        return [f"The user sees: {delivery.shown}"]
+    if forged or not delivery.ok or "FromUserName" not in delivery.message:
+        return []
+    if delivery.reply is None:
+        return ["The user sees nothing yet."]
+    kind = delivery.reply.get("MsgType")
+    if kind == "transfer_customer_service":
+        return ["The user is handed over to the customer service."]
+    return [f"The user sees: a reply of the type {_short(str(kind))}" if kind else "The user sees: a reply"]
 
 
 def _came_back(attempt: Try) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
-from .._models import Account, Cause, Failure
+from .._models import Account, Cause, Failure, without_wait
 from ..exceptions import ConfigurationError, ProviderClosed, TokenError, TokenRefused
 
 _Answer = TypeVar("_Answer")
@@ -74,10 +74,9 @@ def _ask(ask: Callable[[str, float], _Answer | Failure], token: str, end: float)
 
 def _of_error(error: TokenError) -> Failure:
     # When the token may be had again is known, and asking for it before costs nothing.
-    message = str(error).partition(" The next try is in ")[0]
     return Failure(
         Cause.FINAL if isinstance(error, TokenRefused) else Cause.PASSING,
-        f"There is no access token to ask with. {message}",
+        f"There is no access token to ask with. {without_wait(error)}",
         errcode=error.errcode,
         errmsg=error.errmsg,
         rid=error.rid,

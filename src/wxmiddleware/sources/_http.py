@@ -205,7 +205,10 @@ def _of_exception(account: Account, exc: BaseException, exchange: Exchange, seco
     # By its name: there are Pythons without ssl.
     distrusted = any(type(kind).__name__ == "SSLCertVerificationError" for kind in kinds)
     if not exchange.connected or distrusted or any(isinstance(kind, _NOT_SENT) for kind in kinds):
-        return Failure(Cause.PASSING, f"{account.host} cannot be reached ({name}).")
+        return Failure(
+            Cause.PASSING,
+            f"{account.host} cannot be reached ({name}). Check base_url, the network, proxies and certificates.",
+        )
     return Failure(
         Cause.AMBIGUOUS,
         f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same.",

@@ -55,6 +55,7 @@ _NO_TICKET = Failure(
     "WeChat has not pushed a component_verify_ticket yet, or the last one is 12 hours old. It comes every ten minutes: "
     "hand each to Platform.remember_ticket(). If none comes, have the pushes started (api_start_push_ticket).",
 )
+_BAD_TICKET = (61005, 61006)
 _NEVER_AUTHORISED = Failure(
     Cause.FINAL,
     "There is no refresh token of this account, neither in the store nor in WeChat's list: it has not authorised the "
@@ -63,6 +64,11 @@ _NEVER_AUTHORISED = Failure(
 # An authorizer in WeChat's list takes some 150 bytes.
 _PAGE = 500
 _MOST_BYTES = 262_144
+
+
+def wants_ticket(failure: Failure) -> bool:
+    """Whether a new ``component_verify_ticket`` may cure it; also the failure of what the platform's token is for."""
+    return failure.errcode in _BAD_TICKET or failure.message.endswith(_NO_TICKET.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
 from ._seen import Answered, Seen, Standing
-from .addresses import Addresses, Networks, sender_of
+from .addresses import Addresses, Networks, named_sender, sender_of
 from .late import send_reply
 from .replies import Reply, parse_reply, render, reply_from
 
@@ -331,7 +331,8 @@ class Webhook:
         try:
             return (yield from self._serve(request))
         except Refused as refused:
-            _logger.warning("Refused a push to the webhook: %s", refused)
+            who = named_sender(request.peer, request.forwarded, self._hops)
+            _logger.warning("Refused a push to the webhook from %s: %s", who, refused)
             return FORBIDDEN
 
     def _serve(self, request: Request) -> Conversation:

@@ -144,6 +144,17 @@ def sender_of(peer: str, forwarded: str, hops: int) -> str:
     return seen[-hops] if len(seen) >= hops else ""
 
 
+def named_sender(peer: str, forwarded: str, hops: int) -> str:
+    """Name who sent a request, for the log; only what is an address is shown."""
+    sender = _shown(sender_of(peer, forwarded, hops))
+    return sender if hops == 0 else f"{sender} behind {_shown(peer)}"
+
+
+def _shown(address: str) -> str:
+    found = _address(address)
+    return "an unknown address" if found is None else str(found)
+
+
 def _network(text: str) -> _Network:
     text = text.strip()
     if text.endswith(".*"):  # WeCom's samples
@@ -153,10 +164,14 @@ def _network(text: str) -> _Network:
     return ipaddress.ip_network(text, strict=False)
 
 
-def _within(address: str, networks: tuple[_Network, ...]) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(address.strip().removeprefix("[").removesuffix("]").partition("%")[0])
+        found = ipaddress.ip_address(text.strip().removeprefix("[").removesuffix("]").partition("%")[0])
     except ValueError:
-        return False
-    found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in networks if network.version == found.version)
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _within(address: str, networks: tuple[_Network, ...]) -> bool:
+    found = _address(address)
+    return found is not None and any(found in network for network in networks if network.version == found.version)

@@ -8,6 +8,7 @@ The shapes of the kinds beside ``text`` are those of WeChat's page on that API, 
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from wxmiddleware._provider import TokenProvider
 
 __all__ = ["send_reply"]
+
+_logger = logging.getLogger("wxmiddleware")
 
 
 def send_reply(provider: TokenProvider, openid: str, reply: Reply, *, timeout: float = 5.0) -> None:
@@ -51,6 +54,7 @@ def send_reply(provider: TokenProvider, openid: str, reply: Reply, *, timeout: f
     if errcode:
         text = str(answer.get("errmsg", ""))
         raise APIError(f"WeChat answered errcode {errcode} ({text}).", errcode=errcode, errmsg=text)
+    _logger.info("A late reply was sent through the customer-service API.")
 
 
 @with_token
