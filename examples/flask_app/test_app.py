@@ -65,7 +65,9 @@ def test_verifies_the_url(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["/wechat?echostr=1", signed().replace("nonce=4", "nonce=5"), "/wechat?signature=%C3%A9"]
+    "url",
+    ["/wechat?echostr=1", signed().replace("nonce=4", "nonce=5"), "/wechat?signature=%C3%A9"],
+    ids=["unsigned", "changed", "no ASCII"],
 )
 def test_refuses_a_wrong_signature(client: FlaskClient, url: str) -> None:
     """Whoever does not know the token is sent away."""
