@@ -13,6 +13,7 @@ from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
 
 import pytest
+from background import landed
 
 from wxmiddleware import TokenProvider
 from wxmiddleware._events import Event, Happening, log, logger, tell
@@ -199,13 +200,6 @@ def provider(observer: Any, appid: str) -> tuple[TokenProvider, Source]:
         Account(appid, "secret"), source=source, observers=[observer], clock=lambda: now[0], wall=lambda: 1.7e9
     )
     return made, source
-
-
-def landed() -> None:
-    """Events are told when the callers have been served; let that come to its end."""
-    for thread in threading.enumerate():
-        if thread.name == "wxmiddleware-refresh":
-            thread.join(10)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import sys
@@ -31,6 +32,8 @@ class Work:
         self.begun = threading.Event()
         self.go_on = threading.Event()
         self.landed = threading.Event()
+        self.stranded: list[Flight[Any]] = []
+        self.told = threading.Event()
         self.thread: threading.Thread | None = None
 
     def __call__(self, flight: Flight[Any]) -> Any:
@@ -45,6 +48,10 @@ class Work:
     def land(self, flight: Flight[Any]) -> None:
         self.landings.append(flight.done)
         self.landed.set()
+
+    def left_behind(self, flight: Flight[Any]) -> None:
+        self.stranded.append(flight)
+        self.told.set()
 
     def flight(self, *, ready: bool = False) -> Flight[Any]:
         if ready:
@@ -174,6 +181,61 @@ class TestThreads:
         assert work.thread is not None
         assert (True, "wxmiddleware-refresh") == (work.thread.daemon, work.thread.name)
         assert work.thread is not threading.current_thread()
+
+
+class TestSlipAway:
+    def test_does_not_wait_for_the_thread(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever starts it goes on though its thread is not given a turn."""
+        turn, start = threading.Event(), threading.Thread.start
+
+        def late(thread: threading.Thread) -> None:
+            assert turn.wait(LONG)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", late)
+        flight = work.flight(ready=True)
+        flight.slip_away(work.left_behind)
+
+        assert not flight.begun
+        turn.set()
+        assert work.landed.wait(LONG)
+        assert (1, []) == (work.runs, work.stranded)
+
+    def test_thread_that_cannot_start(self, work: Work, no_threads: None) -> None:
+        """It is said if there can be no thread; a waiter flies."""
+        flight = work.flight(ready=True)
+        flight.slip_away(work.left_behind)
+
+        assert work.told.wait(LONG)
+        assert [flight] == work.stranded
+        assert flight.wait(LONG) == "done"
+        assert work.thread is threading.current_thread()
+
+    def test_not_one_thread(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So it is if there cannot even be one that starts it."""
+
+        def full(*_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(_thread, "start_new_thread", full)
+        flight = work.flight(ready=True)
+        flight.slip_away(work.left_behind)
+
+        assert [flight] == work.stranded
+        assert flight.wait(LONG) == "done"
+
+    def test_threads_that_freeze(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where threads freeze, one that starts another would do so one request later."""
+
+        def frozen(*_: object) -> None:
+            raise AssertionError("a second thread")
+
+        monkeypatch.setattr(_flight, "threads_freeze", lambda: True)
+        monkeypatch.setattr(Flight, "take_off", lambda _: work.begun.set() or True)
+        monkeypatch.setattr(_thread, "start_new_thread", frozen)
+        work.flight(ready=True).slip_away(work.left_behind)
+
+        assert work.begun.is_set()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import pytest
+from background import landed
 
 from wxmiddleware import (
     Account,
@@ -76,8 +77,8 @@ class World:
         self.account = Account(f"wx{next(_numbers)}", SECRET, base_url="https://wechat.example")
 
     def provider(self, account: Account | None = None, **options: Any) -> TokenProvider:
-        options = {"source": self.source, "clock": self.clock, "wall": self.clock, "sleep": no_sleep, **options}
-        return TokenProvider(account or self.account, draw=no_draw, **options)
+        given = {"source": self.source, "clock": self.clock, "wall": self.clock, "sleep": no_sleep, "draw": no_draw}
+        return TokenProvider(account or self.account, **(given | options))
 
     def token(self, number: int) -> str:
         return f"{self.account.appid}-T{number}"
@@ -93,16 +94,7 @@ def no_draw() -> float:
 @pytest.fixture
 def world() -> Iterator[World]:
     yield World()
-    for thread in threading.enumerate():  # what goes on in the background ends before the next test counts anything
-        if thread.name == "wxmiddleware-refresh":
-            thread.join(20)
-
-
-def landed() -> None:
-    """Let a refresh in the background come to its end."""
-    for thread in threading.enumerate():
-        if thread.name == "wxmiddleware-refresh":
-            thread.join(20)
+    landed()  # before the next test counts anything
 
 
 @pytest.fixture(params=["thread", "asyncio", "trio"])
@@ -241,6 +233,54 @@ class TestGetToken:
 
         assert (world.token(1), fetches) == (during, world.source.fetches)
         assert world.token(fetches) == get(provider)
+
+    def test_ahead_waits_for_no_thread(
+        self, world: World, get: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Near the end nobody waits, not even for the refresh's thread to get its first turn."""
+        provider = world.provider()
+        get(provider)
+        landed()
+        world.clock.now += 7199.0
+        turn, start = threading.Event(), threading.Thread.start
+
+        def late(thread: threading.Thread) -> None:
+            if thread.name == "wxmiddleware-refresh":
+                assert turn.wait(20)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", late)
+        assert [world.token(1)] * 3 == [get(provider) for _ in range(3)]
+        assert world.source.fetches == 1
+        turn.set()
+        landed()
+        assert world.token(2) == get(provider)
+
+    def test_decides_only(self, world: World, get: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Under the lock nothing is asked of the system: it would let others run, and they would wait for the lock."""
+        held: list[bool] = []
+
+        def asked(answer: Any) -> Callable[..., Any]:
+            def of_the_system(*_: object) -> Any:
+                held.append(provider._own._lock._is_owned())  # type: ignore[attr-defined]
+                return answer
+
+            return of_the_system
+
+        provider = world.provider(draw=asked(0.0))
+        monkeypatch.setattr("wxmiddleware._process.name", asked("host/1/1/-/"))
+        monkeypatch.setattr("secrets.token_hex", asked("00"))
+        get(provider)
+        landed()
+        world.clock.now += 7199.0
+        get(provider)
+        landed()
+        get(provider, world.token(2))
+        landed()
+
+        assert world.source.fetches == 3
+        assert len(held) >= 3 * 3
+        assert not any(held)
 
     def test_rejected(self, world: World, get: Callable[..., str]) -> None:
         """A refused token is replaced."""

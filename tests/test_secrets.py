@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 import anyio
 import pytest
+from background import landed
 from leaks import everything_logged, shown
 
 from wxmiddleware import Account, ClassicToken, ConfigurationError, Event, StableToken, TokenError, TokenProvider
@@ -189,13 +189,6 @@ def failing(provider: TokenProvider, get: Callable[..., str], *rejected: str) ->
     with pytest.raises(TokenError) as caught:
         get(provider, *rejected)
     return caught.value
-
-
-def landed() -> None:
-    """The log is written when the callers have been served; let it come to its end."""
-    for thread in threading.enumerate():
-        if thread.name == "wxmiddleware-refresh":
-            thread.join(20)
 
 
 def check(scene: Scene, errors: list[TokenError], logged: io.StringIO, *tokens: str) -> None:

@@ -7,6 +7,7 @@ while a request waits for something), a waiting thread runs the flight itself.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import sys
@@ -107,6 +108,30 @@ class Flight(Generic[T]):
         except RuntimeError:  # no more threads
             self._grounded = True
         return not self._grounded
+
+    def slip_away(self, stranded: Callable[[Flight[T]], None]) -> None:
+        """
+        Take off in the background: the caller does not wait, not even for the thread to begin.
+
+        `threading.Thread.start` returns when the new thread has had its first turn, and among many busy threads that
+        takes some tenths of a second. So it is called in a thread that nobody waits for.
+
+        Args:
+            stranded: Called with the flight if there can be no thread now.
+        """
+
+        def start() -> None:
+            if not self.take_off():
+                stranded(self)
+
+        if threads_freeze():
+            start()
+            return
+        try:
+            _thread.start_new_thread(start, ())
+        except RuntimeError:  # no more threads
+            self._grounded = True
+            stranded(self)
 
     def fly(self) -> None:
         """

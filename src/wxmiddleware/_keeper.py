@@ -167,8 +167,8 @@ class Keeper:
             kept = self._accuse(now, events) if accused else None
             answer, launch = (kept, None) if kept else self._answer(now, events, accused=accused, overtake=overtake)
         if launch is not None:
-            self._launch(launch)
-        if launch is None:  # else the flight tells them, before its own
+            self._launch(launch, awaited=answer is launch)
+        else:  # a flight would tell them, before its own
             self.tell(events)
         return answer
 
@@ -246,9 +246,11 @@ class Keeper:
     def _under_way(self) -> Flight[Outcome] | None:
         return None if self.flight is None or self.flight.done else self.flight
 
-    def _launch(self, flight: Flight[Outcome]) -> None:
+    def _launch(self, flight: Flight[Outcome], *, awaited: bool) -> None:
         if flight.inline:
             flight.fly()
+        elif not awaited:
+            flight.slip_away(self._stranded)
         elif not flight.take_off():
             self._stranded(flight)
 
@@ -314,6 +316,7 @@ class Keeper:
         """
         if record.value is None:
             return False
+        draw = self.world.draw()
         with self._lock:
             now = self.world.clock()
             if confirmed:
@@ -329,7 +332,6 @@ class Keeper:
             )
             if not newer or now >= expires_at or record.value in self.dead:
                 return False
-            draw = self.world.draw()
             ahead, look = ahead_at(now, expires_at, self.plan.timing, draw), self._look_at(now, draw)
             self.snapshot = Snapshot(
                 value=record.value,
@@ -360,12 +362,12 @@ class Keeper:
             look: The flight that ends with this, if it was made for the look alone. What it has found near its end is
                 renewed next, which is nothing for callers to wait for.
         """
-        launch = None
+        launch, draw = None, self.world.draw()
         with self._lock:
             now = self.world.clock()
             current = state(self.snapshot, now)
             if current in _USABLE:
-                self.snapshot = replace(self.snapshot, look_at=self._look_at(now, self.world.draw()))
+                self.snapshot = replace(self.snapshot, look_at=self._look_at(now, draw))
                 self._heat()
             if current is State.AHEAD and look is None:
                 self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
@@ -373,7 +375,7 @@ class Keeper:
                 self.flight = None
                 launch = self._renewal(now, current)
         if launch is not None:
-            self._launch(launch)
+            self._launch(launch, awaited=False)
 
     def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
         """

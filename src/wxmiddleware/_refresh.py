@@ -107,7 +107,7 @@ class Refresh:
         self._reason = reason
         self._rejected = rejected
         self._clock = keeper.world.clock
-        self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
+        self._owner = ""
         self._events = events
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
@@ -116,6 +116,7 @@ class Refresh:
     def run(self, flight: Flight[Outcome]) -> Outcome:
         """Do it, in whatever thread this is."""
         self._flight = flight
+        self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         keeper = self._keeper
         patience = self._clock() + self._lease() + 1.0
         lost = 0

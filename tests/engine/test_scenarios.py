@@ -11,6 +11,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from background import landed
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
 from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, _process, with_token
@@ -1258,10 +1259,12 @@ class TestFlights:
         """The story of a token is told in order."""
         world.script("T1", "T2")
         provider = world.provider()
+        # An API takes longer to answer than a flight to say that it has landed.
         world.get(provider)
+        landed()
         world.get(provider, "T1")
+        landed()
         provider.confirm("T2")
-        world.settle()
 
         told = [name for name in world.names() if name is not Happening.ADOPTED]
         assert told == [

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
+from background import landed
 
 from wxmiddleware import Account, Event, Happening, TokenProvider
 from wxmiddleware.sources import Cause, Failure, Grant
@@ -157,9 +158,7 @@ class World:
 
     def names(self) -> list[Happening]:
         """What the observers were told, in order. Flights talk when their waiters have been served."""
-        for thread in threading.enumerate():
-            if thread.name == "wxmiddleware-refresh":
-                thread.join(20)
+        landed()
         return [event.name for event in self.events]
 
     def check(self) -> None:

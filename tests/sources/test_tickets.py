@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background import landed
 
 from wxmiddleware import (
     Account,
@@ -219,7 +220,7 @@ def test_sibling_shares_everything_else(scene: Scene, tmp_path: Path) -> None:
     assert provider._own.world == sibling._own.world
     assert provider._timeout == sibling._timeout
     sibling.get_token()
-    _land(sibling)
+    landed()
     assert {"stable", "jsapi_ticket"} == {event.kind for event in seen}
 
 
@@ -309,7 +310,7 @@ def test_lost_answer(scene: Scene) -> None:
     scene.wechat.faults.add(PATH, "lost")
     scene.clock.advance(6700)
     scene.tickets.get_token()
-    _land(scene.tickets)
+    landed()
     scene.clock.advance(400)
 
     assert old == scene.tickets.get_token()
@@ -367,12 +368,6 @@ def test_classic(wechat: WeChat, wechat_account: Account) -> None:
 
     assert wechat.current_ticket() == ticket
     assert 1 == wechat.fetches(slot="classic")
-
-
-def _land(provider: TokenProvider) -> None:
-    for thread in threading.enumerate():
-        if thread.name == "wxmiddleware-refresh":
-            thread.join(PATIENCE)
 
 
 def _unless_ours(start: Any) -> Any:
