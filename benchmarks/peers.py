@@ -273,17 +273,19 @@ _PACKAGES = {"google-auth": "google-auth", "authlib": "Authlib", "botocore": "bo
 _PACKAGES |= {"wechatpy": "wechatpy", "WeRoBot": "WeRoBot"}
 
 
+def is_installed(name: str) -> bool:
+    """Whether a peer's package is there."""
+    try:
+        metadata.version(_PACKAGES.get(name, "wxmiddleware"))
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def installed() -> tuple[list[type[Peer]], list[str]]:
     """The peers that are there, and the names of those that are not."""
-    there, missing = [], []
-    for peer in PEERS:
-        try:
-            metadata.version(_PACKAGES.get(peer.name, "wxmiddleware"))
-        except metadata.PackageNotFoundError:
-            missing.append(peer.name)
-        else:
-            there.append(peer)
-    return there, missing
+    there = [peer for peer in PEERS if is_installed(peer.name)]
+    return there, [peer.name for peer in PEERS if peer not in there]
 
 
 def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:

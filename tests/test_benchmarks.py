@@ -20,7 +20,8 @@ def test_hot_path(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
     tables = {table["name"]: table for table in json.loads(figures.read_text())["tables"]}
-    assert list(tables) == ["hot-path", "hot-path-peers", "hot-path-auth"]
+    assert list(tables) == ["hot-path", "hot-path-peers", "hot-path-async-peers", "hot-path-auth"]
     assert {row[1] for row in tables["hot-path"]["rows"]} >= {"ours", "by hand", "no-op", "bare function"}
     assert {row[0] for row in tables["hot-path-peers"]["rows"]} >= {"wxmiddleware", "wechatpy", "WeRoBot", "dict cache"}
+    assert {row[0] for row in tables["hot-path-async-peers"]["rows"]} >= {"wxmiddleware", "dict cache"}
     assert all(row[2] > 0 for row in tables["hot-path"]["rows"])

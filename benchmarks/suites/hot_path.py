@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,7 @@ from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.wsgi import TokenMiddleware as WsgiMiddleware
 
 from .. import by_hand
+from ..async_peers import ASYNC_PEERS
 from ..measure import Loop, instructions, ratio, take_turns, times
 from ..peers import Ours, installed
 from ..report import Table
@@ -60,6 +62,14 @@ def awaits(function: Callable[..., Any], *args: object) -> Loop:
                 function(*args).send(None)  # nothing here ever waits, so no event loop is needed
 
     return loop
+
+
+def awaits_in(runner: asyncio.Runner, function: Callable[[], Awaitable[object]]) -> Loop:
+    async def many(number: int) -> None:
+        for _ in range(number):
+            await function()
+
+    return lambda number: runner.run(many(number))
 
 
 def requests_of(app: Any, path: str = "/wechat/menu") -> Loop:
@@ -158,6 +168,7 @@ def run(*, quick: bool) -> Iterator[Table]:
     number, rounds = (500, 3) if quick else (20_000, 25)
     yield _hot_path(number, rounds, quick=quick)
     yield _peers(number, rounds)
+    yield _async_peers(number, rounds)
     yield _auth(number // 20, rounds)
 
 
@@ -200,6 +211,25 @@ def _peers(number: int, rounds: int) -> Table:
         for peer in peers.values():
             peer.token()
         taken = take_turns({name: calls(peer.token) for name, peer in peers.items()}, number=number, rounds=rounds)
+    return _beside_ours(table, taken)
+
+
+def _async_peers(number: int, rounds: int) -> Table:
+    """The same in a task."""
+    table = Table(
+        "hot-path-async-peers",
+        "The same in a task of asyncio, for those with an async face",
+        ["who", "median", "spread", "times ours"],
+    )
+    wechat = WeChat()
+    with SimulatorServer(wechat) as server, asyncio.Runner() as runner:
+        peers = {peer.name: peer(wechat.appid, wechat.secret, server.url, _async_answer) for peer in ASYNC_PEERS}
+        loops = {name: awaits_in(runner, peer.token) for name, peer in peers.items()}
+        taken = take_turns(loops, number=number, rounds=rounds)
+    return _beside_ours(table, taken)
+
+
+def _beside_ours(table: Table, taken: dict[str, list[float]]) -> Table:
     for name, rounds_taken in taken.items():
         found = times(rounds_taken)
         table.add(name, found.median, found.spread, ratio(rounds_taken, taken[Ours.name]))
@@ -271,7 +301,7 @@ def _answer(access_token: str, openid: str) -> dict[str, object]:
     return {"errcode": 0, "openid": openid}
 
 
-async def _async_answer(access_token: str, openid: str) -> dict[str, object]:
+async def _async_answer(access_token: str, openid: str = "o1") -> dict[str, object]:
     return {"errcode": 0, "openid": openid}
 
 
