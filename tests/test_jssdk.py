@@ -131,14 +131,29 @@ def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat, caplog: Any, colour: s
     assert wechat.current_ticket() not in caplog.text
 
 
-@pytest.mark.parametrize("had", [True, False])
-def test_no_ticket_can_be_had(jssdk: JSSDK, wechat: WeChat, had: bool) -> None:
-    """If there is no ticket to sign with, that is an error, whatever the browser says."""
-    config = jssdk.signature(PAGE) if had else None
+def test_no_ticket_can_be_had(jssdk: JSSDK, wechat: WeChat) -> None:
+    """If there is no ticket to sign with, that is an error."""
     wechat.faults.add(TICKETS, "errcode", None, errcode=-1)
 
     with pytest.raises(TokenUnavailable, match="WeChat is busy"):
-        jssdk.signature(PAGE, refused=config)
+        jssdk.signature(PAGE)
+
+
+@pytest.mark.parametrize("errcode", [-1, 45009, 48001])
+@pytest.mark.parametrize("colour", ["thread", "task"])
+def test_a_claim_takes_no_ticket_away(jssdk: JSSDK, wechat: WeChat, errcode: int, colour: str) -> None:
+    """While WeChat gives no other, whoever claims that the ticket is wrong keeps nobody from signing with it."""
+    config = jssdk.signature(PAGE)
+    wechat.faults.add(TICKETS, "errcode", None, errcode=errcode)
+    for _ in range(3):
+        if colour == "thread":
+            config = jssdk.signature(PAGE, refused=config)
+        else:
+            config = anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+        assert "config:ok" == wechat.wx_config(PAGE, config)
+        assert "config:ok" == wechat.wx_config(PAGE, jssdk.signature(PAGE))
+
+    assert 2 == wechat.calls(TICKETS)
 
 
 def test_refused_without_a_ticket(jssdk: JSSDK, wechat: WeChat) -> None:

@@ -93,6 +93,7 @@ class Keeper:
         "dead",
         "first_refusal",
         "flight",
+        "hearsay",
         "key",
         "known",
         "listeners",
@@ -121,6 +122,7 @@ class Keeper:
         self.plan: Final = plan
         self.world: Final = world
         self.rotates: Final = bool(getattr(source, "rotates", False))
+        self.hearsay: Final = bool(getattr(source, "hearsay", False))
         # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
         self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
         self.snapshot: Snapshot = NOTHING
@@ -166,6 +168,8 @@ class Keeper:
             accused = bool(rejected) and rejected == self.snapshot.value and not self.snapshot.refused
             kept = self._accuse(now, events) if accused else None
             answer, launch = (kept, None) if kept else self._answer(now, events, accused=accused, overtake=overtake)
+            if self.hearsay and isinstance(answer, Failure):
+                self.acquit()
         if launch is not None:
             self._launch(launch, awaited=answer is launch)
         else:  # a flight would tell them, before its own

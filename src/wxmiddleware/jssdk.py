@@ -96,7 +96,7 @@ class JSSDK:
 
         Raises:
             ConfigurationError: `url` is not an absolute http(s) URL.
-            TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`.
+            TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`. What a browser says takes none away.
         """
         page = _checked(url)
         blamed = self._blamed(page, refused)
@@ -148,7 +148,8 @@ class JSSDK:
         if ticket is not None:
             _logger.info(
                 "A browser refused a page's signature, but the ticket stays in use: WeChat names it as the current "
-                "one, or one was replaced less than 30 s ago. Check that the url that is signed is the page's own."
+                "one, gives none at the moment, or one was replaced less than 30 s ago. Check that the url that is "
+                "signed is the page's own."
             )
         return ticket
 

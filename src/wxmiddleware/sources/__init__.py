@@ -50,7 +50,8 @@ class TokenSource(Protocol):
     - ``curable``: the errcodes of API calls that a newer token cures, if not 40001, 40014 and 42001;
     - ``check(account)``: raise `ConfigurationError` if this is not one of its accounts;
     - ``rotates``: true if each token is asked for with something that came with the one before. `fetch` is then also
-      given ``refresh=``, the record's, and nothing is asked while the store cannot be reached.
+      given ``refresh=``, the record's, and nothing is asked while the store cannot be reached;
+    - ``hearsay``: true if anybody can say that a token was refused. It then stays in use if no other can be had.
     """
 
     @property

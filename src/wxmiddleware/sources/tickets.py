@@ -49,6 +49,7 @@ class _Ticket(Endpoint):
     kills = False
     forcible = False
     curable: ClassVar[frozenset[int]] = frozenset()
+    hearsay: ClassVar[bool] = True  # it is the browser that says so
 
     def __post_init__(self) -> None:
         Endpoint.__post_init__(self)
