@@ -707,12 +707,13 @@ class TestSimulate:
             "--host ::1 --port 81 --no-admin --quiet --speed 60 --appid wx1 --lifetime 20 --overlap 0 --token-latency 2"
         )
 
-        assert main(["simulate", *line.split(), "--propagation-lag", "1", "--secret-file", str(file)]) == 0
+        assert main(["simulate", *line.split(), "--wecom", "--propagation-lag=1", "--secret-file", str(file)]) == 0
 
         assert given == {
             "host": "::1",
             "port": 81,
             "admin": False,
+            "wecom": True,
             "quiet": True,
             "speed": 60.0,
             "appid": "wx1",

@@ -177,9 +177,9 @@ def _simulate(options: argparse.Namespace) -> int:
     knobs: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.secret_file is not None:
         knobs["secret"] = _read_secret(options.secret_file)
-    where = {"host": options.host, "port": options.port}
+    where = {"host": options.host, "port": options.port, "admin": options.admin, "wecom": options.wecom}
     try:
-        return simulate(**where, admin=options.admin, quiet=options.quiet, speed=options.speed, **knobs)
+        return simulate(**where, quiet=options.quiet, speed=options.speed, **knobs)
     except OSError as error:  # the port is taken, or not ours to take
         return _fail(f"{error.strerror or error}", UNEXPECTED)
 
@@ -403,6 +403,7 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     command.add_argument("--port", type=int, default=0, help="the port; 0 takes a free one (0)")
     command.add_argument("--no-admin", dest="admin", action="store_false", help="do not serve /_simulator/")
+    command.add_argument("--wecom", action="store_true", help="have a WeCom corp with an app there, too")
     command.add_argument("--quiet", action="store_true", help="print no line per request")
     command.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (1)")
     command.add_argument("--appid", help="AppID of the simulated account; by default a new one")

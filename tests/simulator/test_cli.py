@@ -61,6 +61,25 @@ def test_simulate() -> None:
     assert out.getvalue().count(env["WECHAT_SECRET"]) == 1
 
 
+def test_wecom() -> None:
+    """What it prints of WeCom leads to an app of a corp, whose secret no request shows."""
+    out, stop = Paper(), threading.Event()
+    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop, wecom=True))
+    thread.start()
+    try:
+        assert out.wait_for("steal")
+        env = exported(out.getvalue())
+        query = {"corpid": env["WECOM_CORPID"], "corpsecret": env["WECOM_SECRET"]}
+        answer = requests.get(env["WECOM_BASE_URL"] + "/cgi-bin/gettoken", params=query, timeout=10).json()
+        assert out.wait_for("/cgi-bin/gettoken")
+    finally:
+        stop.set()
+        thread.join(10)
+
+    assert (0, 7200) == (answer["errcode"], answer["expires_in"])
+    assert out.getvalue().count(env["WECOM_SECRET"]) == 1
+
+
 def test_quiet() -> None:
     """Quiet prints no request, and without admin there is no word of it."""
     out, stop = Paper(), threading.Event()

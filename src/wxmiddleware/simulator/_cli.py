@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shlex
 import signal
 import sys
@@ -22,6 +23,7 @@ def simulate(
     port: int = 0,
     *,
     admin: bool = True,
+    wecom: bool = False,
     quiet: bool = False,
     speed: float = 1.0,
     out: TextIO | None = None,
@@ -35,6 +37,7 @@ def simulate(
         host: The address to listen on.
         port: The port, or 0 for a free one.
         admin: Also serve ``/_simulator/``.
+        wecom: Have a WeCom corp with an app there, too.
         quiet: Print no line per request.
         speed: Simulated seconds per real second; 60 lets a token die after two minutes.
         out: Where to print; by default the standard output.
@@ -53,12 +56,13 @@ def simulate(
     wechat = WeChat(clock=SimulatedClock(time.time(), speed), **knobs)
     with _ended_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin) as server:
         print(f"A simulated WeChat answers at {server.url}. Ctrl-C ends it.\n", file=out)
-        # The secret is made up here, opens nothing and has to be known to be used.
-        for name, value in (
-            ("WECHAT_APPID", wechat.appid),
-            ("WECHAT_SECRET", wechat.secret),
-            ("WECHAT_BASE_URL", server.url),
-        ):
+        # The secrets are made up here, open nothing and have to be known to be used.
+        names = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}
+        if wecom:
+            corpid, secret = f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+            wechat.add_app(corpid, secret)
+            names |= {"WECOM_CORPID": corpid, "WECOM_SECRET": secret, "WECOM_BASE_URL": server.url}
+        for name, value in names.items():
             print(f"export {name}={shlex.quote(value)}", file=out)
         if admin:
             print(f"\ncurl {server.url}/_simulator/state", file=out)
