@@ -121,9 +121,9 @@ def _as_it_is(url: str) -> TokenStore:
 
 def _check_file(store: Any) -> None:
     try:
-        os.stat(store._path)
+        os.stat(store.path)
     except FileNotFoundError:
-        problem = f"The file {store._path!r} does not exist. It is made with the first token."
+        problem = f"The file {store.path!r} does not exist. It is made with the first token."
     except OSError:
         return  # reading it says what is wrong
     else:

@@ -120,6 +120,12 @@ class TestOfMessages(TokenStoreContract):
 
 
 class TestFile:
+    def test_path(self, store: JSONFileStore, path: Path) -> None:
+        """It says where it is, and cannot be sent elsewhere."""
+        assert str(path) == store.path
+        with pytest.raises(AttributeError):
+            store.path = "/elsewhere"  # type: ignore[misc]
+
     def test_shared(self, store: JSONFileStore) -> None:
         """Other processes write to it."""
         assert store.shared is True

@@ -107,6 +107,11 @@ class JSONFileStore:
     def __repr__(self) -> str:
         return f"JSONFileStore({self._path!r})"
 
+    @property
+    def path(self) -> str:
+        """The file, as an absolute path."""
+        return self._path
+
     def after_fork(self) -> None:
         """A lock that another thread of the parent holds in this moment would live on in the child."""
         while self._locks:
