@@ -54,6 +54,11 @@ class Answered:
     content_type: str = "text/plain; charset=utf-8"
 
 
+def keys_of(whose: str) -> list[str]:
+    """Where the messages of an account may be remembered."""
+    return [key_of_messages(whose, number) for number in range(_RECORDS)]
+
+
 class Seen:
     """
     Remembers messages.
