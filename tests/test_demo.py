@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import os
 import shutil
 import signal
@@ -14,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from rich.console import Console
+from stores.redis_server import RedisServer
 
 from wxmiddleware._demo import _run, _screen, _story
 from wxmiddleware._demo._screen import PlainScreen, RichScreen, screen_for, strip
 from wxmiddleware._demo._traffic import Tally
+from wxmiddleware._models import Record
 from wxmiddleware.cli import main
 from wxmiddleware.exceptions import ConfigurationError
+from wxmiddleware.stores import store_from_url
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -87,6 +93,23 @@ def test_fails_if_the_story_did_not_happen(short: None, tmp_path: Path, capsys: 
     directory = Path(out.rpartition(" is in ")[2].strip().rstrip("."))
     assert directory.parent == tmp_path
     assert {"flask.log", "starlette.log"} <= {path.name for path in directory.iterdir()}
+
+
+def test_leaves_nothing_in_the_store(short: None, tmp_path: Path) -> None:
+    """A store that was named has forgotten the demo's tokens and messages at the end, and nothing of others'."""
+    with RedisServer(tmp_path) as server:
+        client = redis.Redis.from_url(server.url)
+        theirs = ["wx:wx1:stable:abc", "wx:wx1:webhook:00"]
+        with contextlib.closing(store_from_url(server.url)) as store:
+            for key in theirs:
+                assert store.save(key, Record(value="theirs", expires_at=math.inf), "")
+        out = io.StringIO()
+        assert _run.run(workers=1, store=server.url, out=out) == 1
+        saves, left = client.info("commandstats")["cmdstat_pexpireat"]["calls"], client.keys()
+        client.close()
+
+    assert saves > 20  # the demo's own, mostly of messages
+    assert [f"{{{key}}}".encode() for key in theirs] == sorted(left)
 
 
 def test_fails_if_a_user_sees_an_error(short: None, examples: Path, capsys: Any) -> None:

@@ -11,7 +11,6 @@ from .exceptions import ConfigurationError, StoreError
 from .sources import TokenSource
 from .stores import TokenStore, store_from_url
 
-_SEEN = ":webhook:"  # what a webhook remembers of messages; no tokens
 _NOT_ASKED = Failure(
     Cause.PASSING, "The shared store failed, so WeChat was not asked: no other process would learn of the token."
 )
@@ -56,7 +55,7 @@ class FleetStore:
         """List the tokens that it holds; ``None`` if it cannot."""
         if not callable(getattr(self._store, "keys", None)):
             return None
-        return sorted(key for key in self._do("keys") if _SEEN not in key)
+        return sorted(self._do("keys"))
 
     def close(self) -> None:
         """Close its connections, if it has any."""
@@ -122,9 +121,9 @@ def _as_it_is(url: str) -> TokenStore:
 
 def _check_file(store: Any) -> None:
     try:
-        os.stat(store._path)
+        os.stat(store.path)
     except FileNotFoundError:
-        problem = f"The file {store._path!r} does not exist. It is made with the first token."
+        problem = f"The file {store.path!r} does not exist. It is made with the first token."
     except OSError:
         return  # reading it says what is wrong
     else:

@@ -20,6 +20,7 @@ from wxmiddleware._models import Account, Record
 from wxmiddleware._shared import FleetStore
 from wxmiddleware.exceptions import ConfigurationError, StoreError
 from wxmiddleware.simulator import SimulatorServer
+from wxmiddleware.webhook._seen import keys_of as keys_of_messages
 
 from ._screen import Screen, screen_for
 from ._servers import DemoError, running
@@ -121,7 +122,7 @@ def _shared(url: str, account: Account) -> Iterator[FleetStore]:
             yield store
         finally:
             with contextlib.suppress(StoreError):
-                for key in keys_of(account):
+                for key in [*keys_of(account), *keys_of_messages(account.appid)]:
                     loaded = store.load(key)
                     if loaded.record is not None:
                         store.save(key, Record(), loaded.version)

@@ -41,7 +41,14 @@ def loads(text: str | bytes) -> Record | None:
         StoreError: A later version has written it in a format that this one cannot read; it must not be replaced.
     """
     try:
-        fields = json.loads(text)
+        return parsed(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def parsed(fields: Any) -> Record | None:
+    """Read a record as `loads` does, when its JSON is parsed already."""
+    try:
         if fields["format"] == _FORMAT:
             return _record(fields)
         newer = isinstance(fields["format"], int) and fields["format"] > _FORMAT

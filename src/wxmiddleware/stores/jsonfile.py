@@ -3,27 +3,33 @@ Tokens in one JSON file, for the processes of one machine.
 
 Readers take no lock: the file is never changed, only replaced as a whole. Writers hold a lock on a second file beside
 it, for the milliseconds in which they compare and replace; never while WeChat is asked.
+
+What webhooks remember of messages is written with every push, so it lies in small files of its own, in a directory
+beside the tokens: written as those are, but without waiting for the disk.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import random
+import re
 import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .. import _fork
 from .._clock import Clock
 from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
-from ._codec import dumps, loads
+from ._codec import dumps, parsed
+from ._keys import digits_of_messages
 
 try:
     import fcntl
@@ -41,6 +47,24 @@ _MARK = b'{"wxmiddleware": '
 _LOCK_PATIENCE = 2.0
 # While others keep writing, a waiter has this much at most: callers wait for its flight, and they have 10 s.
 _LOCK_LONGEST = 6.0
+# Seconds between two looks for what webhooks remembered and is over: answers are in it, too.
+_TIDY = 60.0
+_OF_MESSAGES = re.compile(r"[0-9a-f]{2}\.json")
+
+
+class _File(NamedTuple):
+    """
+    A file of records.
+
+    Attributes:
+        name: Its name, for messages.
+        real: Where it is: a link stays, and what it leads to is replaced.
+        of_messages: Whether it need not survive a crash of the machine: WeChat's repeats would not either.
+    """
+
+    name: str
+    real: str
+    of_messages: bool = False
 
 
 class JSONFileStore:
@@ -48,7 +72,7 @@ class JSONFileStore:
     Keeps records in a JSON file that only its owner can read.
 
     For the processes of one user on one machine, and a local file system. Beside the file lie ``<path>.lock``, which
-    stays, and for a moment ``<path>.tmp``.
+    stays, for a moment ``<path>.tmp``, and what webhooks remember in the directory ``<path>.webhook``.
 
     Args:
         path: The file. Its directory must be there and writable. A symbolic link is followed.
@@ -76,11 +100,17 @@ class JSONFileStore:
         self._path = os.path.abspath(name)
         self._directory = name.endswith(os.sep)
         self._clock = clock
+        self._tidied = -math.inf
         self._locks: set[int] = set()
         _fork.register(self)
 
     def __repr__(self) -> str:
         return f"JSONFileStore({self._path!r})"
+
+    @property
+    def path(self) -> str:
+        """The file, as an absolute path."""
+        return self._path
 
     def after_fork(self) -> None:
         """A lock that another thread of the parent holds in this moment would live on in the child."""
@@ -96,21 +126,24 @@ class JSONFileStore:
             StoreError: The file cannot be read or is none of ours; the message says what to do.
         """
         _fork.check()
-        with self._explained("read"):
-            entries, _ = self._read(self._real())
+        file = self._file(key)
+        with self._explained("read", file):
+            entries, _ = self._read(file)
         version, record = _entry(entries.get(key))
         return Loaded(record, version, self._clock())
 
     def keys(self) -> list[str]:
         """
-        List what the file holds.
+        List what the file holds; not what webhooks remember.
 
         Raises:
             StoreError: As with `load`.
         """
-        with self._explained("read"):
-            entries, _ = self._read(self._real())
-        return sorted(key for key, entry in entries.items() if _stamp(entry))
+        file = self._file()
+        with self._explained("read", file):
+            entries, _ = self._read(file)
+        # Older versions kept messages here, too.
+        return sorted(key for key, entry in entries.items() if _stamp(entry) and digits_of_messages(key) is None)
 
     def save(self, key: str, record: Record, version: str) -> str | None:
         """
@@ -120,19 +153,21 @@ class JSONFileStore:
             StoreError: The file cannot be written; what was in it is still there. The message says what to do.
         """
         _fork.check()
-        with self._explained("written"):
-            real = self._real()
+        file = self._file(key)
+        with self._explained("written", file):
 
             def lost() -> bool:
-                return _stamp(self._read(real)[0].get(key)) != (version or "")
+                return _stamp(self._read(file)[0].get(key)) != (version or "")
 
             # Looked at before the lock, too: in a race most have lost by then, and need not queue for it.
             if lost():
                 return None
-            with self._locked(real, lost) as lock:
+            if file.of_messages:
+                self._make_directory(os.path.dirname(file.real))
+            with self._locked(file, lost) as lock:
                 if lock is None:
                     return None
-                entries, owner = self._read(real)
+                entries, owner = self._read(file)
                 if _stamp(entries.get(key)) != (version or ""):
                     return None
                 now = self._clock()
@@ -141,21 +176,26 @@ class JSONFileStore:
                 if keep_until(record) > now:
                     stamp = secrets.token_hex(12)
                     kept[key] = {"stamp": stamp, "record": json.loads(dumps(record))}
-                if not self._replace(real, kept, owner, lock):
+                if not self._replace(file, kept, owner, lock):
                     return None
-            _sync_directory(os.path.dirname(real))  # the others need not wait for that
-            return stamp
+            if not file.of_messages:
+                _sync_directory(os.path.dirname(file.real))  # the others need not wait for that
+        self._tidy(now)
+        return stamp
 
-    def _real(self) -> str:
-        """The file that is meant: a link stays, and what it leads to is replaced."""
-        if self._directory:
-            raise IsADirectoryError(errno.EISDIR, "")
-        return os.path.realpath(self._path)
+    def _file(self, key: str = "") -> _File:
+        """Where a key's record is, with others."""
+        real = os.path.realpath(self._path)
+        digits = digits_of_messages(key)
+        if digits is None:
+            return _File(self._path, real)
+        real = f"{real}.webhook/{digits}.json"
+        return _File(real, real, of_messages=True)
 
-    def _read(self, real: str) -> tuple[_Entries, os.stat_result | None]:
+    def _read(self, file: _File) -> tuple[_Entries, os.stat_result | None]:
         try:
             # Without O_NONBLOCK a pipe would keep us waiting.
-            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(file.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return {}, None
         try:
@@ -163,82 +203,88 @@ class JSONFileStore:
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "")
             if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{self._path} is not a regular file. Give the store the path of one.")
-            with open(descriptor, "rb", closefd=False) as file:
-                content = file.read()
+                raise StoreError(f"{file.name} is not a regular file. Give the store the path of one.")
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read()
         finally:
             os.close(descriptor)
-        return self._parse(content), status
+        return _parse(content, file.name), status
 
-    def _parse(self, content: bytes) -> _Entries:
-        ours = content.startswith(_MARK) or _MARK.startswith(content.rstrip(b"\0"))
-        try:
-            parsed = json.loads(content)
-        except (ValueError, RecursionError):  # it holds all the content, so it must not become a context
-            parsed = None
-        if parsed is None and ours:
-            return {}  # empty, or cut off by a machine that went down: nothing in it is of use to anybody
-        number = parsed.get("wxmiddleware") if isinstance(parsed, dict) else None
-        if isinstance(number, int) and number > _FORMAT:
-            raise StoreError(f"{self._path} was written by a later version of wxmiddleware. Update this process, too.")
-        if number != _FORMAT:
-            raise StoreError(
-                f"{self._path} is not a file of tokens, so it is left alone. "
-                "Delete it if nobody needs it, or give the store another path."
-            )
-        records = parsed.get("records") if isinstance(parsed, dict) else None
-        return records if isinstance(records, dict) else {}
-
-    def _replace(self, real: str, entries: _Entries, owner: os.stat_result | None, lock: int) -> bool:
+    def _replace(self, file: _File, entries: _Entries, owner: os.stat_result | None, lock: int) -> bool:
         """Write the file anew; not if the lock is none any more, because somebody has deleted its file."""
         text = json.dumps({"wxmiddleware": _FORMAT, "records": entries})
         # Only the holder of the lock writes, so one name is enough, and one that was killed leaves one file at most.
-        temporary = f"{real}.tmp"
+        temporary = f"{file.real}.tmp"
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:
-                self._hand_over(descriptor, owner)
-                file.write(text.encode("ascii") + b"\n")
-                file.flush()
-                os.fsync(descriptor)
-                if not _same_file(lock, f"{real}.lock"):
+            with open(descriptor, "wb") as stream:
+                _hand_over(descriptor, owner or _owner(file), file.name)
+                stream.write(text.encode("ascii") + b"\n")
+                stream.flush()
+                if not file.of_messages:
+                    os.fsync(descriptor)
+                if not _same_file(lock, f"{file.real}.lock"):
                     # A holder that was stopped for long, perhaps. Others have a lock by now, and maybe this file, too.
                     if _same_file(descriptor, temporary):
                         os.unlink(temporary)
                     return False
-            os.replace(temporary, real)
+            os.replace(temporary, file.real)
             return True
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
 
-    def _hand_over(self, descriptor: int, owner: os.stat_result | None) -> None:
-        """Keep the file's owner, or leave it alone: a new owner would shut the old one out."""
-        os.fchmod(descriptor, 0o600)
-        if owner is None or owner.st_uid == os.fstat(descriptor).st_uid:
+    def _make_directory(self, name: str) -> None:
+        """Make the directory for messages, as private as a file, and its owner's."""
+        if os.path.isdir(name):
             return
-        if os.geteuid() != 0:
-            raise StoreError(
-                f"{self._path} belongs to user {owner.st_uid}, and this process runs as user {os.geteuid()}. "
-                "Run all processes that share it as one user, or give the store another path."
-            )
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700)
+            os.chmod(name, 0o700)  # whatever the umask
+            owner = _owner(self._file())
+            if owner is not None and os.geteuid() == 0:
+                os.chown(name, owner.st_uid, owner.st_gid)
+
+    def _tidy(self, now: float) -> None:
+        """Once a minute, remove files of messages that are over: maybe no push comes that would replace them."""
+        if abs(now - self._tidied) < _TIDY:
+            return
+        self._tidied = now
+        directory = f"{self._file().real}.webhook"
+        with suppress(OSError):
+            for digits in {name[:2] for name in os.listdir(directory) if _OF_MESSAGES.match(name)}:
+                real = f"{directory}/{digits}.json"
+                with suppress(StoreError):
+                    self._remove_if_over(_File(real, real, of_messages=True), now)
+
+    def _remove_if_over(self, file: _File, now: float) -> None:
+        def over() -> bool:
+            return not any(_keep(entry, now) for entry in self._read(file)[0].values())
+
+        if not over():
+            return
+        with self._locked(file) as lock:
+            if lock is not None and over():
+                for name in (file.real, f"{file.real}.tmp", f"{file.real}.lock"):  # whoever waits for it sees it go
+                    with suppress(FileNotFoundError):
+                        os.unlink(name)
 
     @contextmanager
-    def _locked(self, real: str, lost: Callable[[], bool]) -> Iterator[int | None]:
-        """Hold the lock for the block; none if the race was `lost` while it was waited for."""
-        descriptor = self._lock(f"{real}.lock", real, lost)
+    def _locked(self, file: _File, lost: Callable[[], bool] | None = None) -> Iterator[int | None]:
+        """Hold the lock for the block; none if the race was `lost` while it was waited for, or without waiting."""
+        descriptor = self._lock(file, lost)
         try:
             yield descriptor
         finally:
             if descriptor is not None:
                 self._unlock(descriptor)
 
-    def _lock(self, name: str, real: str, lost: Callable[[], bool]) -> int | None:
-        patience = _Patience(real)
+    def _lock(self, file: _File, lost: Callable[[], bool] | None) -> int | None:
+        name = f"{file.real}.lock"
+        patience = _Patience(file.real)
         while True:
             # Opened anew each time: threads and forked children then have locks of their own.
             descriptor = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -246,29 +292,21 @@ class JSONFileStore:
             held = False
             try:
                 while not _try_lock(descriptor) and _same_file(descriptor, name):
-                    if patience.written() and lost():
+                    if lost is None or (patience.written() and lost()):
                         return None
                     if patience.over():
                         raise StoreError(
                             f"{name} has been locked for {patience.waited:.0f} s. "
-                            "A process that writes the tokens seems to be stopped: continue or end it."
+                            "A process that writes seems to be stopped: continue or end it."
                         )
                     time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311 - it only spreads the waiters
                 if _same_file(descriptor, name):
-                    self._lock_of_owner(descriptor, real)
+                    _lock_of_owner(descriptor, file)
                     held = True
                     return descriptor
             finally:
                 if not held:  # also if somebody has deleted the file, and others lock another one by now
                     self._unlock(descriptor)
-
-    @staticmethod
-    def _lock_of_owner(descriptor: int, real: str) -> None:
-        """What root creates must not shut out the user whose file it is."""
-        if os.geteuid() == 0 and os.fstat(descriptor).st_uid == 0:
-            with suppress(FileNotFoundError):
-                owner = os.stat(real)
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _unlock(self, descriptor: int) -> None:
         # Not left to close(): a child that was forked meanwhile has the same lock.
@@ -278,14 +316,65 @@ class JSONFileStore:
         os.close(descriptor)
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explained(self, what: str, file: _File) -> Iterator[None]:
         try:
+            if self._directory:
+                raise IsADirectoryError(errno.EISDIR, "")
             yield
         except OSError as exc:
-            problem = _explain(exc, self._path, what)
+            problem = _explain(exc, file.name, what)
         else:
             return
         raise StoreError(problem)
+
+
+def _parse(content: bytes, name: str) -> _Entries:
+    ours = content.startswith(_MARK) or _MARK.startswith(content.rstrip(b"\0"))
+    try:
+        parts = json.loads(content)
+    except (ValueError, RecursionError):  # it holds all the content, so it must not become a context
+        parts = None
+    if parts is None and ours:
+        return {}  # empty, or cut off by a machine that went down: nothing in it is of use to anybody
+    number = parts.get("wxmiddleware") if isinstance(parts, dict) else None
+    if isinstance(number, int) and number > _FORMAT:
+        raise StoreError(f"{name} was written by a later version of wxmiddleware. Update this process, too.")
+    if number != _FORMAT:
+        raise StoreError(
+            f"{name} is not a file of tokens, so it is left alone. "
+            "Delete it if nobody needs it, or give the store another path."
+        )
+    records = parts.get("records") if isinstance(parts, dict) else None
+    return records if isinstance(records, dict) else {}
+
+
+def _owner(file: _File) -> os.stat_result | None:
+    """Whose the file is, or will be; nobody's if that makes no difference yet."""
+    for name in (file.real, os.path.dirname(file.real)) if file.of_messages else (file.real,):
+        with suppress(FileNotFoundError):
+            return os.stat(name)
+    return None
+
+
+def _hand_over(descriptor: int, owner: os.stat_result | None, name: str) -> None:
+    """Keep the file's owner, or leave it alone: a new owner would shut the old one out."""
+    os.fchmod(descriptor, 0o600)
+    if owner is None or owner.st_uid == os.fstat(descriptor).st_uid:
+        return
+    if os.geteuid() != 0:
+        raise StoreError(
+            f"{name} belongs to user {owner.st_uid}, and this process runs as user {os.geteuid()}. "
+            "Run all processes that share it as one user, or give the store another path."
+        )
+    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _lock_of_owner(descriptor: int, file: _File) -> None:
+    """What root creates must not shut out the user whose file it is."""
+    if os.geteuid() == 0 and os.fstat(descriptor).st_uid == 0:
+        owner = _owner(file)
+        if owner is not None:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 class _Patience:
@@ -338,7 +427,7 @@ def _sync_directory(name: str) -> None:
 def _entry(entry: Any) -> tuple[str, Record | None]:
     record = entry.get("record") if isinstance(entry, dict) else None
     stamp = _stamp(entry)
-    return stamp, loads(json.dumps(record)) if stamp and record is not None else None
+    return stamp, parsed(record) if stamp and record is not None else None
 
 
 def _stamp(entry: Any) -> str:

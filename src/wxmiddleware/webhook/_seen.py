@@ -22,6 +22,7 @@ from wxmiddleware._models import Record
 from wxmiddleware._process import gone, name
 from wxmiddleware.exceptions import StoreError
 from wxmiddleware.stores import TokenStore
+from wxmiddleware.stores._keys import key_of_messages
 from wxmiddleware.stores.memory import MemoryStore
 
 _logger = logging.getLogger("wxmiddleware")
@@ -51,6 +52,11 @@ class Answered:
 
     body: bytes = b"success"
     content_type: str = "text/plain; charset=utf-8"
+
+
+def keys_of(whose: str) -> list[str]:
+    """Where the messages of an account may be remembered."""
+    return [key_of_messages(whose, number) for number in range(_RECORDS)]
 
 
 class Seen:
@@ -121,7 +127,7 @@ class Seen:
     def _swap(
         self, store: TokenStore, digest: str, decide: Callable[[_Entry | None, float], tuple[_Entry | None, Any]]
     ) -> Any:
-        key = f"wx:{self._whose}:webhook:{int(digest[:8], 16) % _RECORDS:02x}"
+        key = key_of_messages(self._whose, int(digest[:8], 16) % _RECORDS)
         for _ in range(_TRIES):
             loaded = store.load(key)
             entries = _read(loaded.record)
