@@ -303,6 +303,35 @@ class TestRefused:
         assert "T2" == world.get(here, "T1")
         assert 2 == world.issuer.fetches
 
+    def test_03_stored_token_is_dead_as_well(self, world: World) -> None:
+        """
+        When the next token has died with the refused one, a call that knew only the first gets WeChat's answer.
+
+        It is repeated once, with what the store has. The call after that heals, and one fetch is all that it costs.
+        """
+        if not isinstance(world.store, FleetStore):
+            pytest.skip("nobody shares it")
+        world.script("T1", "T2", "T3")
+        here, there = world.provider(), world.elsewhere(refresh_after=100)
+        world.get(here)
+        world.get(there)
+        world.advance(90)
+        world.get(here)
+        world.settle()
+        world.advance(11)  # the next look is not due yet
+        world.get(there)
+        world.settle()
+        dead, sent = {"T1", "T2"}, []
+
+        @with_token(here)
+        def call(access_token: str) -> dict[str, object]:
+            sent.append(access_token)
+            return {"errcode": 40001 if access_token in dead else 0}
+
+        assert [40001, 0] == [call()["errcode"], call()["errcode"]]
+        assert ["T1", "T2", "T2", "T3"] == sent
+        assert 3 == world.issuer.fetches
+
     def test_refresh_fails(self, world: World) -> None:
         """When the fetch for a refused token fails, all get that error, and the refused token stays put away."""
         world.script("T1", BUSY, "T2")
