@@ -97,6 +97,7 @@ class Keeper:
         "key",
         "known",
         "listeners",
+        "lonely",
         "look_again",
         "looked_at",
         "plan",
@@ -140,6 +141,7 @@ class Keeper:
         self.cured_generation = -1  # the last one that a refused call was accepted with
         self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
         self.suspects: deque[float] | None = None
+        self.lonely = 0  # fetches in a row that refusals have caused while the store could not be reached
         self.look_again = -math.inf  # while WeChat is left alone, a shared store is looked at from here on
         self.looked_at = -math.inf  # when the store was last asked
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
@@ -409,11 +411,20 @@ class Keeper:
                 self.snapshot = replace(self.snapshot, refused=False)
                 self._heat()
 
-    def streak(self, record: Record, behind: float) -> int:
-        """How many fetches in a row, caused by refusals, have cured nothing so far."""
+    def streak(self, record: Record, behind: float, *, alone: bool = False) -> int:
+        """
+        How many fetches in a row, caused by refusals, have cured nothing so far.
+
+        Args:
+            alone: The store cannot be reached. Where a fetch kills, it is then other processes of ours that refuse each
+                other's tokens, and a call that is accepted now proves nothing: they fetch next.
+        """
         generation, refused_at = self.first_refusal
         lived = refused_at - (record.received_at + behind) if generation == record.generation else 0.0
-        return 0 if lived >= REFUSAL_CURED_AFTER or self.cured_generation == record.generation else record.refusals
+        if lived >= REFUSAL_CURED_AFTER:
+            return 0
+        uncured = 0 if self.cured_generation == record.generation else record.refusals
+        return max(uncured, self.lonely) if alone and self.source.kills else uncured
 
     def cured(self, value: str) -> None:
         """A call that was refused has been repeated with `value`, and accepted."""

@@ -251,7 +251,8 @@ class Refresh:
         """Why WeChat must not be asked now, if it must not."""
         keeper, now = self._keeper, self._clock() - seen.behind
         if self._reason is Reason.REFUSED:
-            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind))
+            alone = seen.version is None
+            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind, alone=alone))
             if wait > 0:
                 # Another process may refresh while this one may not, so a shared store is looked at again soon.
                 keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
@@ -411,6 +412,8 @@ class Refresh:
         behind = claim.behind if saved is None else saved.behind
         keeper.known = (mine, behind)
         if self._reason is Reason.REFUSED:
+            alone = saved is None
+            keeper.lonely = keeper.streak(claim.record, claim.behind, alone=True) + 1 if alone else 0
             wait = refusal_wait(mine, self._clock() - behind, mine.refusals)
             keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
         keeper.adopt(mine, behind, own=True, confirmed=confirmed)

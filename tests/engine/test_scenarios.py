@@ -8,6 +8,7 @@ in docs/why.md. What needs real processes is in tests/processes/.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -279,6 +280,46 @@ class TestRefused:
             provider.confirm(token)
 
         assert "T15" == token
+
+    @pytest.mark.parametrize("kills", [True, False])
+    def test_cured_refusals_without_the_store(self, world: World, kills: bool) -> None:
+        """
+        While the store is down, processes that kill each other's tokens do not spend the quota on it.
+
+        Each accepted call lasts until another process fetches. When the store is back, there is no such brake.
+        """
+        world.issuer.kills = kills
+        world.script(*(f"T{n}" for n in range(1, 500)))
+        provider = world.provider()
+        load, world.store.load = world.store.load, None
+        token = world.get(provider)
+
+        def refused_for_an_hour() -> int:
+            nonlocal token
+            before = world.issuer.fetches
+            for _ in range(120):
+                world.advance(30.5)
+                with suppress(TokenUnavailable):
+                    token = provider.get_token(token)
+                    provider.confirm(token)
+            return world.issuer.fetches - before
+
+        alone = [refused_for_an_hour(), refused_for_an_hour()]
+        world.store.load = load
+        world.advance(30.5)
+        token = provider.get_token()
+        together = refused_for_an_hour()
+        world.store.load = None
+        alone.append(refused_for_an_hour())
+        world.issuer.script.clear()
+
+        assert 115 <= together <= 120
+        if kills:
+            assert REFUSAL_STREAK < alone[0] <= 20
+            assert 5 <= alone[1] <= 7
+            assert REFUSAL_STREAK < alone[2] <= 20
+        else:
+            assert [120, 120, 120] == alone
 
     def test_19_another_system(self, world: World) -> None:
         """Three refusals of our own young tokens in a quarter of an hour: one warning."""
