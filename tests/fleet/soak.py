@@ -436,7 +436,7 @@ class Soak:
         now, (stored, _) = self.world.clock(), self.in_store
         self._see()
         for seat, token in answers:
-            if token is None:
+            if token is None or token not in self.ends:  # it was replaced before anybody saw it
                 continue
             left = self.ends[token] - now
             if seat.known[0] != token or now < self.written_at + LOOK:
