@@ -30,7 +30,7 @@ from wxmiddleware.stores import Record
 from .depots import DEPOTS, Depot
 from .nursery import Member, Nursery
 from .schedule import AMBIGUOUS, ELDERS, SEATS, TROUBLES, Setting, Step, schedule, setting
-from .worker import FETCH_TIME
+from .worker import FETCH_TIME, be_patient
 from .worker import LEASE as LONG_LEASE
 from .world import World
 
@@ -42,7 +42,7 @@ FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s after it was down
 AHEAD = 700.0  # a renewal may be due with so much of a life left
-# Kind -> when one is due at the latest if a jitter of a fifth is taken off, and how large a part of a life that may be.
+# When one is due with so much left: no more than a quarter of the life; and a jitter takes up to a fifth off.
 RENEWED = {"classic": 600.0, "stable": 290.0}
 QUARTER, JITTER = 1 / 4, 1 / 5
 SLACK = FETCH_TIME + LEASE  # a token's life is counted from before it was asked for
@@ -66,7 +66,7 @@ class Seat:
         asked_at: When it was last at rest with an answer.
         held: The tokens it was given, oldest first.
         accused: Which of them was refused last.
-        known: The token it goes by, and how much of its life was left when it surely did.
+        known: The token it goes by, how much of its life was left when it surely had looked at the store, and when.
         stopped: Whether it stands still (SIGSTOP).
         measured: How often it was measured.
         most: What it held on to at most until it was warm.
@@ -77,7 +77,7 @@ class Seat:
     asked_at: float
     held: list[str] = field(default_factory=list)
     accused: str | None = None
-    known: tuple[str | None, float] = (None, 0.0)
+    known: tuple[str | None, float, float] = (None, 0.0, -math.inf)
     stopped: bool = False
     measured: int = 0
     most: Counter[str] = field(default_factory=Counter)
@@ -439,8 +439,8 @@ class Soak:
             if token is None or token not in self.ends:  # it was replaced before anybody saw it
                 continue
             left = self.ends[token] - now
-            if seat.known[0] != token or now < self.written_at + LOOK:
-                seat.known = token, left
+            if seat.known[0] != token or seat.known[2] < self.written_at + LOOK:
+                seat.known = token, left, now
             due = min(RENEWED[self.world.kind], (seat.known[1] - SLACK) * QUARTER) * (1 - JITTER)
             well = self.trouble_kind is None and now >= self.excused_until and self._store_is_well()
             if well and left < due and token == stored == self.record.value:
@@ -614,6 +614,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--store", action="append", choices=list(DEPOTS), help="by default each life chooses")
     parser.add_argument("--source", action="append", choices=["classic", "stable"], help="by default each life chooses")
     options = parser.parse_args(argv)
+    be_patient()
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     stores, kinds = options.store or list(DEPOTS), options.source or ["classic", "stable"]
     tally, depots, failures = Tally(), dict[str, Depot](), 0

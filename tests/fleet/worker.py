@@ -38,7 +38,7 @@ from processes.prelude import SharedClock
 import wxmiddleware.stores.jsonfile
 import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
-import wxmiddleware.stores.sql  # noqa: F401
+import wxmiddleware.stores.sql
 from wxmiddleware import Account, TokenProvider, _keeper
 from wxmiddleware._keeper import Keeper
 from wxmiddleware._models import NOTHING
@@ -51,6 +51,11 @@ FETCH_TIME = 20.0  # real seconds that a fetch may take; a lease is three second
 CALLER_TIME = 60.0  # real seconds that a caller waits
 LEASE = FETCH_TIME + 3.0
 PATIENCE = 30.0  # real seconds
+
+
+def be_patient() -> None:
+    """On the test's clock, do not take a store for down that a busy machine makes slow. Others say so in their URLs."""
+    wxmiddleware.stores.memcached._TIMEOUT = wxmiddleware.stores.sql._LONGEST = FETCH_TIME
 
 
 class OnClock:
@@ -128,6 +133,8 @@ class Worker:
         self._waits = False
         self._alone = False
         self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        if setup["clock"]:
+            be_patient()
         store: TokenStore = store_from_url(setup["url"])
         options: dict[str, Any] = {}
         source = SOURCES[setup["kind"]]()
@@ -249,8 +256,7 @@ class Worker:
 
     def settle(self) -> None:
         """Wait until no refresh is under way."""
-        flight = self._provider._own.flight
-        if flight is not None:
+        while (flight := self._provider._own.flight) is not None and not flight.done:  # a look may start another one
             assert flight.wait(CALLER_TIME) is not None, "The refresh comes to no end."
 
     # What it tells
