@@ -129,6 +129,7 @@ class Soak:
         self.excused_until = self.began
         self.wait = 0.0
         self.doubts: dict[str, float] = {}
+        self.reported: set[str] = set()  # tokens that a worker was told are refused
         self.store_up_since = self.began
         # What is known
         self.ends: dict[str, float] = {}
@@ -163,6 +164,8 @@ class Soak:
     def jump(self, seconds: float) -> None:
         """The machine is suspended."""
         self._count("jump")
+        if not self._store_is_well():  # each may have renewed ahead, for itself, what it was not asked for since
+            self.credit += SEATS
         self.world.clock.advance(seconds)
 
     def trouble(self, kind: str) -> None:
@@ -231,7 +234,8 @@ class Soak:
         self.excused_until = max(self.excused_until, self.world.clock() + times * seconds + 600.0)
         self.credit += 2 * (1 + int(times * seconds / REFUSAL_PAUSE)) * (1 if self._store_is_well() else SEATS)
         for _ in range(times):
-            self.credit += self.trouble_kind is not None
+            if self.trouble_kind is not None:
+                self.credit += 1 if self._store_is_well() else SEATS
             self.world.clock.advance(seconds)
             for seat in self.seats:
                 if not seat.stopped:
@@ -369,13 +373,15 @@ class Soak:
             return token
         self.tally.refused += 1
         self._see()
+        sent_on = self.in_store[0] != token and self.in_store[0] not in self.reported
         answer = seat.member.do("attempt", rejected=token, task=self._task(), alone=True)
         again = self._hear(seat, answer, rejected=token)
         if again is not None and world.wechat.is_valid(again):
             seat.member.do("confirm", token=again)
             return again
         self.tally.errors += 1
-        if not self._is_excused():
+        # Nobody could know yet that the other one, which the store has, is dead, too.
+        if not self._is_excused() and not (sent_on and again == self.in_store[0]):
             raise Broken(f"Worker {seat.number} got no good token for a refused one: {again and 'a dead one'}.")
         return None
 
@@ -384,6 +390,7 @@ class Soak:
         token, now = answer["token"], self.world.clock()
         if rejected is not None:
             seat.accused = rejected
+            self.reported.add(rejected)
         self.tally.calls += 1
         if token is None:
             self._judge_error(seat, str(answer["error"]), rejected)
