@@ -234,6 +234,14 @@ def test_next_generation_of_two() -> None:
     assert next_generation(2 * 10**15, 1.7e9, 0.25) != next_generation(2 * 10**15, 1.7e9, 0.5)
 
 
+def test_next_generation_of_one_that_fetches_twice() -> None:
+    """Without a store it does not outnumber another one that fetches a moment later."""
+    first = next_generation(0, 1.7e9, 0.5)
+    second = next_generation(first, 1.7e9 + 0.1, 0.9)
+
+    assert first < second < next_generation(0, 1.7e9 + 0.2, 0.0)
+
+
 FAILURE = Failure(Cause.QUOTA, "No.")
 
 

@@ -195,7 +195,7 @@ _MYSQL = "?connect_timeout=20&read_timeout=20&write_timeout=20&ssl_disabled=1"
 DEPOTS: dict[str, Callable[[], Depot]] = {
     "redis": RedisDepot,
     "mariadb": lambda: SQLDepot(MariaDB(), _MYSQL),
-    "postgresql": lambda: SQLDepot(PostgreSQL()),
+    "postgresql": lambda: SQLDepot(PostgreSQL(), "?connect_timeout=20"),
     "sqlite": lambda: FileDepot("tokens.db", "sqlite:///"),
     "memcached": MemcachedDepot,
     "jsonfile": lambda: FileDepot("tokens.json", "file:"),

@@ -123,7 +123,8 @@ class Member:
         """Kill it, and wait until it is gone."""
         if self.alive:
             self.alive = False
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it hung, and was ended for that
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             assert select.select([self._handle], [], [], PATIENCE)[0], "A killed worker lives on."
             os.close(self._handle)
             self._line.close()

@@ -29,6 +29,7 @@ FAULTS = (
     *["trouble"] * 3,
     *["fetcher"] * 3,
     *["down"] * 2,
+    *["alone"] * 2,
     *["steal"] * 2,
     *("wipe", "old", "kill", "stop", "revoke", "jump", "liar"),
 )
@@ -96,12 +97,20 @@ def _passing(draw: random.Random, least: float, most: float) -> Step:
 def _fault(draw: random.Random) -> Iterator[Step]:
     kind = draw.choice(FAULTS)
     victim = draw.randrange(ELDERS, SEATS)
-    near = draw.choice([None, 500.0, 200.0, 200.0, 60.0, -30.0])  # a renewal is due when the fault strikes
-    if kind in ("trouble", "down") and near is not None:
+    near = draw.choice([None, 500.0, 200.0, 200.0, 60.0, -30.0])
+    if kind == "alone":
+        near = draw.choice([500.0, 200.0, 100.0])
+    if kind in ("trouble", "down", "alone") and near is not None:  # a renewal is due when the fault strikes
         yield Step("come_near", {"left": near + 300.0})
-        yield Step("come_near", {"left": near})
+        yield Step("come_near", {"left": near, "calling": False})
     if kind == "trouble":
         yield Step("trouble", {"kind": draw.choice(list(TROUBLES))})
+    elif kind == "alone":  # WeChat fails, then the store, too: each worker has only what it has in memory
+        yield Step("trouble", {"kind": draw.choice(list(TROUBLES))})
+        yield _passing(draw, 1, 10)
+        yield Step("down")
+        for _ in range(3):
+            yield _passing(draw, 1, 20)
     elif kind in ("kill", "stop"):
         yield Step(kind, {"seat": victim})
     elif kind == "fetcher":

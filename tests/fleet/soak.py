@@ -30,7 +30,7 @@ from wxmiddleware.stores import Record
 from .depots import DEPOTS, Depot
 from .nursery import Member, Nursery
 from .schedule import AMBIGUOUS, ELDERS, SEATS, TROUBLES, Setting, Step, schedule, setting
-from .worker import FETCH_TIME
+from .worker import FETCH_TIME, be_patient
 from .worker import LEASE as LONG_LEASE
 from .world import World
 
@@ -42,6 +42,9 @@ FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s after it was down
 AHEAD = 700.0  # a renewal may be due with so much of a life left
+# When one is due with so much left: no more than a quarter of the life; and a jitter takes up to a fifth off.
+RENEWED = {"classic": 600.0, "stable": 290.0}
+QUARTER, JITTER = 1 / 4, 1 / 5
 SLACK = FETCH_TIME + LEASE  # a token's life is counted from before it was asked for
 QUOTA = 1000  # fetches a day; WeChat allows 2000
 ROOM = {"threads": 0, "sockets": 2, "descriptors": 4, "blocks": 5000}  # what a worker may hold more than at first
@@ -63,6 +66,7 @@ class Seat:
         asked_at: When it was last at rest with an answer.
         held: The tokens it was given, oldest first.
         accused: Which of them was refused last.
+        known: The token it goes by, how much of its life was left when it surely had looked at the store, and when.
         stopped: Whether it stands still (SIGSTOP).
         measured: How often it was measured.
         most: What it held on to at most until it was warm.
@@ -73,6 +77,7 @@ class Seat:
     asked_at: float
     held: list[str] = field(default_factory=list)
     accused: str | None = None
+    known: tuple[str | None, float, float] = (None, 0.0, -math.inf)
     stopped: bool = False
     measured: int = 0
     most: Counter[str] = field(default_factory=Counter)
@@ -111,6 +116,7 @@ class Soak:
         self.world = world
         self.tally = tally
         self.faces = random.Random(0)
+        self.errors_before = len(world._nursery.errors)  # of lives before
         self.began = world.clock()
         self.seats = [self._seat(number) for number in range(SEATS)]
         # What the fleet may do
@@ -123,10 +129,12 @@ class Soak:
         self.excused_until = self.began
         self.wait = 0.0
         self.doubts: dict[str, float] = {}
+        self.reported: set[str] = set()  # tokens that a worker was told are refused
         self.store_up_since = self.began
         # What is known
         self.ends: dict[str, float] = {}
         self.in_store: tuple[str | None, float] = (None, self.began)
+        self.written_at = self.began  # the token in the store, or the same one again
         self.record = Record()
         self.remembered = False
 
@@ -145,16 +153,19 @@ class Soak:
         # Without a store nobody could say which of two tokens that came in the same moment is newer.
         self._call(seats, at_once=at_once and not self.world.depot.is_down)
 
-    def come_near(self, left: float) -> None:
-        """Let time pass until so much of the token's life is left, if more is; all are called on the way."""
+    def come_near(self, left: float, calling: bool = True) -> None:
+        """Let time pass until so much of the token's life is left, if more is; then all are called, or none."""
         end = self._end_of(self.in_store[0])
         if end is not None and end + SLACK - left > self.world.clock():
             self.world.clock.advance(end + SLACK - left - self.world.clock())
-            self._call([seat for seat in self.seats if not seat.stopped], at_once=False)
+            if calling:
+                self._call([seat for seat in self.seats if not seat.stopped], at_once=False)
 
     def jump(self, seconds: float) -> None:
         """The machine is suspended."""
         self._count("jump")
+        if not self._store_is_well():  # each may have renewed ahead, for itself, what it was not asked for since
+            self.credit += SEATS
         self.world.clock.advance(seconds)
 
     def trouble(self, kind: str) -> None:
@@ -223,13 +234,14 @@ class Soak:
         self.excused_until = max(self.excused_until, self.world.clock() + times * seconds + 600.0)
         self.credit += 2 * (1 + int(times * seconds / REFUSAL_PAUSE)) * (1 if self._store_is_well() else SEATS)
         for _ in range(times):
-            self.credit += self.trouble_kind is not None
+            if self.trouble_kind is not None:
+                self.credit += 1 if self._store_is_well() else SEATS
             self.world.clock.advance(seconds)
             for seat in self.seats:
                 if not seat.stopped:
                     token = self._ask(seat)
                     if token is not None:
-                        again = self._hear(seat, seat.member.do("attempt", rejected=token), rejected=token)
+                        again = self._hear(seat, seat.member.do("attempt", rejected=token, alone=True), rejected=token)
                         if again is not None:
                             seat.held.append(again)
                     self._tick()
@@ -324,7 +336,7 @@ class Soak:
         self._account()
         self.credit = 0
         self.paid.clear()
-        errors = world._nursery.errors
+        errors = world._nursery.errors[self.errors_before :]
         if errors:
             raise Broken(f"A worker wrote to stderr: {errors}")
         self._measure()
@@ -345,11 +357,14 @@ class Soak:
         orders = [(seat, seat.member.send("attempt", task=self._task())) for seat in seats]
         tokens = [(seat, self._hear(seat, seat.member.answer(order))) for seat, order in orders]
         self._account()
+        self._judge_renewal(tokens)
         return [self._mend(seat, token) for seat, token in tokens]
 
     def _ask(self, seat: Seat) -> str | None:
         self._see()
-        return self._hear(seat, seat.member.do("attempt", task=self._task()))
+        token = self._hear(seat, seat.member.do("attempt", task=self._task(), alone=True))
+        self._judge_renewal([(seat, token)])
+        return token
 
     def _mend(self, seat: Seat, token: str | None) -> str | None:
         """A refused call is repeated; the token that was accepted."""
@@ -358,12 +373,15 @@ class Soak:
             return token
         self.tally.refused += 1
         self._see()
-        again = self._hear(seat, seat.member.do("attempt", rejected=token, task=self._task()), rejected=token)
+        sent_on = self.in_store[0] != token and self.in_store[0] not in self.reported
+        answer = seat.member.do("attempt", rejected=token, task=self._task(), alone=True)
+        again = self._hear(seat, answer, rejected=token)
         if again is not None and world.wechat.is_valid(again):
             seat.member.do("confirm", token=again)
             return again
         self.tally.errors += 1
-        if not self._is_excused():
+        # Nobody could know yet that the other one, which the store has, is dead, too.
+        if not self._is_excused() and not (sent_on and again == self.in_store[0]):
             raise Broken(f"Worker {seat.number} got no good token for a refused one: {again and 'a dead one'}.")
         return None
 
@@ -372,6 +390,7 @@ class Soak:
         token, now = answer["token"], self.world.clock()
         if rejected is not None:
             seat.accused = rejected
+            self.reported.add(rejected)
         self.tally.calls += 1
         if token is None:
             self._judge_error(seat, str(answer["error"]), rejected)
@@ -402,7 +421,7 @@ class Soak:
         """Nobody gets a dead token where a good one is known."""
         now, valid = self.world.clock(), self.world.wechat.is_valid
         mine = [held for held in seat.held if held != token and valid(held)]
-        if mine and not self._is_excused():
+        if mine and (not self._is_excused() or (mine[-1] != seat.accused and self._is_promised(mine[-1]))):
             raise Broken(f"Worker {seat.number} gave a dead token, and had a good one before.")
         stored, since = self.in_store
         if stored in (None, token) or not valid(stored) or not self._store_is_well():
@@ -413,6 +432,28 @@ class Soak:
             )
         if self.world.kind == "classic" and now - seat.asked_at > OUT_OF_TOUCH and since < now:
             raise Broken(f"Worker {seat.number} was out of touch, and did not look before it gave a dead token.")
+
+    def _judge_renewal(self, answers: list[tuple[Seat, str | None]]) -> None:
+        """
+        A token near its end has been renewed once it was asked for, unless something was in the way.
+
+        How near, is reckoned from what was left when the worker surely had it as the store has it: what it takes for
+        the token's life begins with its last look, and it looks when it is asked.
+        """
+        now, (stored, _) = self.world.clock(), self.in_store
+        self._see()
+        for seat, token in answers:
+            if token is None or token not in self.ends:  # it was replaced before anybody saw it
+                continue
+            left = self.ends[token] - now
+            if seat.known[0] != token or seat.known[2] < self.written_at + LOOK:
+                seat.known = token, left, now
+            due = min(RENEWED[self.world.kind], (seat.known[1] - SLACK) * QUARTER) * (1 - JITTER)
+            well = self.trouble_kind is None and now >= self.excused_until and self._store_is_well()
+            if well and left < due and token == stored == self.record.value:
+                raise Broken(
+                    f"Worker {seat.number} was asked when its token had {left:.0f} s to live, and nobody renewed it."
+                )
 
     def _agree(self) -> bool:
         tokens = self._call(self.seats, at_once=False)
@@ -438,8 +479,11 @@ class Soak:
             if self.trouble_kind in AMBIGUOUS and world.kind == "classic":
                 self.doubts.setdefault(token.value, now + 200.0)
         if not world.depot.is_down:
+            generation = self.record.generation
             with suppress(StoreError):
                 self.record = self._look()
+            if self.record.generation != generation:
+                self.written_at = now
             if self.record.value != self.in_store[0]:
                 self.in_store = self.record.value, now
         together = self._store_is_well()
@@ -577,6 +621,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--store", action="append", choices=list(DEPOTS), help="by default each life chooses")
     parser.add_argument("--source", action="append", choices=["classic", "stable"], help="by default each life chooses")
     options = parser.parse_args(argv)
+    be_patient()
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     stores, kinds = options.store or list(DEPOTS), options.source or ["classic", "stable"]
     tally, depots, failures = Tally(), dict[str, Depot](), 0

@@ -9,7 +9,7 @@ import pytest
 from .depots import Depot
 from .nursery import Nursery
 from .schedule import Setting, schedule
-from .soak import Broken, Soak, Tally, live
+from .soak import Broken, Seat, Soak, Tally, live
 
 EPISODES = 12
 
@@ -45,3 +45,23 @@ def test_failure_can_be_repeated(
         live(depot_of("jsonfile"), nursery, Setting("jsonfile", "classic", overlap=300.0), 1, 40, Tally())
 
     assert "steal()" in caught.value.__notes__[-1]
+
+
+@pytest.mark.parametrize(
+    ("what", "complaint"),
+    [("renewal", "s to live, and nobody renewed it"), ("memory", "got an error though its token was good")],
+)
+def test_sabotage(
+    nursery: Nursery, depot_of: Callable[[str], Depot], monkeypatch: pytest.MonkeyPatch, what: str, complaint: str
+) -> None:
+    """A fleet that renews nothing ahead, or throws its token away when WeChat fails, does not get through a life."""
+    born = Soak._seat
+
+    def sabotaged(soak: Soak, number: int) -> Seat:
+        seat = born(soak, number)
+        seat.member.do("sabotage", what=what)
+        return seat
+
+    monkeypatch.setattr(Soak, "_seat", sabotaged)
+    with pytest.raises(Broken, match=complaint):
+        live(depot_of("jsonfile"), nursery, Setting("jsonfile", "stable", overlap=300.0), 3, 40, Tally())

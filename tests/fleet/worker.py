@@ -38,8 +38,10 @@ from processes.prelude import SharedClock
 import wxmiddleware.stores.jsonfile
 import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
-import wxmiddleware.stores.sql  # noqa: F401
-from wxmiddleware import Account, TokenProvider
+import wxmiddleware.stores.sql
+from wxmiddleware import Account, TokenProvider, _keeper
+from wxmiddleware._keeper import Keeper
+from wxmiddleware._models import NOTHING
 from wxmiddleware.exceptions import TokenError, TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
@@ -49,6 +51,11 @@ FETCH_TIME = 20.0  # real seconds that a fetch may take; a lease is three second
 CALLER_TIME = 60.0  # real seconds that a caller waits
 LEASE = FETCH_TIME + 3.0
 PATIENCE = 30.0  # real seconds
+
+
+def be_patient() -> None:
+    """On the test's clock, do not take a store for down that a busy machine makes slow. Others say so in their URLs."""
+    wxmiddleware.stores.memcached._TIMEOUT = wxmiddleware.stores.sql._LONGEST = FETCH_TIME
 
 
 class OnClock:
@@ -124,12 +131,15 @@ class Worker:
         self._speaking = threading.Lock()
         self._go_on = threading.Event()
         self._waits = False
+        self._alone = False
         self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        if setup["clock"]:
+            be_patient()
         store: TokenStore = store_from_url(setup["url"])
         options: dict[str, Any] = {}
         source = SOURCES[setup["kind"]]()
         if setup["clock"]:
-            clock = SharedClock(setup["clock"])
+            clock = self._clock = SharedClock(setup["clock"])
             store = OnClock(store, clock)
             draw = random.Random(setup["number"]).random
             options = {"clock": clock, "wall": clock, "sleep": self._sleep, "draw": draw}
@@ -184,9 +194,15 @@ class Worker:
         self.settle()
         return None
 
-    def attempt(self, rejected: str | None = None, *, task: bool = False) -> dict[str, str | None]:
-        """As `ask`, from a thread or a task; the token or the error."""
+    def attempt(self, rejected: str | None = None, *, task: bool = False, alone: bool = False) -> dict[str, str | None]:
+        """
+        As `ask`, from a thread or a task; the token or the error.
+
+        Args:
+            alone: No other worker is at it, so the test's clock may go on while this one sleeps.
+        """
         asking, token, error = self._provider, None, None
+        self._alone = alone
         try:
             token = asyncio.run(asking.aget_token(rejected)) if task else asking.get_token(rejected)
         except TokenError as exc:
@@ -198,6 +214,19 @@ class Worker:
         """Look for secrets in all log records from now on."""
         logging.basicConfig(level=logging.DEBUG, handlers=[Watch(self._secret)], force=True)
         asyncio.run(anyio.sleep(0))  # what it imports is there when it is measured
+
+    def sabotage(self, what: str) -> None:
+        """Break the library in this process, as a soak must notice: no ``renewal`` ahead, or no ``memory``."""
+        if what == "renewal":
+            _keeper.ahead_at = lambda _now, expires_at, *_: expires_at
+        else:
+            cool = Keeper.cool
+
+            def forget(keeper: Keeper, *args: Any, **options: Any) -> None:
+                cool(keeper, *args, **options)
+                keeper.snapshot = NOTHING
+
+            Keeper.cool = forget  # type: ignore[method-assign]
 
     def measure(self) -> dict[str, int]:
         """What it holds on to, at rest."""
@@ -227,8 +256,7 @@ class Worker:
 
     def settle(self) -> None:
         """Wait until no refresh is under way."""
-        flight = self._provider._own.flight
-        if flight is not None:
+        while (flight := self._provider._own.flight) is not None and not flight.done:  # a look may start another one
             assert flight.wait(CALLER_TIME) is not None, "The refresh comes to no end."
 
     # What it tells
@@ -237,7 +265,9 @@ class Worker:
         self._tell(event="held")
         assert self._go_on.wait(CALLER_TIME)
 
-    def _sleep(self, _seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
+        if self._alone:
+            self._clock.advance(seconds)
         self._sleep_on(0.01)
 
     def _sleep_on(self, seconds: float) -> None:
