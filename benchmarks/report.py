@@ -18,7 +18,7 @@ from rich.table import Table as Grid
 Cell: TypeAlias = "str | int | float | None"
 
 PACKAGES = (
-    *("wxmiddleware", "requests", "httpx", "starlette", "flask", "gunicorn", "uvicorn", "redis"),
+    *("wxmiddleware", "requests", "httpx", "starlette", "flask", "gunicorn", "uvicorn", "uvloop", "httptools", "redis"),
     *("wechatpy", "WeRoBot", "google-auth", "Authlib", "botocore"),
 )
 
