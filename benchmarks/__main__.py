@@ -29,11 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--page", action="store_true", help="write them into docs/benchmarks.md, with JSON and plots")
     options = parser.parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else 160)
+    if options.page and options.quick:
+        parser.error("--page publishes a measurement, and --quick makes none")
     tables: list[Table] = []
     about: dict[str, Any] = machine()
     console.print(f"{about['date']}, {about['python']}, {about['cores']} x {about['processor']}, load {about['load']}")
     for name in options.only or names:
-        begin = time.monotonic()
+        begin, about = time.monotonic(), machine()
         suite = importlib.import_module(f"benchmarks.suites.{name.replace('-', '_')}")
         measured = []
         for table in suite.run(quick=options.quick):

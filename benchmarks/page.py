@@ -27,8 +27,14 @@ def publish(about: dict[str, Any], tables: Iterable[Table], docs: Path) -> None:
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, table in by_name.items():
-        text = _between(text, name, f"{table.markdown()}\nMeasured {about['date']}, load {about['load']}.\n")
+        text = _between(text, name, f"{table.markdown()}\n{_when(about)}\n")
     page.write_text(_between(text, "machine", _machine(about)))
+
+
+def _when(about: dict[str, Any]) -> str:
+    return (
+        f"Measured {about['date']}, load {about['load']}, {about['cores']} x {about['processor']}, {about['python']}."
+    )
 
 
 def _machine(about: dict[str, Any]) -> str:

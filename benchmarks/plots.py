@@ -62,14 +62,14 @@ def _day(rows: list[dict[str, Any]], colours: dict[str, str]) -> Figure:
     figure = Figure(figsize=(9, 0.42 * len(rows) + 1.1))
     fetched, failed = figure.subplots(1, 2, sharey=True)
     names = [row["who"] for row in rows]
-    _bars(fetched, names, [2000 - row["quota left"] for row in rows], colours, "of the day's 2000 fetches")
-    column = "failed, a live token existed"
+    _bars(fetched, names, [row["fetches"] for row in rows], colours, "requests for a token")
+    columns = ("failed, a live token existed", "failed, none existed")
     _bars(
         failed,
         names,
-        [row[column] for row in rows],
+        [sum(row[column] for column in columns) for row in rows],
         colours,
-        "calls failed though a token lived",
+        "calls failed",
         colours["failed"],
     )
     figure.tight_layout()

@@ -68,7 +68,9 @@ def run(*, quick: bool) -> Iterator[Table]:
         notes=[
             "Trouble: 8 refusals; 4 times WeChat's token endpoint is down for 600 s; 3 times Redis is down for 300 s.",
             "30 workers are killed and replaced; another service fetches every half hour at night (11 times).",
-            "The same moments for all. The dict caches share nothing, one in each worker.",
+            "Fetches: requests to the token endpoint. Those that it answered 502 are not in the quota; a theft is.",
+            "The same moments for all, on a clock that also runs by itself, so one more round may fit into the day.",
+            "The dict caches share nothing, one in each worker.",
             "A live token: one that WeChat gave to this library's workers, and honours when the call begins and ends.",
             "The workers are threads in real time, so two runs are not the same to the call.",
         ],

@@ -37,7 +37,7 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
         f"wxmiddleware: processes on one store, {CROWD} threads in each, classic endpoint, overlap 0",
         ["store", "situation", *(f"{size} proc." for size in sizes)],
         notes=[
-            "Fetches / callers without a token. Leader killed: who fetches is killed when WeChat has minted its token.",
+            "Fetches / callers that got no token. Leader killed: who fetches is killed, its token being minted.",
             "In the end all processes, the store and WeChat agree on one token, or the benchmark stops.",
         ],
     )

@@ -218,6 +218,8 @@ def _sizes(counts: tuple[int, ...]) -> Table:
         notes=[
             "Simulator and callers share the cores, so calls of many take long by themselves: see the fixed token.",
             "Overlap 0, ahead: who has the old token when the new one is there calls twice.",
+            "Refused: who is early has the old token at once and waits in its call; who is late waits for the new.",
+            "A thread that loses its turn while it asks waits for the turns of all others, as anywhere in Python.",
             "Down, ahead: WeChat is asked again after a second, and a thousand calls take longer.",
         ],
     )
@@ -238,7 +240,7 @@ def _tasks(counts: tuple[int, ...]) -> Table:
         "Tasks of one event loop, which get a token and make a call; calls judged in memory, overlap 0",
         ["situation", "who", "tasks", *_COLUMNS],
         notes=[
-            "The others are asked by up to 100 tasks.",
+            "The others are asked by up to 100 tasks. Which of 100 tokens is kept last is chance: 99 or 100 fail.",
             "Refused: google-auth and authlib do not look at the errcode.",
         ],
     )
