@@ -73,6 +73,13 @@ def test_in_a_task(jssdk: JSSDK, wechat: WeChat) -> None:
     assert "config:ok" == wechat.wx_config(PAGE, config)
 
 
+def signed_anew(jssdk: JSSDK, colour: str, config: Any) -> Any:
+    """What a page gets that says its signature was refused."""
+    if colour == "thread":
+        return jssdk.signature(PAGE, refused=config)
+    return anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+
+
 @pytest.mark.parametrize("colour", ["thread", "task"])
 def test_refused_by_the_browser(jssdk: JSSDK, wechat: WeChat, colour: str) -> None:
     """What the browser refuses is signed with a new ticket, if it was signed with the one in use."""
@@ -119,10 +126,7 @@ def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat, caplog: Any, colour: s
     caplog.set_level("INFO", "wxmiddleware")
     config = jssdk.signature(PAGE)
     for _ in range(20):
-        if colour == "thread":
-            config = jssdk.signature(PAGE, refused=config)
-        else:
-            config = anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+        config = signed_anew(jssdk, colour, config)
         assert "config:ok" == wechat.wx_config(PAGE, config)
 
     assert 2 == wechat.calls(TICKETS)
@@ -146,10 +150,7 @@ def test_a_claim_takes_no_ticket_away(jssdk: JSSDK, wechat: WeChat, errcode: int
     config = jssdk.signature(PAGE)
     wechat.faults.add(TICKETS, "errcode", None, errcode=errcode)
     for _ in range(3):
-        if colour == "thread":
-            config = jssdk.signature(PAGE, refused=config)
-        else:
-            config = anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+        config = signed_anew(jssdk, colour, config)
         assert "config:ok" == wechat.wx_config(PAGE, config)
         assert "config:ok" == wechat.wx_config(PAGE, jssdk.signature(PAGE))
 

@@ -396,6 +396,8 @@ class Keeper:
             if self.snapshot.value:
                 self.snapshot = replace(self.snapshot, expires_at=min(expires_at, self.snapshot.expires_at))
                 self._heat()
+            if self.hearsay:
+                self.acquit()
 
     def landed(self, flight: Flight[Outcome]) -> None:
         """The flight has ended."""

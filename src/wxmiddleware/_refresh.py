@@ -115,12 +115,6 @@ class Refresh:
 
     def run(self, flight: Flight[Outcome]) -> Outcome:
         """Do it, in whatever thread this is."""
-        outcome = self._run(flight)
-        if isinstance(outcome, Failure) and self._keeper.hearsay:
-            self._keeper.acquit()
-        return outcome
-
-    def _run(self, flight: Flight[Outcome]) -> Outcome:
         self._flight = flight
         self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         keeper = self._keeper
