@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from processes.program import Program, environment
+from standstill import wait_for_standstill
 
 PATIENCE = 60.0  # real seconds after which a worker is taken for hanging
 
@@ -132,10 +132,7 @@ class Member:
     def stop(self) -> None:
         """Stop it, and wait until it stands still."""
         signal.pidfd_send_signal(self._handle, signal.SIGSTOP)
-        deadline = time.monotonic() + PATIENCE
-        while b") T " not in Path(f"/proc/{self.pid}/stat").read_bytes():
-            assert time.monotonic() < deadline, "A stopped worker runs on."
-            time.sleep(0.001)
+        wait_for_standstill(self.pid)
 
     def cont(self) -> None:
         """Let a stopped one run."""

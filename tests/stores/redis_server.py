@@ -68,9 +68,7 @@ class RedisServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = ""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -112,10 +110,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
+    @property
+    def pid(self) -> int:
+        """Its process."""
         assert self._process is not None
-        self._process.send_signal(number)
+        return self._process.pid
 
     def client(self, **options: object) -> redis.Redis:
         """A client for the test to look with."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.sql_servers import Fleet, MariaDB, PgBouncer, PostgreSQL, Server, in_child, one_fetch
 from stores.wire import Wire
@@ -674,15 +675,14 @@ class TestLocks:
         with closing(SQLStore(engine)) as store:
             fill(store)
             stopped = session_of(store)
-            os.kill(stopped, signal.SIGSTOP)
-            end = threading.Timer(30.0, os.kill, (stopped, signal.SIGCONT))
-            end.start()
-            try:
-                found = generation(store)
-                other = session_of(store)
-            finally:
-                end.cancel()
-                os.kill(stopped, signal.SIGCONT)
+            with standing_still(stopped):
+                end = threading.Timer(30.0, os.kill, (stopped, signal.SIGCONT))
+                end.start()
+                try:
+                    found = generation(store)
+                    other = session_of(store)
+                finally:
+                    end.cancel()
         engine.dispose()
 
         assert found == 1
