@@ -256,6 +256,8 @@ class Record:
         expires_at: The end of its life.
         sent_at: When the request that brought it was sent.
         received_at: When its answer was there. What is known of when the token was minted.
+        put_back: A process wrote the token back from its memory, after the store was down or had forgotten it. Another
+            process may have fetched a later one meanwhile.
         lease: Who is refreshing, if anybody is.
         cooldown: Why nobody should ask WeChat now.
         refusals_at: When a refused token last caused a fetch.
@@ -272,6 +274,7 @@ class Record:
     expires_at: float = -math.inf
     sent_at: float = -math.inf
     received_at: float = -math.inf
+    put_back: bool = False
     lease: Lease | None = None
     cooldown: Cooldown | None = None
     refusals_at: float = -math.inf

@@ -134,7 +134,7 @@ class Refresh:
             if keeper.rotates and seen.version is None:
                 return self._cool(_NOWHERE_TO_KEEP, 1)
             if keeper.plan.follow or self._leased(seen):
-                if keeper.usable():
+                if keeper.usable() and not self._doubts(seen):
                     return keeper.snapshot  # somebody is at it
                 if self._clock() >= patience:
                     return self._nobody_came()
@@ -223,6 +223,7 @@ class Refresh:
                 expires_at=ours.expires_at - seen.behind,
                 sent_at=ours.sent_at - seen.behind,
                 received_at=ours.received_at - seen.behind,
+                put_back=True,
             )
         version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
         return seen if version is None else replace(seen, record=record, version=version)
@@ -239,7 +240,18 @@ class Refresh:
             if seen.version is None and snapshot.expires_at - self._clock() > _CARRY_ON:
                 return True  # the store is down: carry on with what there is
             return self._clock() < snapshot.ahead_at
-        return True
+        return not self._doubts(seen)
+
+    def _doubts(self, seen: _Seen) -> bool:
+        """
+        Whether the store's token may be as dead as the refused one.
+
+        While there was no store, each process fetched for itself, and each fetch killed another's token. What one of
+        them has written back since need not be the last. It is for callers who cannot get a better one.
+        """
+        if self._reason is not Reason.REFUSED or self._keeper.plan.follow:
+            return False
+        return self._keeper.source.kills and seen.record.put_back
 
     def _held_back(self, seen: _Seen) -> Failure | None:
         """Why WeChat must not be asked now, if it must not."""
@@ -449,6 +461,7 @@ class Refresh:
             expires_at=asked.sent - seen.behind + grant.expires_in,
             sent_at=asked.sent - seen.behind,
             received_at=asked.received - seen.behind,
+            put_back=False,
             lease=None,
             cooldown=None,
             refusals_at=now if refused else over.refusals_at,

@@ -8,6 +8,7 @@ in docs/why.md. What needs real processes is in tests/processes/.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ import pytest
 from background import landed
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
-from wxmiddleware import Happening, StoreError, TokenRefused, TokenUnavailable, _process, with_token
+from wxmiddleware import Happening, StoreError, TokenProvider, TokenRefused, TokenUnavailable, _process, with_token
 from wxmiddleware._models import Lease, Record
 from wxmiddleware._policies import REFUSAL_STREAK, STORE_REST
 from wxmiddleware.sources import Failure, Grant
@@ -31,6 +32,31 @@ def open_when_asked(world: World) -> None:
     """Let the issuer answer as soon as it has been asked; the herd is waiting then."""
     held = gate(world)
     threading.Timer(0.05, held.set).start()
+
+
+def after_an_outage(world: World, *, pause: float = 31) -> list[TokenProvider]:
+    """
+    Three processes that have fetched T2, T3 and T4 without the store; the second has written its token back.
+
+    Args:
+        pause: What has passed since.
+    """
+    world.script("T1", "T2", "T3", "T4", "T5")
+    fleet = [world.elsewhere() for _ in range(3)]
+    for provider in fleet:
+        world.get(provider)
+    load, world.store.load = world.store.load, None
+    for provider in fleet:
+        world.advance(1)
+        world.get(provider, "T1")
+    world.advance(pause)
+    world.store.load = load
+    world.get(fleet[1])
+    world.settle()
+    record = load(fleet[1]._own.key).record
+    assert record is not None
+    assert record.value == "T3"
+    return fleet
 
 
 class TestStates:
@@ -425,6 +451,95 @@ class TestRefused:
         world.settle()
 
         assert isinstance(world.error(provider, "T1"), TokenRefused)
+
+
+class TestPutBack:
+    """
+    A token that was written back when the store was there again may be dead.
+
+    While there is no store each process fetches for itself, and nobody knows whose token was the last.
+    """
+
+    @pytest.fixture
+    def world(self, worlds: Callable[..., World]) -> World:
+        world = worlds()
+        if not isinstance(world.store, FleetStore):
+            pytest.skip("nobody shares it")
+        return world
+
+    def test_one_fetch(self, world: World) -> None:
+        """It is not tried, and one fetch settles it for all."""
+        here, there, third = after_an_outage(world)
+
+        assert "T5" == world.get(here, "T2")
+        world.advance(31)  # now a refusal may lead to a fetch
+        assert "T5" == world.get(third, "T4")
+        world.advance(31)
+        world.get(there)
+        world.settle()
+        assert "T5" == world.get(there)
+        assert 5 == world.issuer.fetches
+
+    def test_where_nothing_kills(self, world: World) -> None:
+        """Where the others' fetches killed nothing, it is as good as any."""
+        world.issuer.kills = False
+        here, _, _ = after_an_outage(world)
+
+        assert "T3" == world.get(here, "T2")
+        world.issuer.script.clear()
+
+    def test_who_never_fetches(self, world: World) -> None:
+        """A follower takes it at once: waiting brings nothing."""
+        after_an_outage(world)
+        follower = world.elsewhere(follow=True)
+        there = world.store.load(follower._own.key)
+        assert there.record is not None
+        world.store.save(follower._own.key, replace(there.record, generation=1, value="T0"), there.version)
+        world.get(follower)
+        world.store.save(follower._own.key, there.record, world.store.load(follower._own.key).version)
+        before = world.clock()
+
+        assert "T3" == world.get(follower, "T0")
+        assert world.clock() == before
+        world.issuer.script.clear()
+
+    def test_too_soon(self, world: World) -> None:
+        """While a refusal must not lead to a fetch, it is better than nothing."""
+        here, _, _ = after_an_outage(world, pause=20)
+
+        assert "T3" == world.get(here, "T2")
+        world.issuer.script.clear()
+
+    def test_wechat_fails(self, world: World) -> None:
+        """When there is no other to be had, it is better than nothing."""
+        here, _, _ = after_an_outage(world)
+        world.issuer.script[0] = BUSY
+
+        assert "T3" == world.get(here, "T2")
+
+    @pytest.mark.parametrize("comes", [True, False])
+    def test_another_fetches(self, world: World, comes: bool) -> None:
+        """A token that another process is just fetching is waited for; if it does not come, there is the other."""
+        here, _, _ = after_an_outage(world)
+        seen = world.store.load(here._own.key)
+        assert seen.record is not None
+        lease = Lease(f"{_process.name()}another", seen.now + (8 if comes else 60))
+        claim = world.store.save(here._own.key, replace(seen.record, lease=lease), seen.version)
+        published = replace(seen.record, generation=seen.record.generation + 1, value="T9", lease=None, put_back=False)
+        polls = []
+
+        def sleep(seconds: float) -> None:
+            polls.append(seconds)
+            world.clock.advance(seconds)
+            if comes and len(polls) == 3:
+                world.store.save(here._own.key, published, claim)
+
+        here._own.world = replace(here._own.world, sleep=sleep)
+
+        assert ("T9" if comes else "T3") == world.get(here, "T2")
+        assert 4 == world.issuer.fetches
+        assert len(polls) >= 3
+        world.issuer.script.clear()
 
 
 class TestStable:

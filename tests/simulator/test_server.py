@@ -74,7 +74,7 @@ def test_stop_while_something_hangs(wechat: WeChat, kind: str, options: dict[str
         begun = time.monotonic()
         server.stop()
 
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 10.0  # it would be for ever
         with pytest.raises(requests.RequestException):
             waiting.result(5)
     assert ours() == before
@@ -90,7 +90,7 @@ def test_stop_with_idle_connections(wechat: WeChat) -> None:
         requests.get(server.url + TOKEN, timeout=10)  # so the idle one was accepted
         begun = time.monotonic()
 
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 10.0  # it would be for ever
     assert ours() == before
     assert idle.recv(1) == b""
     idle.close()

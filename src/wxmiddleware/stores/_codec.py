@@ -27,7 +27,11 @@ _MOST = 2**63
 def dumps(record: Record) -> str:
     """Write a record as one line of JSON."""
     fields: dict[str, Any] = {"format": _FORMAT, **asdict(record)}
-    return json.dumps({name: value for name, value in fields.items() if value is not None and value != -math.inf})
+    return json.dumps({name: value for name, value in fields.items() if not _goes_without_saying(value)})
+
+
+def _goes_without_saying(value: Any) -> bool:
+    return value is None or value is False or value == -math.inf
 
 
 def loads(text: str | bytes) -> Record | None:
@@ -69,6 +73,7 @@ def _record(fields: dict[str, Any]) -> Record:
     return Record(
         value=value,
         refresh=refresh,
+        put_back=bool(fields.get("put_back")),
         lease=None if lease is None else Lease(_text(lease["owner"]), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
         **numbers,

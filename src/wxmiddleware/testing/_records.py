@@ -85,6 +85,7 @@ class RecordRules:
         full = record(
             now,
             1_700_000_000_123,
+            put_back=True,
             lease=Lease("12345-abcdef01", now + 8.25),
             cooldown=Cooldown(now + 60.5, failure, 3),
             refusals_at=now - 1.5,
