@@ -30,6 +30,7 @@ SITUATIONS = {
     "down, ahead": "the token endpoint answers 502, the old token lives",
     "down, cold": "the token endpoint answers 502, and there is no token",
 }
+STILL = "Down: the clock stands still meanwhile. We ask WeChat again after a second, and a thousand calls take longer."
 
 
 @dataclass
@@ -73,6 +74,7 @@ class Scene:
             self.wechat.revoke()
         if situation.startswith("down"):
             self.wechat.faults.add(PATH, "status", times=None)
+            self._traveller.move_to(time.time(), tick=False)
         self.wechat.reset_counters()
 
     def outcome(self, waits: list[tuple[float, float]], failed: int) -> Outcome:
@@ -198,6 +200,7 @@ def _peers(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
         notes=[
             *(f"{name}: {what}." for name, what in SITUATIONS.items() if name != "refused"),
             "Overlap 0, ahead: a new token kills the old one, so who goes on with that must heal, or fails.",
+            STILL,
             *_missing(missing),
         ],
     )
@@ -220,7 +223,7 @@ def _sizes(counts: tuple[int, ...]) -> Table:
             "Overlap 0, ahead: who has the old token when the new one is there calls twice.",
             "Refused: who is early has the old token at once and waits in its call; who is late waits for the new.",
             "A thread that loses its turn while it asks waits for the turns of all others, as anywhere in Python.",
-            "Down, ahead: WeChat is asked again after a second, and a thousand calls take longer.",
+            STILL,
         ],
     )
     for situation in SITUATIONS:
@@ -242,6 +245,7 @@ def _tasks(counts: tuple[int, ...]) -> Table:
         notes=[
             "The others are asked by up to 100 tasks. Which of 100 tokens is kept last is chance: 99 or 100 fail.",
             "Refused: google-auth and authlib do not look at the errcode.",
+            STILL,
         ],
     )
     for situation in SITUATIONS:

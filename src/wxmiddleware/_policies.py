@@ -34,8 +34,9 @@ FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
-# A process that has not asked the store for so long may hold a token that was replaced, and dies 300 s later.
-OUT_OF_TOUCH = 240.0
+# Longer than between two looks: a process was asked for nothing meanwhile. Its token may have been replaced, and then
+# dies within 300 s; a look is cheaper than a refused call, and than a second one if the next token is dead as well.
+OUT_OF_TOUCH = 60.0
 # Three refused tokens of our own making in a quarter of an hour: somebody else fetches, too.
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3

@@ -1048,13 +1048,13 @@ class TestFleet:
         assert "T2" == world.get(here)
 
     def test_out_of_touch(self, world: World) -> None:
-        """Who has asked for nothing in 300 s may hold a dead token, and looks before it hands one out."""
+        """Who has asked for nothing in a minute may hold a dead token, and looks before it hands one out."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
         world.get(here)
         world.get(there)
         world.get(there, "T1")
-        world.advance(300)
+        world.advance(61)
         answers = set(world.herd(here))
 
         if isinstance(world.store, FleetStore):

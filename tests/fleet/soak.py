@@ -37,7 +37,7 @@ from .world import World
 # What docs/why.md promises; not taken from the library, so that it cannot change both.
 LEASE = 8.0
 REFUSAL_PAUSE = 30.0
-OUT_OF_TOUCH = 240.0
+OUT_OF_TOUCH = 60.0
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s after it was down
