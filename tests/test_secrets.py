@@ -163,7 +163,9 @@ def scene(
     monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
     # A clock of the client's own is a cache of its own.
     clock = SimulatedClock(wechat.clock())
-    yield Scene(wechat, one_server, clock, request.param(connect_timeout=0.15, timeout=0.15))
+    trouble = request.node.callspec.params.get("trouble")
+    impatient = getattr(trouble, "__name__", "").startswith(("hang", "trickle"))
+    yield Scene(wechat, one_server, clock, request.param(connect_timeout=1.0, timeout=1.0 if impatient else 5.0))
     wechat.faults.clear()
     wechat.accounts[wechat.appid].ip_allowlist = None
     with suppress(ConfigurationError):  # it runs already

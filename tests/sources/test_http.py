@@ -168,7 +168,7 @@ class TestSimulator:
         wechat.faults.add(EVERYWHERE, "hang", executed=True)
 
         assert failed(ask(wechat_account, connect_timeout=0.1, timeout=0.1)).cause is Cause.AMBIGUOUS
-        assert wechat.minted() == 1
+        assert wechat.wait_for(lambda: wechat.minted() == 1)
 
     def test_trickle(self, ask: Ask, wechat: WeChat, wechat_account: Account) -> None:
         """An answer that comes byte by byte meets the deadline, though no single byte is late."""
@@ -466,7 +466,7 @@ class TestBadPeers:
         source = ClassicToken(connect_timeout=0.2, timeout=0.2)
         fetching = threading.Thread(target=lambda: answers.append(source.fetch(at(someone.url))), daemon=True)
         fetching.start()
-        fetching.join(1.0)
+        fetching.join(LONG)
         in_time = list(answers)
         someone.stop.set()
         fetching.join(LONG)
