@@ -22,9 +22,10 @@ def wait_for_standstill(pid: int) -> None:
 
 def _stands_still(pid: int) -> bool:
     try:
-        return all(b") T " in thread.read_bytes() for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
+        threads = [thread.read_bytes() for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
     except (FileNotFoundError, ProcessLookupError):  # a thread has just ended
         return False
+    return bool(threads) and all(b") T " in thread for thread in threads)
 
 
 @contextmanager

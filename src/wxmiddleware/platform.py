@@ -231,7 +231,6 @@ class Platform:
             return replace(
                 kept,
                 value=grant.value,
-                put_back=False,
                 expires_at=sent - behind + grant.expires_in,
                 sent_at=sent - behind,
                 received_at=received - behind,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,15 +65,12 @@ def test_stop_while_something_hangs(wechat: WeChat, kind: str, options: dict[str
     server = SimulatorServer(wechat).start()
     fault = wechat.faults.add(TOKEN, kind, **options)
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(requests.get, server.url + TOKEN, timeout=30)
+        waiting = pool.submit(requests.get, server.url + TOKEN, timeout=300)
         assert wechat.wait_for(lambda: fault.hits == 1)
         if kind == "trickle":
             assert wechat.wait_for(lambda: wechat.log)
 
-        begun = time.monotonic()
-        server.stop()
-
-        assert time.monotonic() - begun < 10.0  # it would be for ever
+        server.stop()  # else it would last as long as the client waits, and this test would run out of time
         with pytest.raises(requests.RequestException):
             waiting.result(5)
     assert ours() == before
@@ -88,9 +84,7 @@ def test_stop_with_idle_connections(wechat: WeChat) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         idle = socket.create_connection((host, int(port)))
         requests.get(server.url + TOKEN, timeout=10)  # so the idle one was accepted
-        begun = time.monotonic()
 
-    assert time.monotonic() - begun < 10.0  # it would be for ever
     assert ours() == before
     assert idle.recv(1) == b""
     idle.close()
