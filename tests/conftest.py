@@ -1,10 +1,15 @@
 """What all tests may use."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from wxmiddleware.simulator import SimulatedClock
 
 pytest_plugins = ["pytester"]
+
+# A busy machine may take a second for one example; that says nothing about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture
