@@ -295,7 +295,7 @@ class Keeper:
             suspects.append(now)
             if len(suspects) == SUSPICION_COUNT and now - suspects[0] < SUSPICION_WINDOW:
                 suspects.clear()
-                events.append(self.event(Happening.OTHER_SYSTEM, _OTHER_SYSTEM))
+                events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
     def _stranded(self, flight: Flight[Outcome]) -> None:
@@ -457,11 +457,26 @@ class Keeper:
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
 _HANGS = "The store does not answer. This process carries on with what it has in memory."
-_OTHER_SYSTEM = (
-    "Three tokens fetched here were refused within a quarter of an hour: another system fetches tokens for this appid. "
-    "Let both share one store, or use StableToken everywhere. "
-    "If no repeated call was accepted either, the API that refuses takes another kind of token."
-)
+
+
+def _other_system(source: TokenSource) -> str:
+    """Who ends our tokens, and what to do; that depends on the endpoint, since WeChat keeps their tokens apart."""
+    if source.kind == "classic":
+        who = (
+            "another system fetches from /cgi-bin/token for this appid. Take StableToken() here, the default: that "
+            "endpoint does not touch its token. Or let one system fetch, and the others read its store (follow=True)."
+        )
+    elif source.forcible:
+        who = (
+            "another system replaces the token of this appid, for instance by stable_token with force_refresh. Have it "
+            "stop that; a fetch from /cgi-bin/token is not the reason, as WeChat keeps the two kinds of token apart."
+        )
+    else:
+        who = "another system fetches tokens for this appid. Let one system fetch, and the others read its store."
+    return (
+        f"Three tokens fetched here were refused within a quarter of an hour: {who} "
+        "If no repeated call was accepted either, the API that refuses takes another kind of token."
+    )
 
 
 class _Registry:

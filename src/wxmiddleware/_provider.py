@@ -83,8 +83,8 @@ class TokenProvider:
 
     Args:
         account: Whose token.
-        source: The endpoint to ask: `StableToken` (the default), `ClassicToken`, or one of the others in
-            `wxmiddleware.sources`. For a `WeComAccount` it is `WeComToken`.
+        source: The endpoint to ask: `StableToken` (the default, also where other services use the classic endpoint),
+            `ClassicToken`, or one of the others in `wxmiddleware.sources`. For a `WeComAccount` it is `WeComToken`.
         store: Where the token is shared with other processes. By default it is kept in this process alone.
         cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
         follow: Never fetch: another service does, and writes the store.

@@ -382,7 +382,8 @@ def _add_account_options(command: argparse.ArgumentParser) -> None:
         "--source",
         choices=("stable", "classic"),
         default="stable",
-        help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the one before",
+        help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the classic one before; "
+        "neither touches the other's",
     )
     command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="wait at most so long (10)")
 

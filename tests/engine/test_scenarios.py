@@ -358,6 +358,24 @@ class TestRefused:
             provider.confirm(token)
 
         assert 1 == world.names().count(Happening.OTHER_SYSTEM)
+        (told,) = [event.message for event in world.events if event.name is Happening.OTHER_SYSTEM]
+        assert "StableToken() here" in told
+
+    def test_19_another_system_forces(self, stable: World) -> None:
+        """The classic endpoint is not blamed for a stable token that is replaced: the two do not touch each other."""
+        world = stable
+        world.script(*(f"T{n}" for n in range(2, 9)))
+        provider = world.provider()
+        token = world.get(provider)
+        for _ in range(4):
+            world.advance(60)
+            token = world.get(provider, token)
+            provider.confirm(token)
+        world.names()
+        (told,) = [event.message for event in world.events if event.name is Happening.OTHER_SYSTEM]
+
+        assert "force_refresh" in told
+        assert "is not the reason" in told
 
     def test_adopted_instead_of_fetched(self, world: World) -> None:
         """A process whose token was refused takes the one that another process has stored meanwhile."""

@@ -1,7 +1,8 @@
 """
 How a token is asked for.
 
-`StableToken` is WeChat's own recommendation and the default; `ClassicToken` is the endpoint that everybody knows.
+`StableToken` is WeChat's own recommendation and the default, also where other services use the classic endpoint;
+`ClassicToken` is for systems that must share one token of that endpoint.
 `WeComToken` asks for that of an app in WeCom, `JsapiTicket` and its like for the tickets of pages in WeChat's browser.
 """
 

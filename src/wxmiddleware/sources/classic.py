@@ -15,7 +15,9 @@ class ClassicToken(Endpoint):
     """
     Ask ``/cgi-bin/token``. Every request mints a token; the one before dies within five minutes; 2000 a day is all.
 
-    Take it when other services of the account already use this endpoint and share its token.
+    For systems that must share one token, and that from this endpoint. Then one of them fetches it, its processes share
+    a store, and the others read that store (``follow=True``). If others merely use this endpoint for themselves, stay
+    with `StableToken`: WeChat keeps the two kinds of token apart, and neither ends the other.
 
     Takes the arguments of `Endpoint`: ``connect_timeout``, ``timeout`` (seconds) and ``session``.
     """

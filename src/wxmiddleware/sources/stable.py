@@ -15,8 +15,8 @@ class StableToken(Endpoint):
     """
     Ask ``/cgi-bin/stable_token``: everybody who asks gets the same token until its last 300 s.
 
-    Processes that share nothing then do not kill each other's token, and neither does the classic endpoint, whose
-    token is another one.
+    Processes that share nothing then do not end each other's token. Nor does a service that fetches from the classic
+    ``/cgi-bin/token``, or suffer from this one: WeChat keeps the two kinds of token apart.
 
     Takes the arguments of `Endpoint`: ``connect_timeout``, ``timeout`` (seconds) and ``session``.
     """
