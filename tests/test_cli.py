@@ -229,6 +229,18 @@ class TestExitCodes:
         assert "next try" not in err  # not by this command
         assert account.secret not in err
 
+    @pytest.mark.parametrize("command", ["token", "inspect"])
+    def test_said_once(self, command: str) -> None:
+        """What goes wrong is told by the command alone, not by the log's warnings as well."""
+        nobody = f"http://127.0.0.1:{free_port()}"
+        env = {**os.environ, "WECHAT_APPID": "wx1", "WECHAT_SECRET": "x" * 32, "WECHAT_BASE_URL": nobody}
+        program = [sys.executable, "-m", "wxmiddleware", command]
+        done = subprocess.run(program, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+        assert 4 == done.returncode
+        assert "cannot be reached" in done.stdout + done.stderr
+        assert "fetch_failed" not in done.stderr
+
     def test_timeout(self, account: Account, wechat: WeChat, capsys: Any) -> None:
         """A WeChat that answers later than --timeout is 4."""
         wechat.faults.add("/cgi-bin/stable_token", "hang")

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import FrozenInstanceError, asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 from background import landed
+from stores.redis_server import RedisServer
 
 from wxmiddleware import TokenProvider
 from wxmiddleware._events import Event, Happening, log, logger, tell
 from wxmiddleware._models import Account, Cause, Grant
+from wxmiddleware.simulator import SimulatorServer, WeChat
 
 FULL = Event(
     Happening.FETCH_FAILED,
@@ -73,7 +77,7 @@ class TestLog:
             (Happening.FETCH_FAILED, logging.WARNING),
             (Happening.ADOPTED, logging.DEBUG),
             (Happening.KEPT, logging.WARNING),
-            (Happening.REFUSED, logging.INFO),
+            (Happening.REFUSED, logging.WARNING),
             (Happening.HEALED, logging.INFO),
             (Happening.COOLING, logging.WARNING),
             (Happening.OTHER_SYSTEM, logging.WARNING),
@@ -107,22 +111,72 @@ class TestLog:
 
         assert [] == caplog.records
 
-    def test_quiet_by_default(self) -> None:
-        """A program that has not set up logging sees nothing on stderr, not even a warning."""
+    def test_warnings_by_default(self) -> None:
+        """A program that has not set up logging sees warnings and errors on stderr, and nothing less."""
         code = (
             "from wxmiddleware._events import Event, Happening, tell\n"
             "def broken(event): raise ValueError\n"
-            "tell([Event(name, 'wx1', 'stable', 'No.') for name in Happening], [broken])\n"
+            "tell([Event(name, 'wx1', 'stable', 'No.') for name in Happening], [])\n"
+            "tell([Event(Happening.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        told = [line.partition(" (")[0] for line in done.stderr.splitlines()]
 
-        assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+        assert (0, "") == (done.returncode, done.stdout)
+        assert ["fetch_failed", "refused", "kept", "cooling", "other_system", "store_failed"] == told[:-1]
+        assert "An observer of wxmiddleware's events raised ValueError." == told[-1]
 
     def test_goes_through_to_the_root(self) -> None:
         """A program that has set up logging sees it without doing anything for this package."""
         assert logger.propagate
-        assert [logging.NullHandler] == [type(handler) for handler in logger.handlers]
+        assert [] == logger.handlers
         assert logging.NOTSET == logger.level
+
+
+_PASSWORD = """
+from wxmiddleware.stores.redis import RedisStore
+store = RedisStore.from_url("redis://:wrong-s3cret@127.0.0.1:{redis}/0")
+with TokenProvider(Account("{appid}", "{secret}", base_url="{url}"), store=store) as provider:
+    provider.get_token()
+store.close()
+"""
+_DEAD = """
+with TokenProvider(Account("{appid}", "{secret}", base_url="{url}")) as provider:
+    provider.get_token(rejected=provider.get_token())
+"""
+_SECRET = """
+with TokenProvider(Account("{appid}", "wrong-s3cret", base_url="{url}")) as provider:
+    try:
+        provider.get_token()
+    except TokenError:
+        pass
+"""
+_PUSH = """
+from werkzeug.test import Client
+from wxmiddleware.webhook.wsgi import WebhookMiddleware
+Client(WebhookMiddleware(lambda environ, start: [], path="/w", token="s3cret")).post("/w")
+"""
+_TROUBLES = {
+    "a wrong password": (_PASSWORD, "store_failed"),
+    "a dead token": (_DEAD, "refused"),
+    "a wrong secret": (_SECRET, "fetch_failed"),
+    "a refused push": (_PUSH, "Refused a push to the webhook"),
+}
+
+
+@pytest.mark.parametrize("trouble", _TROUBLES)
+def test_trouble_is_seen(trouble: str, wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> None:
+    """Each of these leaves a line on the stderr of a program that has configured nothing, without a secret in it."""
+    code, told = _TROUBLES[trouble]
+    with RedisServer(tmp_path, "--requirepass", "right") if "redis" in code else nullcontext() as redis:
+        names = {"appid": wechat.appid, "secret": wechat.secret, "url": wechat_server.url}
+        code = "from wxmiddleware import *" + code.format(**names, redis=getattr(redis, "port", 0))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (0, "") == (done.returncode, done.stdout), done.stderr
+    assert told in done.stderr
+    assert "s3cret" not in done.stderr
+    assert wechat.secret not in done.stderr
 
 
 ANYTHING = [ValueError("x"), RuntimeError(), MemoryError(), StopIteration(), concurrent.futures.CancelledError()]

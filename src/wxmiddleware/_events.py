@@ -3,6 +3,9 @@ What happened, told to whoever wants to know.
 
 An observer is a function of one `Event`. Observers are called outside every lock, after the callers have their token,
 and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
+
+The logger has no handler of its own, not even a NullHandler: where nobody has configured logging, Python itself shows
+warnings and errors on the standard error (`logging.lastResort`), and a NullHandler would swallow them.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from enum import StrEnum
 from ._models import Cause
 
 logger = logging.getLogger("wxmiddleware")
-logger.addHandler(logging.NullHandler())
 
 
 class Happening(StrEnum):
@@ -74,6 +76,7 @@ _LEVELS = {
     Happening.ADOPTED: logging.DEBUG,
     Happening.FETCH_FAILED: logging.WARNING,
     Happening.COOLING: logging.WARNING,
+    Happening.REFUSED: logging.WARNING,
     Happening.KEPT: logging.WARNING,
     Happening.OTHER_SYSTEM: logging.WARNING,
     Happening.STORE_FAILED: logging.WARNING,

@@ -215,7 +215,10 @@ def _demo(options: argparse.Namespace) -> int:
 # The account and the store --------------------------------------------------------------------------------------------
 
 
-def _provider(options: argparse.Namespace, store: FleetStore | None) -> TokenProvider:
+@contextlib.contextmanager
+def _provider(options: argparse.Namespace, store: FleetStore | None) -> Iterator[TokenProvider]:
+    import logging
+
     from ._provider import TokenProvider
     from ._shared import OnlyWithStore
     from .sources import ClassicToken, StableToken, TokenSource
@@ -225,7 +228,14 @@ def _provider(options: argparse.Namespace, store: FleetStore | None) -> TokenPro
     if store is not None:
         store.load("wx")  # one that is down is an error before anything else
         source = OnlyWithStore(source, store)
-    return TokenProvider(account, source=source, store=store, timeout=options.timeout)
+    # What goes wrong the command says itself, once; Python would show the log's warnings beside it.
+    logger, silent = logging.getLogger("wxmiddleware"), logging.NullHandler()
+    logger.addHandler(silent)
+    try:
+        with TokenProvider(account, source=source, store=store, timeout=options.timeout) as provider:
+            yield provider
+    finally:
+        logger.removeHandler(silent)
 
 
 @contextlib.contextmanager
