@@ -207,6 +207,27 @@ class TestRight:
         assert 2**53 < int(first["MsgId"]) < int(second["MsgId"]) < 2**63
         assert ("23.1", "qrscene_1", None) == (second["Location_X"], event["EventKey"], event.get("MsgId"))
 
+    @pytest.mark.parametrize(
+        ("fields", "written"),
+        [
+            ({"Outer": {"List": [{"a": "1"}, {"a": "2"}]}}, "<List><a>1</a></List><List><a>2</a></List>"),
+            ({"Outer": {"List": [{"a": "1"}]}}, "<Outer><List><a>1</a></List></Outer>"),
+            ({"Outer": {"List": []}}, "<Outer></Outer>"),
+            ({"List": ["x", "y"]}, "<List>x</List><List>y</List>"),
+            ({"SendPicsInfo": {"PicList": [{"a": "1"}]}}, "<PicList><item><a>1</a></item></PicList>"),
+            ({"PicList": {"item": [{"a": "1"}, {"a": "2"}]}}, "<PicList><item><a>1</a></item><item><a>2</a></item>"),
+            ({"ResultList": []}, "<ResultList></ResultList>"),
+            ({"MemChangeList": {"Item": ["x", "y"]}}, "<MemChangeList><Item>x</Item><Item>y</Item></MemChangeList>"),
+        ],
+    )
+    def test_lists(self, make: Make, fields: dict[str, Any], written: str) -> None:
+        """A list is the element once for each entry; only where WeChat has ``<item>`` it is in there."""
+        webhook = says("")
+        make(webhook).event("x", **fields)
+        body = webhook.bodies[0].replace("\n", "").replace("<![CDATA[", "").replace("]]>", "")
+
+        assert written in body
+
     def test_asgi(self, wechat_pusher: Make) -> None:
         """An ASGI app is pushed to as well."""
         webhook = Webhook()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_type
 
 from flask import Response as FlaskResponse
@@ -10,7 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wxmiddleware import TokenProvider
-from wxmiddleware.webhook import Event, Message, NewsReply, Reply, TextMessage, TextReply, asgi, send_reply, wsgi
+from wxmiddleware.webhook import (
+    AuthorizedNotice,
+    ContactChangeEvent,
+    Event,
+    Message,
+    NewsReply,
+    Reply,
+    SubscribeMsgPopupEvent,
+    TextMessage,
+    TextReply,
+    asgi,
+    send_reply,
+    wsgi,
+)
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
 from wxmiddleware.webhook.messages import message_from
@@ -55,6 +68,21 @@ def event_name(message: Message) -> str:
         return message.event
     assert_type(message.create_time, int)
     return message.kind
+
+
+def more(message: Message) -> None:
+    assert_type(message.all("SendPicsInfo", "PicList"), tuple[Any, ...])
+    assert_type(message.as_dict(), dict[str, Any])
+    message.all()  # type: ignore[call-arg]
+    message.fields["x"] = 1  # type: ignore[index]
+    match message:
+        case ContactChangeEvent():
+            assert_type(message.change_type, str)
+            assert_type(message.event, str)
+        case SubscribeMsgPopupEvent(templates=templates):
+            assert_type(templates, tuple[Mapping[str, Any], ...])
+        case AuthorizedNotice(authorizer_appid=appid, auth_code=code):
+            assert_type((appid, code), tuple[str, str])
 
 
 async def send_late(message: Message, reply: Reply) -> None: ...

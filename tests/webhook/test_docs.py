@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 from wxmiddleware import Account
+from wxmiddleware.webhook.messages import message_from
 
 from .wechat import Pusher, text
 
@@ -91,9 +92,20 @@ def test_senders(run: Any) -> None:
     assert callable(run("CallbackAddresses(")["wechat"])
 
 
+def test_lists(run: Any) -> None:
+    """The example of a list takes one entry and two, by the class and by the fields."""
+    accepted = run("def accepted")["accepted"]
+    for count in (1, 2):
+        entries = [{"TemplateId": str(each), "SubscribeStatusString": "accept"} for each in range(count)]
+        listed = {"SubscribeMsgPopupEvent": {"List": entries if count > 1 else entries[0]}}
+        event = message_from({"MsgType": "event", "Event": "subscribe_msg_popup_event", **listed})
+
+        assert [str(each) for each in range(count)] == accepted(event) == accepted(message_from(listed))
+
+
 def test_all() -> None:
     """There is a test of each."""
-    assert 5 == len(BLOCKS)
+    assert 6 == len(BLOCKS)
 
 
 def test_defaults() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.dom.minidom import Document, Element
 from xml.etree.ElementTree import Element as Read
@@ -12,6 +12,7 @@ from wxmiddleware.exceptions import ConfigurationError
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_IN_ITEMS = ("Articles", "PicList", "ResultList")  # elsewhere WeChat repeats the element itself
 
 
 def need_reader() -> None:
@@ -29,7 +30,10 @@ def need_reader() -> None:
 
 def write(fields: Mapping[str, Any]) -> bytes:
     """
-    Write fields: texts in CDATA, numbers bare, mappings as elements in elements, sequences as ``<item>``.
+    Write fields: texts in CDATA, numbers bare, mappings as elements in elements.
+
+    A sequence is the element several times, once or not at all, as WeChat writes it; in ``Articles``, ``PicList`` and
+    ``ResultList`` the entries are ``<item>``.
 
     Raises:
         ConfigurationError: A name or a text cannot stand in XML.
@@ -41,7 +45,7 @@ def write(fields: Mapping[str, Any]) -> bytes:
 
 
 def _fill(document: Document, parent: Element, fields: Mapping[str, Any]) -> None:
-    for at, (name, value) in enumerate(fields.items()):
+    for at, (name, value) in enumerate(_one_by_one(fields)):
         if not _NAME.fullmatch(name):
             raise ConfigurationError(f"{name!r} is no name of a field.")
         if at or parent.tagName != "xml":
@@ -53,14 +57,21 @@ def _fill(document: Document, parent: Element, fields: Mapping[str, Any]) -> Non
                 _fill(document, child, value)
             case str():
                 _fill_text(document, child, value)
-            case Sequence():
-                for each in value:
-                    _fill(document, child, {"item": each})
             case int() | float():
                 child.appendChild(document.createTextNode(str(value)))
             case _:
                 raise ConfigurationError(f"{name} is a text, a number, a mapping or a list; got {value!r}.")
     parent.appendChild(document.createTextNode("\n"))
+
+
+def _one_by_one(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+            yield name, value
+        elif name in _IN_ITEMS:
+            yield name, {"item": value}
+        else:
+            yield from ((name, each) for each in value)
 
 
 def _fill_text(document: Document, parent: Element, text: str) -> None:

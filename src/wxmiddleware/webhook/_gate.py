@@ -243,7 +243,7 @@ def _read(body: bytes) -> tuple[dict[str, Any], Format]:
 
 
 def _message(fields: Mapping[str, Any]) -> Message:
-    if "MsgType" not in fields and "InfoType" not in fields:
+    if not {"MsgType", "InfoType", "msgtype"} & fields.keys():  # small at WeCom's AI bots
         raise Refused("The body is no message.")
     return message_from(fields)
 
