@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def everything_logged() -> Iterator[io.StringIO]:
+def everything_logged(*filters: logging.Filter) -> Iterator[io.StringIO]:
     """All that is logged at DEBUG, by anybody: messages, tracebacks and every attribute of every record."""
     text = io.StringIO()
 
@@ -22,6 +22,8 @@ def everything_logged() -> Iterator[io.StringIO]:
 
     root = logging.getLogger()
     handler, level = Everything(), root.level
+    for each in filters:
+        handler.addFilter(each)
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:

@@ -49,6 +49,7 @@ INTEGRATIONS = {
     "stores.memory": [],
     "exceptions": [],
     "jssdk": [],
+    "masking": [],
     "platform": [],
     "pool": [],
     "starlette": [],

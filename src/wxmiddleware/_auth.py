@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ._answers import refused
 from ._healing import Arguments, Outcome, curable, retry_rule
@@ -16,7 +16,7 @@ from .exceptions import ConfigurationError, ProviderClosed
 if TYPE_CHECKING:
     from ._provider import TokenProvider
 
-__all__ = ["TokenAuth", "signed", "token_in", "without_token"]
+__all__ = ["TokenAuth", "sent_token", "signed", "signed_url", "token_in", "unsigned_url", "without_token"]
 
 _PARAMETER: Final = re.compile(r"(?:^|(?<=&))access_token=([^&]*)")
 
@@ -95,6 +95,23 @@ def token_in(query: str) -> str | None:
     """Get the token as it is written in a query, or ``None``."""
     found = _PARAMETER.search(query)
     return found and found[1]
+
+
+def sent_token(url: str | None) -> str | None:
+    """Get the token as it is written in a URL, or ``None``."""
+    return token_in(urlsplit(url or "").query)
+
+
+def signed_url(url: str | None, token: str) -> str:
+    """Put the token into a URL, in the place of one that is there, and leave the rest of it as it is written."""
+    parts = urlsplit(url or "")
+    return parts._replace(query=signed(without_token(parts.query), token)).geturl()
+
+
+def unsigned_url(url: str | None) -> str:
+    """Take the token out of a URL, and leave the rest of it as it is written."""
+    parts = urlsplit(url or "")
+    return parts._replace(query=without_token(parts.query)).geturl()
 
 
 def without_token(query: str) -> str:

@@ -22,6 +22,7 @@ from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refuse
 from ._bodies import adiscard, discard
 from ._context import note_refreshed
 from ._events import logger
+from ._masking import mask_error
 from .exceptions import ProviderClosed, TokenError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Outcome:
             return self.answer
         # Its traceback is about to hold our frames. Let go of it here, or the two keep each other alive.
         error, self.error = self.error, None
+        mask_error(error)
         try:
             raise error
         finally:
@@ -126,20 +128,25 @@ def retry_rule(
     Returns:
         What the caller is to get: of the second call if there was one, whatever it says; else of the first.
     """
-    fresh: str | None = yield Refresh(token)
+    # Error trackers show local variables, but not what is called a token.
+    token = _another((yield Refresh(token)), token)
     # Nobody is helped by hearing that we could not refresh: WeChat's own answer is what the caller asked for.
-    if fresh is None or fresh == token:
+    if not token:
         return first
-    note_refreshed(provider, fresh)
+    note_refreshed(provider, token)
     if not rewind():
         logger.warning(ONLY_ONCE)
         return first
-    second: Outcome = yield Repeat(fresh)
+    second: Outcome = yield Repeat(token)
     if second.came_back and not refused(second.errcode, codes):
         # Closed by another thread meanwhile: the answer is there all the same.
         with contextlib.suppress(ProviderClosed):
-            provider.confirm(fresh)
+            provider.confirm(token)
     return second
+
+
+def _another(token: str | None, secret: str) -> str:
+    return "" if token is None or token == secret else token
 
 
 def heal(
@@ -163,7 +170,7 @@ def heal(
     reply: Any = None
     while True:
         try:
-            step = rule.send(reply)
+            step, reply = rule.send(reply), None
         except StopIteration as end:
             outcome: Outcome = end.value
             break
@@ -190,7 +197,7 @@ async def aheal(
     reply: Any = None
     while True:
         try:
-            step = rule.send(reply)
+            step, reply = rule.send(reply), None
         except StopIteration as end:
             outcome: Outcome = end.value
             break
@@ -202,18 +209,18 @@ async def aheal(
     return outcome.give()
 
 
-def newer(provider: TokenProvider, rejected: str, timeout: float | None = None) -> str | None:
+def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | None:
     """Get a token newer than the refused one; ``None`` if none can be had."""
     try:
-        return provider.get_token(rejected=rejected, timeout=timeout)
+        return provider.get_token(rejected=token, timeout=timeout)
     except (TokenError, ProviderClosed):
         return None
 
 
-async def anewer(provider: TokenProvider, rejected: str, timeout: float | None = None) -> str | None:
+async def anewer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | None:
     """Get a token newer than the refused one. Like `newer`, and never blocks the event loop."""
     try:
-        return await provider.aget_token(rejected=rejected, timeout=timeout)
+        return await provider.aget_token(rejected=token, timeout=timeout)
     except (TokenError, ProviderClosed):
         return None
 

@@ -118,9 +118,9 @@ class TokenFlow(TokenAuth):
         return trace
 
     def _stop(self, token: str, url: Any) -> None:
-        target = url.target.decode()
-        if token in target or quote(token, safe="") in target:
-            host, path = url.host.decode(), target.partition("?")[0]
+        # Error trackers show local variables: none holds the whole URL.
+        if token.encode() in url.target or quote(token, safe="").encode() in url.target:
+            host, path = url.host.decode(), url.target.decode().partition("?")[0]
             if not self._scope.covers(url.scheme.decode(), host, url.port, path):
                 raise self._error(
                     f"WeChat's token was not sent to {host}, where a redirect of the server would take it."

@@ -181,7 +181,7 @@ class TokenProvider:
             snapshot = self._keeper.snapshot
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
-        asking = self._asking(rejected, timeout)
+        asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
         try:
             flight, patience = next(asking)
             while True:
@@ -200,7 +200,7 @@ class TokenProvider:
             snapshot = self._keeper.snapshot
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
-        asking = self._asking(rejected, timeout)
+        asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
         try:
             flight, patience = next(asking)
             while True:
@@ -210,17 +210,21 @@ class TokenProvider:
         return token
 
     def _asking(
-        self, rejected: str | None, timeout: float | None
+        self, token: str | None, timeout: float | None
     ) -> Generator[tuple[Flight[Outcome], float], Outcome | None, str]:
-        """Both colours of `get_token`: yields what to wait for and how long, is sent what came of it."""
+        """
+        Both colours of `get_token`: yields what to wait for and how long, is sent what came of it.
+
+        The rejected token is called ``token`` here, a name whose value error trackers hide.
+        """
         keeper = self._live()
-        if rejected is not None and not isinstance(rejected, str):
-            raise TypeError(f"rejected must be the refused token, a str, not {_kind(rejected)}")
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"rejected must be the refused token, a str, not {_kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
         overtake, rounds = False, 0
         while rounds < _ROUNDS:
-            answer: Outcome | Flight[Outcome] | None = keeper.decide(rejected, overtake=overtake)
+            answer: Outcome | Flight[Outcome] | None = keeper.decide(token, overtake=overtake)
             if isinstance(answer, Flight):
                 # Within the refresh itself (a source, a finaliser) nobody can wait for it.
                 left = 0.0 if answer.here else max(0.0, end - time.monotonic())
@@ -234,13 +238,13 @@ class TokenProvider:
             rounds += 1
             if not isinstance(answer, Snapshot):
                 kept = keeper.snapshot
-                if keeper.plan.cache and kept.value != rejected and keeper.usable():
+                if keeper.plan.cache and kept.value != token and keeper.usable():
                     return kept.value  # whatever the refresh was for, there is a token that nobody has refused
                 if answer is not None:
                     raise answer.error()
                 late = f"No token came within {patience:.3g} s; the refresh goes on."
                 raise TokenUnavailable(late, retry_after=1.0)
-            if answer.value != rejected and not answer.refused and keeper.world.clock() < answer.expires_at:
+            if answer.value != token and not answer.refused and keeper.world.clock() < answer.expires_at:
                 return answer.value
         raise TokenUnavailable("The token was refused again and again while it was waited for.", retry_after=1.0)
 

@@ -41,10 +41,18 @@ def raise_for_errcode(answer: Any) -> Any:
     found = _object_of(answer)
     if found is None:
         return answer
-    errcode = errcode_of(found)
-    if errcode:
-        raise _error(errcode, found)
-    return found
+    error = error_in(found)
+    if error is None:
+        return found
+    # A gateway may quote the URL it was asked for, and error trackers show local variables.
+    del answer, found
+    raise error
+
+
+def error_in(answer: Mapping[str, Any]) -> APIError | None:
+    """Make the error that an answer stands for, or ``None`` if it is none."""
+    errcode = errcode_of(answer)
+    return _error(errcode, answer) if errcode else None
 
 
 def _object_of(answer: Any) -> Mapping[str, Any] | None:
@@ -59,6 +67,5 @@ def _object_of(answer: Any) -> Mapping[str, Any] | None:
 def _error(errcode: int, found: Mapping[str, Any]) -> APIError:
     nested = found.get("base_resp")
     text = found.get("errmsg") or (nested.get("errmsg") if isinstance(nested, Mapping) else None)
-    # A gateway may quote the URL it was asked for.
     errmsg = mask(text) if isinstance(text, str) else ""
     return APIError(api_error_text(errcode, errmsg), errcode=errcode, errmsg=errmsg, rid=request_id(errmsg))

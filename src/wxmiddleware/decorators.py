@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 from ._answers import aerrcode_of, errcode_of, errcode_of_error
 from ._context import current_provider, serving_var
 from ._healing import PLAIN, Arguments, Outcome, aheal, curable, heal
+from ._masking import mask_error, masked_errors
 from ._options import checked_codes, checked_timeout, is_provider
 from .exceptions import ConfigurationError, ProviderClosed
 
@@ -204,8 +205,8 @@ class _Decorator:
         def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
             if kwargs:
-                if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
-                    return call(given, args, kwargs)
+                if parameter in kwargs and (token := kwargs.pop(parameter)) is not None:
+                    return _explicit(call, token, args, kwargs)
                 for each in kwargs.values():
                     if type(each) not in PLAIN:
                         plain = False
@@ -227,7 +228,11 @@ class _Decorator:
                 wanted = curable(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)
                 if first is None:
+                    mask_error(error)
                     raise
+            except BaseException as error:
+                mask_error(error)
+                raise
             else:
                 if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
                     return answer
@@ -252,8 +257,9 @@ class _Decorator:
         async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
             if kwargs:
-                if parameter in kwargs and (given := kwargs.pop(parameter)) is not None:
-                    return await call(given, args, kwargs)
+                if parameter in kwargs and (token := kwargs.pop(parameter)) is not None:
+                    with masked_errors():
+                        return await call(token, args, kwargs)
                 for each in kwargs.values():
                     if type(each) not in PLAIN:
                         plain = False
@@ -275,7 +281,11 @@ class _Decorator:
                 wanted = curable(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)
                 if first is None:
+                    mask_error(error)
                     raise
+            except BaseException as error:
+                mask_error(error)
+                raise
             else:
                 if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
                     return answer
@@ -304,7 +314,11 @@ class _Decorator:
         except Exception as error:
             first = _outcome_of_error(error, codes)
             if first is None:
+                mask_error(error)
                 raise
+        except BaseException as error:
+            mask_error(error)
+            raise
         else:
             first = Outcome(value, errcode=await aerrcode_of(value))
             if first.errcode not in codes:
@@ -387,6 +401,18 @@ _Call: TypeAlias = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
 def _with(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[str], Any]:
     # Not a lambda in the wrapper: it would make cells of the arguments in every call.
     return lambda token: call(token, args, kwargs)
+
+
+def _explicit(call: _Call, token: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call once, with a token that is the caller's own."""
+    with masked_errors():
+        answer = call(token, args, kwargs)
+    return _awaited(answer) if inspect.iscoroutine(answer) else answer
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    with masked_errors():
+        return await answer
 
 
 def _always() -> bool:

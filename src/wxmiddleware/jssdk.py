@@ -99,15 +99,14 @@ class JSSDK:
             TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`. What a browser says takes none away.
         """
         page = _checked(url)
-        blamed = self._blamed(page, refused)
+        token = self._blamed(page, refused)  # a name whose value error trackers hide
         try:
-            ticket = self.tickets.get_token(blamed)
+            token = self.tickets.get_token(token)
         except TokenError:
-            kept = self._kept(blamed)
-            if kept is None:
+            token = self._kept(token)
+            if token is None:
                 raise
-            ticket = kept
-        return self._signed(page, ticket)
+        return self._signed(page, token)
 
     async def asignature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
         """Sign a page: `signature` for tasks of asyncio and trio."""

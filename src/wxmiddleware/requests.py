@@ -25,7 +25,7 @@ from requests.auth import AuthBase
 
 from . import _masking
 from ._answers import errcode_of
-from ._auth import TokenAuth, signed, token_in, without_token
+from ._auth import TokenAuth, sent_token, signed, signed_url, token_in, unsigned_url
 from ._healing import Arguments, Outcome, heal
 
 __all__ = ["WeChatAuth", "shield"]
@@ -41,7 +41,7 @@ class WeChatAuth(TokenAuth, AuthBase):
         if not self._wants(parts.scheme, parts.hostname or "", parts.port, parts.path, parts.query):
             return request
         token = self.provider.get_token(timeout=self._timeout)
-        request.url = parts._replace(query=signed(parts.query, token)).geturl()
+        request.url = signed_url(request.url, token)
         request.register_hook("response", _Healer(self, token, Arguments((request.body,))))  # type: ignore[no-untyped-call]
         return request
 
@@ -85,8 +85,7 @@ class _Healer:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         sent = response.request
-        parts = urlsplit(sent.url or "")
-        token = self._tokens.get(token_in(parts.query))
+        token = self._tokens.get(sent_token(sent.url))
         self._clean(response)
         # Redirects come by here, too; those that led out of the scope have no token. One that is about to be followed
         # brings no error of WeChat's, and requests reads it in its own way: its body may be broken.
@@ -100,7 +99,7 @@ class _Healer:
 
         def again(token: str) -> requests.Response:
             retry = sent.copy()
-            retry.url = parts._replace(query=signed(without_token(parts.query), token)).geturl()
+            retry.url = signed_url(sent.url, token)
             self._tokens[token_in(signed("", token))] = token
             started = time.perf_counter()
             with _masking.masked_errors():
@@ -124,11 +123,10 @@ class _Healer:
     def _clean(self, response: requests.Response) -> None:
         """Take the token out of what the caller sees, and out of a redirect that leads out of the scope."""
         sent = response.request
-        parts = urlsplit(sent.url or "")
-        if token_in(parts.query) in self._tokens:
+        if sent_token(sent.url) in self._tokens:
             # The request itself stays as it is: its owner may send it again.
             response.request = sent.copy()
-            response.url = response.request.url = parts._replace(query=without_token(parts.query)).geturl()
+            response.url = response.request.url = unsigned_url(sent.url)
         location = response.headers.get("location")
         if location is None or not response.is_redirect:
             return

@@ -21,6 +21,7 @@ from urllib3 import exceptions as low
 
 from .._errcodes import CURABLE, TOKEN_ERRORS, ErrorTable, token_endpoint_failure
 from .._models import Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount
+from .._quiet import untraced
 from ..exceptions import ConfigurationError
 from ._deadline import DeadlineAdapter, Exchange
 
@@ -135,7 +136,7 @@ class Endpoint:
         raw = b""
         status = 0
         try:
-            with requests.Session() as own:
+            with untraced(), requests.Session() as own:
                 status, raw = _send(self.session or own, request, exchange, limits, most)
         except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
             # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.

@@ -18,6 +18,7 @@ from wxmiddleware import _fork
 from wxmiddleware._clock import Clock
 from wxmiddleware._clock import clock as process_clock
 from wxmiddleware._context import use_provider
+from wxmiddleware._quiet import untraced
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import ConfigurationError, WxMiddlewareError
 
@@ -126,9 +127,10 @@ class CallbackAddresses:
             return None
 
 
-@with_token
-def _callback_ips(access_token: str, url: str, timeout: float) -> dict[str, Any]:
-    answer: dict[str, Any] = requests.get(url, {"access_token": access_token}, timeout=timeout).json()
+@with_token(parameter="token")  # a name whose value error trackers hide
+def _callback_ips(token: str, url: str, timeout: float) -> dict[str, Any]:
+    with untraced():
+        answer: dict[str, Any] = requests.get(url, {"access_token": token}, timeout=timeout).json()
     return answer
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from wxmiddleware._context import use_provider
+from wxmiddleware._quiet import untraced
+from wxmiddleware._verdict import error_in
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import APIError
 
@@ -50,17 +52,18 @@ def send_reply(provider: TokenProvider, openid: str, reply: Reply, *, timeout: f
     body = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
     with use_provider(provider):
         answer = _post(f"{provider.account.base_url}/cgi-bin/message/custom/send", body, timeout)
-    errcode = answer.get("errcode", 0)
-    if errcode:
-        text = str(answer.get("errmsg", ""))
-        raise APIError(f"WeChat answered errcode {errcode} ({text}).", errcode=errcode, errmsg=text)
+    error = error_in(answer)
+    del answer  # it may quote the URL, and error trackers show local variables
+    if error is not None:
+        raise error
     _logger.info("A late reply was sent through the customer-service API.")
 
 
-@with_token
-def _post(access_token: str, url: str, body: bytes, timeout: float) -> dict[str, Any]:
+@with_token(parameter="token")  # a name whose value error trackers hide
+def _post(token: str, url: str, body: bytes, timeout: float) -> dict[str, Any]:
     try:
-        response = requests.post(url, params={"access_token": access_token}, data=body, timeout=timeout)
+        with untraced():
+            response = requests.post(url, params={"access_token": token}, data=body, timeout=timeout)
         answer = response.json()
     except requests.RequestException as error:
         problem = type(error).__name__
