@@ -719,12 +719,15 @@ class TestSimulate:
             "--host ::1 --port 81 --no-admin --quiet --speed 60 --appid wx1 --lifetime 20 --overlap 0 --token-latency 2"
         )
 
+        line += " --allow-host wechat --allow-host 10.0.0.5"
+
         assert main(["simulate", *line.split(), "--wecom", "--propagation-lag=1", "--secret-file", str(file)]) == 0
 
         assert given == {
             "host": "::1",
             "port": 81,
             "admin": False,
+            "hosts": ["wechat", "10.0.0.5"],
             "wecom": True,
             "quiet": True,
             "speed": 60.0,

@@ -177,9 +177,9 @@ def _simulate(options: argparse.Namespace) -> int:
     knobs: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.secret_file is not None:
         knobs["secret"] = _read_secret(options.secret_file)
-    where = {"host": options.host, "port": options.port, "admin": options.admin, "wecom": options.wecom}
+    where = {"host": options.host, "port": options.port, "admin": options.admin, "hosts": options.allow_host}
     try:
-        return simulate(**where, quiet=options.quiet, speed=options.speed, **knobs)
+        return simulate(**where, wecom=options.wecom, quiet=options.quiet, speed=options.speed, **knobs)
     except OSError as error:  # the port is taken, or not ours to take
         return _fail(f"{error.strerror or error}", UNEXPECTED)
 
@@ -414,6 +414,8 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     command.add_argument("--port", type=int, default=0, help="the port; 0 takes a free one (0)")
     command.add_argument("--no-admin", dest="admin", action="store_false", help="do not serve /_simulator/")
+    hosts = "another name under which /_simulator/ is reached, such as that of a container; may be given more than once"
+    command.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=hosts)
     command.add_argument("--wecom", action="store_true", help="have a WeCom corp with an app there, too")
     command.add_argument("--quiet", action="store_true", help="print no line per request")
     command.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (1)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import struct
@@ -18,6 +19,7 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ._admin import administer
 from ._apis import Answer, Call
+from ._door import Door, is_page
 from ._errors import error
 from ._faults import Fault, Interrupted, page
 from ._log import TOKEN_PATHS, shown_appid
@@ -37,7 +39,7 @@ class AnswerLost(ConnectionError):
     """Nothing more is sent on this connection. WSGI servers close it quietly for a ``ConnectionError``."""
 
 
-def create_app(wechat: WeChat, *, admin: bool = False) -> WSGIApplication:
+def create_app(wechat: WeChat, *, admin: bool = False, hosts: Iterable[str] = ()) -> WSGIApplication:
     """
     Put HTTP around a simulated WeChat.
 
@@ -47,18 +49,23 @@ def create_app(wechat: WeChat, *, admin: bool = False) -> WSGIApplication:
     Args:
         wechat: The rules, the faults and the counters.
         admin: Also serve ``/_simulator/`` (state, steal, revoke, advance, knobs, faults) to anyone who can connect.
+        hosts: Names and addresses under which ``/_simulator/`` and HTML pages are served, beside ``localhost`` and
+            loopback addresses: what a browser sends from another origin, or under another name, is refused there.
 
     Raises:
-        ConfigurationError: ``wechat`` is not a :class:`WeChat`.
+        ConfigurationError: ``wechat`` is not a :class:`WeChat`, or ``hosts`` has something that is no name.
     """
     if not isinstance(wechat, WeChat):
         raise ConfigurationError("create_app() serves a WeChat; give it WeChat().")
+    door = Door(hosts)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         request.max_content_length = _BODY_LIMIT
         if admin and request.path.startswith("/_simulator/"):
-            return administer(wechat, request)(environ, start_response)
+            refused = door.refusal(environ)
+            found = administer(wechat, request) if refused is None else _refused(refused)
+            return found(environ, start_response)
         with wechat._serving_lock:
             wechat._serving += 1
         try:
@@ -68,6 +75,12 @@ def create_app(wechat: WeChat, *, admin: bool = False) -> WSGIApplication:
             with wechat._serving_lock:
                 wechat._serving -= 1
             wechat._ledger.tell()
+        if is_page(response.content_type):
+            # 127.0.0.1 is one site for all that runs there: no script may see the others' cookies.
+            response.headers["Content-Security-Policy"] = "sandbox"
+            if (refused := door.refusal(environ)) is not None:
+                response.close()
+                response = _refused(refused)
         return response(environ, start_response)
 
     return app
@@ -196,6 +209,10 @@ class _Exchange:
             status=status,
             fault=None if self.fault is None else self.fault.kind,
         )
+
+
+def _refused(why: str) -> Response:
+    return Response(json.dumps({"error": why}) + "\n", status=403, content_type="application/json")
 
 
 def _half(data: bytes) -> Iterator[bytes]:

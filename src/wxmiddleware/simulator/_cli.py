@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from ._clock import SimulatedClock
@@ -23,6 +23,7 @@ def simulate(
     port: int = 0,
     *,
     admin: bool = True,
+    hosts: Sequence[str] = (),
     wecom: bool = False,
     quiet: bool = False,
     speed: float = 1.0,
@@ -37,6 +38,7 @@ def simulate(
         host: The address to listen on.
         port: The port, or 0 for a free one.
         admin: Also serve ``/_simulator/``.
+        hosts: Other names under which ``/_simulator/`` is served.
         wecom: Have a WeCom corp with an app there, too.
         quiet: Print no line per request.
         speed: Simulated seconds per real second; 60 lets a token die after two minutes.
@@ -54,7 +56,7 @@ def simulate(
     out = sys.stdout if out is None else out
     stop = threading.Event() if stop is None else stop
     wechat = WeChat(clock=SimulatedClock(time.time(), speed), **knobs)
-    with _ended_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin) as server:
+    with _ended_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin, hosts=hosts) as server:
         print(f"A simulated WeChat answers at {server.url}. Ctrl-C ends it.\n", file=out)
         # The secrets are made up here, open nothing and have to be known to be used.
         names = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,6 +102,10 @@ class _Server(ThreadedWSGIServer):
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
+def _and(host: str, hosts: Iterable[str]) -> Iterable[str]:
+    return hosts if isinstance(hosts, str) or not isinstance(hosts, Iterable) else [host, *hosts]
+
+
 class SimulatorServer:
     """
     A simulated WeChat behind a socket, for clients in this process and others.
@@ -113,6 +118,8 @@ class SimulatorServer:
         host: The address to listen on.
         port: The port, or 0 for a free one.
         admin: Also serve ``/_simulator/``; see :func:`create_app`.
+        hosts: Names and addresses under which browsers may reach it, beside ``host``, ``localhost`` and loopback
+            addresses; see :func:`create_app`. With ``0.0.0.0`` or ``::`` as ``host``, every address.
 
     Raises:
         ConfigurationError: An argument is of no use, or the server is not in a state to do what is asked.
@@ -120,14 +127,20 @@ class SimulatorServer:
     """
 
     def __init__(
-        self, wechat: WeChat | None = None, host: str = "127.0.0.1", port: int = 0, *, admin: bool = False
+        self,
+        wechat: WeChat | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        admin: bool = False,
+        hosts: Iterable[str] = (),
     ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
             raise ConfigurationError(f"port is a number from 0 (any free one) to 65535; got {port!r}.")
         if not isinstance(host, str) or not host or "/" in host:
             raise ConfigurationError(f"host is a name or an address such as 127.0.0.1; got {host!r}.")
         self.wechat = WeChat() if wechat is None else wechat
-        self._app = create_app(self.wechat, admin=admin)
+        self._app = create_app(self.wechat, admin=admin, hosts=_and(host, hosts))
         self._host = host
         self._port = port
         self._server: _Server | None = None
