@@ -17,6 +17,7 @@ from wxmiddleware._policies import (
     Timing,
     ahead_at,
     china_day,
+    follows,
     forced_wait,
     keep_until,
     look_at,
@@ -227,6 +228,45 @@ def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
 def test_next_generation(previous: int, now: float, expected: int) -> None:
     """A generation is above every earlier one, also those that a flushed store has forgotten."""
     assert expected == next_generation(previous, now, 0.0)
+
+
+@given(st.integers(0, 2**63 - 1), st.floats(-1e12, 1e12), st.floats(0.0, 1.0))
+def test_next_generation_of_any(previous: int, now: float, draw: float) -> None:
+    """After every generation that can be written there is one that is newer and can be written, too."""
+    made = next_generation(previous, now, draw)
+
+    assert 0 < made < 2**63
+    assert follows(made, previous)
+    assert not follows(previous, made)
+
+
+@pytest.mark.parametrize("previous", [2**53, 2**62 - 1, 2**62, 2**63 - 10**6, 2**63 - 2, 2**63 - 1])
+@pytest.mark.parametrize("draw", [0.0, 0.5, 1.0])
+def test_next_generation_of_the_highest(previous: int, draw: float) -> None:
+    """There is no highest number."""
+    made = next_generation(previous, 1.7e9, draw)
+
+    assert 0 < made < 2**63
+    assert follows(made, previous)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (0, 0, False),
+        (1, 0, True),
+        (2**63 - 1, 0, True),
+        (0, 2**63 - 1, False),
+        (5, 5, False),
+        (6, 5, True),
+        (5, 6, False),
+        (1, 2**63 - 1, True),
+        (2**63 - 1, 1, False),
+    ],
+)
+def test_follows(one: int, other: int, expected: bool) -> None:
+    """A number less than half of the way round ahead is newer; everything is newer than no token."""
+    assert follows(one, other) is expected
 
 
 def test_next_generation_of_two() -> None:

@@ -34,6 +34,7 @@ from ._policies import (
     State,
     Timing,
     ahead_at,
+    follows,
     look_at,
     minted_later,
     state,
@@ -311,6 +312,11 @@ class Keeper:
         """Whether there is a token to hand out."""
         return state(self.snapshot, self.world.clock()) in _USABLE
 
+    def newest(self, record: Record) -> int:
+        """The newest generation, of what is handed out and of what is in `record`."""
+        mine, theirs = self.snapshot.generation, record.generation
+        return theirs if follows(theirs, mine) else mine
+
     def adopt(self, record: Record, behind: float, *, own: bool = False, confirmed: bool = False) -> bool:
         """
         Hand out the token of `record` from now on, if it is newer than what is handed out.
@@ -333,7 +339,7 @@ class Keeper:
                 # Another process has reason to doubt that it lives so long. Only lives are compared: clocks may be set.
                 self.snapshot = replace(self.snapshot, expires_at=self.snapshot.sent_at + life, ahead_at=now)
                 self._hot_until(now)
-            newer = record.generation > self.snapshot.generation or (
+            newer = follows(record.generation, self.snapshot.generation) or (
                 record.value != self.snapshot.value and minted_later(record.sent_at + behind, self.snapshot.received_at)
             )
             if not newer or now >= expires_at or record.value in self.dead:

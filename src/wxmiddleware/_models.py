@@ -167,6 +167,18 @@ def _checked_url(url: object) -> str:
     return url.rstrip("/")
 
 
+# WeChat asks for room for 512 characters, and gives 7200 s.
+LONGEST_TOKEN = 4096
+LONGEST_LIFE = 86_400.0
+
+
+def is_token(value: object) -> bool:
+    """Whether it can be a token, whoever says so: visible ASCII, and not endless."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
+        return False
+    return value.isascii() and value.isprintable() and " " not in value
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A token as WeChat gave it: the value and its life in seconds, counted from before the request was sent."""
@@ -251,7 +263,8 @@ class Record:
     Times are seconds on the store's clock.
 
     Attributes:
-        generation: Rises with every token, also after the store was emptied.
+        generation: Rises with every token, also after the store was emptied. At 2**63 it begins anew: the number that
+            follows is the one that is less than half of that ahead.
         value: The token, or ``None`` if there is none yet.
         expires_at: The end of its life.
         sent_at: When the request that brought it was sent.

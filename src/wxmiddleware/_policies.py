@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from ._models import Cause, Record, Snapshot
+from ._models import LONGEST_LIFE, Cause, Record, Snapshot, is_token
 
 # A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
 LEASE = 8.0
@@ -46,6 +46,10 @@ LONGEST_PAUSE = 600.0
 LONGEST_LEASE = 60.0
 # So much may the clocks be apart that are compared here.
 _SLACK = 5.0
+# Nobody counts further: neither what comes in a row, nor what is done in a day.
+_MOST = 1000
+# So many generations there are, then they begin anew.
+_GENERATIONS = 2**63
 
 _DAY = 86_400
 _CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
@@ -153,9 +157,20 @@ def next_generation(previous: int, now: float, draw: float) -> int:
         now: The store's clock, so that it is everybody's; where it cannot be reached, seconds since 1970.
         draw: A random number from 0 to 1: two that follow the same number from the future are not the same.
     """
-    told = math.floor(now * 1e6)
+    told = max(0, math.floor(now * 1e6)) % _GENERATIONS
     # Only then: without a store, who fetches twice in a second would else outnumber who fetches after it.
-    return told if told > previous else previous + 1 + int(draw * 1e6)
+    return told if follows(told, previous) else (previous + 1 + int(draw * 1e6)) % _GENERATIONS or 1
+
+
+def follows(one: int, other: int) -> bool:
+    """
+    Whether generation `one` is newer than `other`: serial number arithmetic (RFC 1982).
+
+    There is no highest number, so nobody can write one that no token comes after. 0 is that of no token.
+    """
+    if not one or not other:
+        return one > other
+    return 0 < (one - other) % _GENERATIONS < _GENERATIONS // 2
 
 
 def minted_later(sent_at: float, received_at: float) -> bool:
@@ -165,19 +180,51 @@ def minted_later(sent_at: float, received_at: float) -> bool:
 
 def believable(record: Record, now: float) -> Record:
     """
-    Leave out of a record what nobody can have written at a time like this.
+    Leave out of a record what nobody can have written at a time like this, in good faith.
 
-    If a clock was ahead when it was written and has been put right since, leases and pauses would last for hours.
+    If a clock was ahead when it was written and has been put right since, leases and pauses would last for hours. A
+    store may also hold what somebody else has put there: a token is held to the rules of WeChat's answers.
     """
-    changes: dict[str, Any] = {}
-    if record.lease is not None and record.lease.until > now + LONGEST_LEASE:
-        changes["lease"] = None
-    if record.cooldown is not None and record.cooldown.until > now + LONGEST_PAUSE + _SLACK:
-        changes["cooldown"] = None
-    for name in ("refusals_at", "forced_at"):
-        if getattr(record, name) > now + _SLACK:
-            changes[name] = -math.inf
+    changes = _of_pauses(record, now)
+    # Not later than now. The comparisons are such that what is no number counts as too late.
+    late = [name for name in _PAST if not getattr(record, name) <= now + _SLACK]
+    changes |= {name: now if name in ("sent_at", "received_at") else -math.inf for name in late}
+    changes |= {name: _MOST for name in ("refusals", "forced") if not 0 <= getattr(record, name) <= _MOST}
+    if not 0 <= record.generation < _GENERATIONS:
+        changes["generation"] = record.generation % _GENERATIONS
+    if record.value is not None and no_token(record, now):
+        # Without its number, too: who holds a good token writes that over it.
+        changes |= {"value": None, "generation": 0, "put_back": False}
+        changes |= dict.fromkeys(("expires_at", "sent_at", "received_at"), -math.inf)
+    if record.refresh is not None and not is_token(record.refresh):
+        changes["refresh"] = None
     return replace(record, **changes) if changes else record
+
+
+_PAST = ("refusals_at", "forced_at", "sent_at", "received_at")
+
+
+def _of_pauses(record: Record, now: float) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if record.lease is not None and not record.lease.until <= now + LONGEST_LEASE:
+        changes["lease"] = None
+    cooldown = record.cooldown
+    if cooldown is not None and not cooldown.until <= now + LONGEST_PAUSE + _SLACK:
+        changes["cooldown"] = None
+    elif cooldown is not None and not 0 <= cooldown.streak <= _MOST:
+        changes["cooldown"] = replace(cooldown, streak=_MOST)
+    return changes
+
+
+def no_token(record: Record, now: float) -> str:
+    """Why the value of a record cannot be a token of WeChat's, whether or not it is over; empty if it can."""
+    if not is_token(record.value):
+        return "its value is not a token: up to 4096 characters of visible ASCII, without blanks"
+    if record.expires_at == -math.inf:
+        return "it does not say when the token ends (expires_at, in seconds by the clock of Loaded.now)"
+    if not record.expires_at <= now + LONGEST_LIFE + _SLACK:
+        return "the end of the token (expires_at, in seconds by the clock of Loaded.now) is more than a day away"
+    return ""
 
 
 def keep_until(record: Record) -> float:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 from functools import lru_cache
 from pathlib import Path
 
 _UNKNOWN = "-"
+_PID = re.compile("[1-9][0-9]{0,18}")
 
 
 def name() -> str:
@@ -32,7 +34,7 @@ def gone(owner: str) -> bool:
     """Whether the holder of a lease has surely ended."""
     host, pid, start, space, *_ = [*owner.split("/"), "", "", "", ""]
     here, _, _, our_space, _ = name().split("/")
-    if space in ("", _UNKNOWN) or (host, space) != (here, our_space) or not pid.isdecimal():
+    if space in ("", _UNKNOWN) or (host, space) != (here, our_space) or not _PID.fullmatch(pid):
         return False
     try:
         os.kill(int(pid), 0)  # asks only; also where /proc hides the processes of others

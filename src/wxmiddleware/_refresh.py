@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import _process
 from ._events import Event, Happening
 from ._flight import Flight
-from ._models import Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot
+from ._models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot, is_token
 from ._policies import (
     DOUBTFUL_LIFE,
     LEASE,
@@ -29,6 +29,7 @@ from ._policies import (
     STORE_REST,
     believable,
     china_day,
+    follows,
     forced_wait,
     minted_later,
     next_generation,
@@ -208,10 +209,10 @@ class Refresh:
         keeper, ours, known = self._keeper, self._keeper.snapshot, self._keeper.known[0]
         if keeper.plan.follow:
             return seen
-        if known.refresh is not None and known.generation > seen.record.generation:
+        if known.refresh is not None and follows(known.generation, seen.record.generation):
             # Also if its token is over: what the next one is asked for with is in it.
             record = replace(known, lease=None)
-        elif seen.record.generation >= ours.generation or not keeper.usable():
+        elif not follows(ours.generation, seen.record.generation) or not keeper.usable():
             return seen
         elif seen.record.value is not None and minted_later(seen.record.sent_at + seen.behind, ours.received_at):
             return seen  # a wall clock was ahead when ours got its number
@@ -269,7 +270,7 @@ class Refresh:
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until:
             return None
-        news = self._reason is Reason.REFUSED and cooldown.refused < keeper.snapshot.generation
+        news = self._reason is Reason.REFUSED and follows(keeper.snapshot.generation, cooldown.refused)
         if news and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
             return None
         keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
@@ -348,7 +349,7 @@ class Refresh:
             answer = keeper.source.fetch(keeper.account, force=force, **with_what)
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
-        return _Asked(answer, sent, self._clock())
+        return _Asked(_plausible(answer), sent, self._clock())
 
     def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
         """The endpoint names the refused token as the current one: insist, if the forced mode's budget allows it."""
@@ -405,7 +406,7 @@ class Refresh:
             theirs = self._load()
             if theirs is None:
                 continue
-            if theirs.record.generation > claim.record.generation and not self._later(theirs, asked):
+            if follows(theirs.record.generation, claim.record.generation) and not self._later(theirs, asked):
                 # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
                 keeper.known = (theirs.record, theirs.behind)
                 if keeper.adopt(theirs.record, theirs.behind):
@@ -455,7 +456,7 @@ class Refresh:
         told = keeper.world.wall() if seen.version is None else now
         return replace(
             over,
-            generation=next_generation(max(over.generation, keeper.snapshot.generation), told, keeper.world.draw()),
+            generation=next_generation(keeper.newest(over), told, keeper.world.draw()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
             expires_at=asked.sent - seen.behind + grant.expires_in,
@@ -571,6 +572,15 @@ class Refresh:
         self._events.append(self._keeper.event(name, message, **fields))
 
 
+def _plausible(answer: Grant | Failure) -> Grant | Failure:
+    """What a source of the user's gives is saved only if all can read it: as a token, and for no longer than a day."""
+    if isinstance(answer, Failure):
+        return answer
+    if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
+        return _NO_TOKEN
+    return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
+
+
 MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)
 TOO_SOON = Failure(
     Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
@@ -582,6 +592,10 @@ ASK_WHO = (
 _NOWHERE_TO_KEEP = Failure(
     Cause.PASSING,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
+)
+_NO_TOKEN = Failure(
+    Cause.AMBIGUOUS,
+    "The source gave something that is not a token: up to 4096 characters of visible ASCII, without blanks.",
 )
 _DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(

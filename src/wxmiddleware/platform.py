@@ -25,14 +25,15 @@ from weakref import WeakValueDictionary
 import anyio.to_thread
 
 from ._events import Observer
-from ._models import Account, AuthorizerAccount, Failure, Grant, Record
-from ._policies import next_generation
+from ._models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
+from ._policies import believable, next_generation
 from ._provider import TokenProvider
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
 from .sources.component import wants_ticket
 from .stores import TokenStore
 from .stores._amend import amend
+from .stores._sealed import readable
 
 if TYPE_CHECKING:
     from ._keeper import Keeper
@@ -106,13 +107,13 @@ class Platform:
             ConfigurationError: It is not a ticket: empty, or not a str.
             StoreError: The store failed; the ticket is not kept.
         """
-        if not isinstance(ticket, str) or not ticket.strip():
+        if not isinstance(ticket, str) or not is_token(ticket.strip()):
             raise ConfigurationError("The ticket must be the text of ComponentVerifyTicket, and not empty.")
 
         def change(record: Record, now: float) -> Record:
             return replace(
                 record,
-                generation=record.generation + 1,
+                generation=next_generation(record.generation, now, 0.0),
                 value=ticket.strip(),
                 received_at=now,
                 expires_at=now + _TICKET_LIFE,
@@ -204,8 +205,8 @@ class Platform:
             ConfigurationError: An argument is wrong.
             StoreError: The store failed; nothing is kept.
         """
-        if not isinstance(refresh_token, str) or not refresh_token.strip():
-            raise ConfigurationError("The refresh token must be a str, and not empty.")
+        if not isinstance(refresh_token, str) or not is_token(refresh_token.strip()):
+            raise ConfigurationError("The refresh token must be a str of visible ASCII, and not empty.")
         return self._keep(appid, Grant("", 0.0, refresh_token.strip()), 0.0, 0.0)
 
     def _keep(self, appid: str, grant: Grant, sent: float, received: float) -> TokenProvider:
@@ -219,9 +220,7 @@ class Platform:
             behind = clock() - now
             kept = replace(
                 record,
-                generation=next_generation(
-                    max(record.generation, keeper.snapshot.generation), now, keeper.world.draw()
-                ),
+                generation=next_generation(keeper.newest(record), now, keeper.world.draw()),
                 refresh=grant.refresh,
                 cooldown=None,
                 refusals=0,
@@ -243,9 +242,9 @@ class Platform:
     def _ticket(self) -> str | None:
         """The newest ticket, if it is still good."""
         with suppress(StoreError):
-            loaded = self._store.load(self._ticket_key)
-            record = loaded.record
-            if record is not None and loaded.now < record.expires_at:
+            loaded = readable(self._store.load(self._ticket_key))
+            record = believable(loaded.record or Record(), loaded.now)
+            if loaded.now < record.expires_at:
                 return record.value
         return None
 

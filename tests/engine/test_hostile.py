@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,8 @@ import pytest
 
 from engine.world import BUSY, World
 from wxmiddleware import Happening, TokenProvider, TokenUnavailable
-from wxmiddleware.stores import Cooldown, Lease, Record
+from wxmiddleware.sources import Grant
+from wxmiddleware.stores import Cooldown, Lease, Record, dumps_record, loads_record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
 
@@ -193,6 +195,99 @@ def test_follower_of_a_clock_that_was_set_back(world: World, key: str) -> None:
     put(world, key, token(world, "T2", 5, age=1.0))
 
     assert ["T2"] == look(world, follower)
+
+
+FUTURE = 1e12
+POISONS: dict[str, dict[str, object]] = {
+    "highest generation": {"generation": 2**63 - 1},
+    "half of the way": {"generation": 2**62},
+    "next to the highest": {"generation": 2**63 - 2},
+    "beyond the highest": {"generation": 2**63},
+    "below nothing": {"generation": -1},
+    "lives for ever": {"generation": AHEAD, "expires_at": math.inf},
+    "lives for long": {"generation": AHEAD, "expires_at": FUTURE},
+    "no end": {"generation": AHEAD, "expires_at": -math.inf},
+    "end is no number": {"generation": AHEAD, "expires_at": math.nan},
+    "sent in the future": {"sent_at": FUTURE, "received_at": FUTURE},
+    "sent at no time": {"generation": AHEAD, "sent_at": math.nan, "received_at": math.nan},
+    "empty": {"generation": AHEAD, "value": ""},
+    "long": {"generation": AHEAD, "value": "x" * 4097},
+    "blank": {"generation": AHEAD, "value": "two words"},
+    "line": {"generation": AHEAD, "value": "66_wrong\r\nHost: elsewhere"},
+    "chinese": {"generation": AHEAD, "value": "\u6210\u529f"},
+    "refusals": {"refusals": 2**63 - 1, "refusals_at": FUTURE},
+    "forced": {"forced": 2**63 - 1, "forced_at": FUTURE, "forced_day": 2**63 - 1},
+    "lease": {"generation": AHEAD, "lease": Lease("there/1/2/3/4", FUTURE)},
+    "cooldown": {"generation": AHEAD, "cooldown": Cooldown(FUTURE, BUSY, 2**63 - 1, 2**63 - 1)},
+    "streak": {"generation": AHEAD, "cooldown": Cooldown(50_100.0, BUSY, 2**63 - 1, 2**63 - 1)},
+    "not a refresh token": {"generation": AHEAD, "refresh": "two words"},
+}
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
+def test_poisoned_record(world: World, key: str, poison: dict[str, object]) -> None:
+    """Whatever stands in one record, ten minutes later a fleet has one token again, and a record that it can read."""
+    world.script("T1", *["T2", "T3"])
+    here, there = world.provider(draw=lambda: 0.25), world.elsewhere()
+    world.get(here)
+    world.get(there)
+    put(world, key, replace(token(world, "66_wrong", AHEAD - 1, age=0.0), **poison))
+    held = []
+    for _ in range(10):
+        world.advance(60)
+        held = [world.get(provider) for provider in (here, there)]
+        # WeChat refuses what it has not given.
+        held = [
+            world.get(provider, value) if value not in ("T1", "T2", "T3") else value
+            for provider, value in zip((here, there), held, strict=True)
+        ]
+        world.settle()
+    record = world.store.load(key).record
+
+    assert held[0] == held[1] == record.value
+    assert record.value in ("T1", "T2")
+    assert record == loads_record(dumps_record(record))
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
+def test_poisoned_record_that_is_met_cold(world: World, key: str, poison: dict[str, object]) -> None:
+    """Nor does it matter to processes that start with it."""
+    world.script("T1", "T2")
+    put(world, key, replace(token(world, "66_wrong", AHEAD - 1, age=0.0), **poison))
+    here, there = world.provider(draw=lambda: 0.25), world.elsewhere()
+    world.advance(1)
+    for provider in (here, there):
+        got = world.get(provider)
+        if got == "66_wrong":
+            world.get(provider, got)
+    held = look(world, here, there)
+    record = world.store.load(key).record
+
+    assert ["T1", "T1"] == held
+    assert record.value == "T1"
+    assert record == loads_record(dumps_record(record))
+
+
+def test_source_that_gives_what_is_no_token(world: World, key: str) -> None:
+    """A source of the user's that gives something else has failed; nothing is saved that others could not read."""
+    world.script(Grant("two words", 7200))
+    error = world.error(world.provider())
+    record = world.store.load(key).record
+
+    assert "not a token" in str(error)
+    assert record.value is None
+    assert record == loads_record(dumps_record(record))
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e13, 30 * 86_400])
+def test_source_that_gives_a_long_life(world: World, key: str, seconds: float) -> None:
+    """Nobody believes in more than a day; what is saved can be read by all."""
+    world.script(Grant("T1", seconds))
+    provider = world.provider()
+
+    assert "T1" == world.get(provider)
+    assert world.store.load(key).record.expires_at == world.clock.now + 86_400
+    assert "T1" == world.get(world.elsewhere())
 
 
 def test_ciphertext(world: World, key: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wxmiddleware.stores import Record, dumps_record, loads_record
+from wxmiddleware.stores import Cause, Cooldown, Failure, Lease, Record, dumps_record, loads_record
 
 NEVER = st.just(-math.inf)
 TIMES = st.floats(-1e12, 1e12) | NEVER
@@ -53,6 +53,31 @@ def test_older_record() -> None:
 def test_no_token(name: str, wrong: Any) -> None:
     """Where a token should be there is one, or this is no record."""
     assert loads_record(json.dumps({"format": 1, name: wrong})) is None
+
+
+def test_texts() -> None:
+    """A text from a store has no line of its own, is not endless, and is otherwise as it was."""
+    failure = Failure(Cause.FINAL, "No:\n\x1b[31m\u6210\u529f" + "x" * 9000, 40164, "a\tb", "c\r\nd")
+    read = loads_record(dumps_record(Record(lease=Lease("o" * 9000, 5.0), cooldown=Cooldown(5.0, failure))))
+    assert read is not None
+    assert read.cooldown is not None
+    assert read.lease is not None
+    told = read.cooldown.failure
+
+    assert told.message.startswith("No:  [31m\u6210\u529fx")
+    assert (len(told.message), len(read.lease.owner)) == (2000, 500)
+    assert (told.errmsg, told.rid) == ("a b", "c  d")
+
+
+@pytest.mark.parametrize("errcode", [2**63, -(2**63), 10**400, "4" * 500])
+def test_errcode(errcode: Any) -> None:
+    """An errcode that no language could hold is none."""
+    failure = {"cause": "final", "message": "No.", "errcode": errcode}
+    cooldown = {"until": 5.0, "streak": 1, "failure": failure}
+
+    assert loads_record(json.dumps({"format": 1, "cooldown": cooldown})) is None
+    failure["errcode"] = 40164
+    assert loads_record(json.dumps({"format": 1, "cooldown": cooldown})) is not None
 
 
 def test_tokens_do_not_show() -> None:

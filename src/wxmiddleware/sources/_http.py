@@ -20,15 +20,13 @@ from urllib3 import Timeout
 from urllib3 import exceptions as low
 
 from .._errcodes import CURABLE, TOKEN_ERRORS, ErrorTable, token_endpoint_failure
-from .._models import Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount
+from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, is_token
 from .._quiet import untraced
 from ..exceptions import ConfigurationError
 from ._deadline import DeadlineAdapter, Exchange
 
 _HEADERS = {"Accept-Encoding": "identity", "Connection": "close"}
 _MOST_BYTES = 65_536
-_LONGEST_TOKEN = 4096  # WeChat asks for room for 512
-_LONGEST_LIFE = 86_400
 _NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 # Failures of these kinds happen before anything is sent.
@@ -256,14 +254,13 @@ def grant_of(account: Account, answer: Mapping[str, Any], form: Form) -> Grant |
     token, expires_in = _token(answer.get(form.token)), _number(answer.get("expires_in"))
     if token is None:
         return _nonsense(account, "no token")
-    if expires_in is None or not 0 < expires_in <= _LONGEST_LIFE:
+    if expires_in is None or not 0 < expires_in <= LONGEST_LIFE:
         return _nonsense(account, "a token without a plausible expires_in")
     return Grant(token, expires_in, _token(answer.get(form.refresh)) if form.refresh else None)
 
 
 def _token(value: object) -> str | None:
-    good = isinstance(value, str) and value and len(value) <= _LONGEST_TOKEN and _visible(value)
-    return str(value) if good else None
+    return str(value) if is_token(value) else None
 
 
 def _number(value: object) -> float | None:
@@ -277,10 +274,6 @@ def _number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _visible(token: str) -> bool:
-    return token.isascii() and token.isprintable() and " " not in token
 
 
 def _masked(hidden: Collection[str], text: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._models import Loaded, Record
+from .._policies import believable
 from ..exceptions import StoreError
+from ._sealed import readable
 
 if TYPE_CHECKING:
     from . import TokenStore
@@ -22,8 +24,8 @@ def amend(store: TokenStore, key: str, change: Callable[[Record, float], Record]
         StoreError: The store failed, or others wrote every time. Nothing has been saved then.
     """
     for _ in range(_TRIES):
-        loaded: Loaded = _safely(lambda: store.load(key))
-        record = change(loaded.record or Record(), loaded.now)
+        loaded: Loaded = readable(_safely(lambda: store.load(key)))
+        record = change(believable(loaded.record or Record(), loaded.now), loaded.now)
         if _safely(lambda: store.save(key, record, loaded.version)) is not None:  # noqa: B023 - called here and now
             return record
     raise StoreError("The store takes nothing: somebody else has saved each time.")

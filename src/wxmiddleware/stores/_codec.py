@@ -22,6 +22,9 @@ _COUNTS = ("generation", "refusals", "forced_day", "forced")
 # What nobody has written in good faith: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12
 _MOST = 2**63
+# Texts are for people: what WeChat said, and what to do.
+_LONGEST_TEXT = 2000
+_LONGEST_NAME = 500
 
 
 def dumps(record: Record) -> str:
@@ -74,7 +77,7 @@ def _record(fields: dict[str, Any]) -> Record:
         value=value,
         refresh=refresh,
         put_back=bool(fields.get("put_back")),
-        lease=None if lease is None else Lease(_text(lease["owner"]), _time(lease["until"])),
+        lease=None if lease is None else Lease(_text(lease["owner"], _LONGEST_NAME), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
         **numbers,
     )
@@ -95,7 +98,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
         failure=Failure(
             Cause(failure["cause"]),
             _text(failure["message"]),
-            errcode=_or_none(int, failure.get("errcode")),
+            errcode=_or_none(_number, failure.get("errcode")),
             errmsg=_text(failure.get("errmsg", "")),
             rid=_or_none(_text, failure.get("rid")),
             retry_after=_or_none(_time, failure.get("retry_after")),
@@ -110,9 +113,16 @@ def _time(value: Any, *, endless: bool = False) -> float:
     return number
 
 
-def _count(value: Any) -> int:
+def _number(value: Any) -> int:
     number = int(value)
-    if not 0 <= number < _MOST:
+    if not -_MOST < number < _MOST:
+        raise ValueError
+    return number
+
+
+def _count(value: Any) -> int:
+    number = _number(value)
+    if number < 0:
         raise ValueError
     return number
 
@@ -121,7 +131,8 @@ def _or_none(read: Callable[[Any], _Value], value: Any) -> _Value | None:
     return None if value is None else read(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, longest: int = _LONGEST_TEXT) -> str:
     if not isinstance(value, str):
         raise TypeError
-    return value
+    # It may be shown and logged: no line of its own, nothing that a terminal obeys.
+    return "".join(c if c.isprintable() else " " for c in value[:longest])
