@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background import landed
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 
 from wxmiddleware import ConfigurationError, StoreError, TokenProvider
@@ -241,9 +242,111 @@ class TestUnreadable:
             store.load(KEY)
 
 
+class TestBound:
+    """What decides about a token is what it was encrypted with."""
+
+    def test_older_one(self, store: EncryptedStore, inner: MemoryStore, clock: SimulatedClock) -> None:
+        """An old ciphertext in a new record is the old token, with its number, and its end."""
+        put(store, value="T1", generation=5, expires_at=clock() + 100)
+        old = value(inner)
+        put(store, value="T2", generation=6)
+        newest = inner.load(KEY)
+        assert newest.record is not None
+        inner.save(KEY, replace(newest.record, value=old, generation=99), newest.version)
+        loaded = store.load(KEY).record
+
+        assert loaded is not None
+        assert (loaded.value, loaded.generation, loaded.expires_at) == ("T1", 5, clock() + 100)
+
+    @pytest.mark.parametrize("name", ["expires_at", "sent_at", "received_at", "generation"])
+    def test_changed(self, store: EncryptedStore, inner: MemoryStore, clock: SimulatedClock, name: str) -> None:
+        """What somebody has changed beside the ciphertext does not count."""
+        saved = record(clock(), 7)
+        store.save(KEY, saved, 0)
+        stored = inner.load(KEY)
+        assert stored.record is not None
+        changed = replace(stored.record, **{name: getattr(saved, name) + 50_000})
+        inner.save(KEY, changed, stored.version)
+
+        assert store.load(KEY).record == saved
+
+    def test_refresh_token_of_an_earlier_save(self, store: EncryptedStore, inner: MemoryStore) -> None:
+        """Token and refresh token that were not saved together are not used."""
+        put(store, value="T1", refresh="R1", generation=5)
+        old = inner.load(KEY).record
+        put(store, value="T2", refresh="R2", generation=6)
+        newest = inner.load(KEY)
+        assert old is not None
+        assert newest.record is not None
+        inner.save(KEY, replace(newest.record, refresh=old.refresh), newest.version)
+
+        with pytest.raises(StoreError, match="at another time"):
+            store.load(KEY)
+
+    def test_only_a_refresh_token(self, store: EncryptedStore, inner: MemoryStore, clock: SimulatedClock) -> None:
+        """A refresh token without a token has its number, too."""
+        put(store, value=None, refresh="R1", generation=5)
+        stored = inner.load(KEY)
+        assert stored.record is not None
+        inner.save(KEY, replace(stored.record, generation=99), stored.version)
+        loaded = store.load(KEY).record
+
+        assert loaded is not None
+        assert (loaded.refresh, loaded.generation) == ("R1", 5)
+
+    def test_text_without_the_rest(self, store: EncryptedStore, clocked: ClockedStore) -> None:
+        """What the key has encrypted for something else is no token."""
+        put(clocked, value=MARK + Fernet(NEW).encrypt(f'["{KEY}", "T1"]'.encode()).decode())
+
+        with pytest.raises(StoreError, match="none of the keys"):
+            store.load(KEY)
+
+
 class TestTurningItOn:
     def test_plain_token(self, store: EncryptedStore, clocked: ClockedStore) -> None:
-        """A token from before is taken, and encrypted at the next save."""
+        """A token from before is refused, and the error says how to move in."""
+        put(clocked)
+
+        with pytest.raises(StoreError, match="accept_plain=True") as caught:
+            store.load(KEY)
+        assert TOKEN not in str(caught.value)
+
+    def test_plain_token_that_is_over(
+        self, store: EncryptedStore, clocked: ClockedStore, clock: SimulatedClock
+    ) -> None:
+        """When its life is over, it is written over."""
+        put(clocked, expires_at=clock() + 100)
+        clock.advance(100)
+        loaded = store.load(KEY)
+
+        assert loaded.record is not None
+        assert loaded.record.value is None
+        assert store.save(KEY, record(clock(), 6), loaded.version) is not None
+
+    @pytest.mark.parametrize("end", [float("inf"), 1e12])
+    def test_plain_token_that_lives_for_ever(self, store: EncryptedStore, clocked: ClockedStore, end: float) -> None:
+        """One that would stand in the way for ever is written over, too."""
+        put(clocked, expires_at=end)
+        loaded = store.load(KEY)
+
+        assert loaded.record is not None
+        assert loaded.record.value is None
+
+    def test_no_token_yet(self, store: EncryptedStore, clocked: ClockedStore) -> None:
+        """A record without a token needs no encryption."""
+        saved = put(clocked, value=None)
+
+        assert store.load(KEY).version == saved
+
+    @pytest.mark.parametrize("accept", [1, "yes", None])
+    def test_bad_option(self, clocked: ClockedStore, accept: Any) -> None:
+        """What is neither yes nor no is said at construction."""
+        with pytest.raises(ConfigurationError, match="accept_plain"):
+            EncryptedStore(clocked, NEW, accept_plain=accept)
+
+    def test_moving_in(self, clocked: ClockedStore) -> None:
+        """Where one says so, a token from before is taken, and encrypted at the next save."""
+        store = EncryptedStore(clocked, NEW, accept_plain=True)
         put(clocked)
         loaded = store.load(KEY)
         assert loaded.record is not None
@@ -252,7 +355,7 @@ class TestTurningItOn:
 
         assert plain == TOKEN
         assert value(clocked).startswith(MARK)
-        assert value(store) == TOKEN
+        assert value(EncryptedStore(clocked, NEW)) == TOKEN
 
     def test_without_a_key(self, store: EncryptedStore, clocked: ClockedStore) -> None:
         """A process without a key does not take the ciphertext for a token."""
@@ -267,7 +370,8 @@ class TestTurningItOn:
         put(store, value=None)
         without = clocked.load(KEY)
         put(clocked)
-        plain, decrypted = clocked.load(KEY), store.load(KEY)
+        plain = clocked.load(KEY)
+        decrypted = EncryptedStore(clocked, NEW, accept_plain=True).load(KEY)
 
         assert [one for one in (empty, without, plain, decrypted) if readable(one) is not one] == []
 
@@ -286,6 +390,35 @@ class TestProvider:
 
         assert tokens == ["T1", "T1"]
         assert source.fetches == 1
+
+    @pytest.mark.parametrize("planted", ["of-somebody-else", MARK + "gAAAA"])
+    def test_planted(self, store: EncryptedStore, clocked: ClockedStore, clock: SimulatedClock, planted: str) -> None:
+        """What was planted is not handed out; that is told once, and this process gets a token of its own."""
+        from wxmiddleware import Account, Event, Happening
+
+        put(store)
+        stored = clocked.load(KEY)
+        assert stored.record is not None
+        clocked.save(KEY, replace(stored.record, generation=2**60, value=planted), stored.version)
+        source, events = ScriptedSource("T1"), list[Event]()
+        with TokenProvider(
+            Account("wx1", SECRET),
+            source=source,
+            store=store,
+            clock=clock,
+            wall=clock,
+            observers=[events.append],
+            sleep=clock.advance,
+        ) as provider:
+            tokens = [provider.get_token(), provider.get_token()]
+            clock.advance(60)
+            tokens.append(provider.get_token())
+            landed()
+        told = [event for event in events if event.name is Happening.STORE_FAILED]
+
+        assert tokens == ["T1"] * 3
+        assert len(told) == 1
+        assert planted not in told[0].message
 
 
 class Inner(MemoryStore):
@@ -370,10 +503,25 @@ def test_refresh_token_of_another_key(store: EncryptedStore, inner: MemoryStore)
         readable(inner.load(KEY))
 
 
-def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore) -> None:
-    """One that was stored before encryption was turned on is taken as it is."""
-    put(inner, refresh="refresh-one")
-    loaded = store.load(KEY).record
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore, token: str | None) -> None:
+    """One that was stored before encryption was turned on is taken only where one says so."""
+    put(inner, value=token, refresh="refresh-one")
+    loaded = EncryptedStore(inner, NEW, accept_plain=True).load(KEY).record
 
     assert loaded is not None
     assert "refresh-one" == loaded.refresh
+    with pytest.raises(StoreError, match="accept_plain=True"):
+        store.load(KEY)
+
+
+def test_memory_of_a_webhook(store: EncryptedStore, clocked: ClockedStore, caplog: pytest.LogCaptureFixture) -> None:
+    """What somebody has written into a webhook's memory is not answered with."""
+    from wxmiddleware.webhook._seen import Answered, Seen, Standing
+
+    forging, seen = Seen(clocked, "w", 100.0), Seen(store, "w", 100.0)
+    forging.claim(("message",), None)
+    forging.finish(("message",), Answered(b"forged"))
+
+    assert seen.claim(("message",), None) == (Standing.NEW, None)
+    assert "StoreError" in caplog.text
