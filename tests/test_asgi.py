@@ -328,6 +328,14 @@ class TestSelection:
             (["/wechat"], "/api/wechat/x", "/api/", True),
             (["/wechat"], "/wechat", "/wechat", False),
             (["/"], "/api", "/api", True),
+            # what a router may take for the path, or for one below it
+            (["/wechat"], "//wechat", "", True),
+            (["/wechat"], "/wechat\n", "", True),
+            (["/wechat"], "/we\ufffdchat/x", "", True),
+            (["/wechat"], "/api//wechat", "/api", True),
+            (["/wechat"], "//x/wechat", "", False),
+            ("/$APPID$/callback", "/wx1/callback/x", "", True),
+            ("/$APPID$/callback", "/callback", "", False),
             # older servers: it does not
             (["/wechat"], "/wechat", "/api", True),
             (["/wechat"], "/wechat", "/we", True),

@@ -13,6 +13,7 @@ from wxmiddleware.exceptions import (
     APIError,
     ConfigurationError,
     NoProvider,
+    NotVerified,
     ProviderClosed,
     StoreError,
     TokenError,
@@ -38,6 +39,7 @@ def test_one_root(kind: type[Exception]) -> None:
     [
         (ConfigurationError, (ValueError,)),
         (NoProvider, (LookupError,)),
+        (NotVerified, ()),
         (TokenRefused, (TokenError,)),
         (TokenUnavailable, (TokenError,)),
     ],
@@ -47,7 +49,7 @@ def test_parents(kind: type[Exception], parents: tuple[type[Exception], ...]) ->
     assert all(issubclass(kind, parent) for parent in parents)
 
 
-@pytest.mark.parametrize("kind", [APIError, StoreError, ConfigurationError, ProviderClosed, NoProvider])
+@pytest.mark.parametrize("kind", [APIError, StoreError, ConfigurationError, ProviderClosed, NoProvider, NotVerified])
 def test_no_token_error(kind: type[Exception]) -> None:
     """What does not come from fetching a token is no TokenError."""
     assert not issubclass(kind, TokenError)
@@ -111,7 +113,7 @@ class TestFields:
         assert back.errcode == 1
 
 
-@pytest.mark.parametrize("kind", [ConfigurationError, NoProvider, ProviderClosed, StoreError])
+@pytest.mark.parametrize("kind", [ConfigurationError, NoProvider, NotVerified, ProviderClosed, StoreError])
 def test_plain_ones_pickle(kind: type[Exception]) -> None:
     """The errors without fields survive as well."""
     back = pickle.loads(pickle.dumps(kind("No.")))

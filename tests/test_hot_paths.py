@@ -107,6 +107,34 @@ def asgi(provider: TokenProvider) -> Call:
     return lambda: now(middleware({"type": "http", "path": "/", "headers": []}, receive, send))
 
 
+def wsgi_paths(provider: TokenProvider, path: str) -> Call:
+    middleware = WSGIMiddleware(lambda environ, start: [], provider, paths=["/wechat", "/$APPID$/callback"])
+    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": path}, lambda *_: None))
+
+
+def asgi_paths(provider: TokenProvider, path: str) -> Call:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    middleware = ASGIMiddleware(app, provider, paths=["/wechat", "/$APPID$/callback"])
+    return lambda: now(middleware({"type": "http", "path": path, "headers": []}, app, app))
+
+
+def wsgi_chosen(provider: TokenProvider) -> Call:
+    return wsgi_paths(provider, "/wechat/x")
+
+
+def wsgi_other(provider: TokenProvider) -> Call:
+    return wsgi_paths(provider, "/users/7/orders")
+
+
+def asgi_chosen(provider: TokenProvider) -> Call:
+    return asgi_paths(provider, "/wechat/x")
+
+
+def asgi_other(provider: TokenProvider) -> Call:
+    return asgi_paths(provider, "/users/7/orders")
+
+
 LIMITS = {
     get_token: 23,
     aget_token: 56,
@@ -115,6 +143,10 @@ LIMITS = {
     decorated_coroutine: 162,
     wsgi: 123,
     asgi: 184,
+    wsgi_chosen: 129,
+    wsgi_other: 68,
+    asgi_chosen: 171,
+    asgi_other: 115,
 }
 paths = pytest.mark.parametrize("path", LIMITS, ids=lambda path: path.__name__)
 

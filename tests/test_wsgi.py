@@ -539,6 +539,21 @@ class TestSelection:
             ({"/"}, "/anything", True),
             (["/"], "", True),
             (["/微信"], "/微信/x".encode().decode("latin-1"), True),
+            # what a router may take for the path, or for one below it
+            (["/wechat"], "//wechat", True),
+            (["/wechat"], "wechat", True),
+            (["/wechat"], "/wechat\n", True),
+            (["/wechat"], "/we\xffchat/x", True),
+            (["/wechat"], "/%57echat", True),
+            (["/wechat"], "/x/../wechat", True),
+            (["/wechat"], "//x/wechat", False),
+            (["/wechat"], "/wechat%20x", False),
+            ("/$APPID$/callback", "/wx1/callback", True),
+            ("/$APPID$/callback", "/wx1/callback/x", True),
+            ("/$APPID$/callback", "//wx1/callback", True),
+            ("/$APPID$/callback", "/wx1/callbackx", False),
+            ("/$APPID$/callback", "/callback", False),
+            (["/wechat", "/$APPID$/callback"], "/wechat/x", True),
         ],
     )
     def test_paths(self, paths: Any, path: str, chosen: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the WSGI and the ASGI middleware share: their options, checked; which requests they choose; how they say no."""
+"""What the WSGI and the ASGI middleware share: their options, checked, and how they say no."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from wxmiddleware._paths import APPID
 from wxmiddleware.exceptions import ConfigurationError, ProviderClosed
 
 if TYPE_CHECKING:
@@ -19,12 +20,11 @@ __all__ = [
     "SORRY",
     "Options",
     "check_app",
+    "check_path",
     "check_selection",
     "check_wait",
-    "exactly_and_below",
     "is_provider",
     "retry_after_seconds",
-    "without_root",
 ]
 
 #: Seconds a request waits for its token at most. A webhook has five seconds in all.
@@ -35,7 +35,7 @@ SORRY = b"This service is waiting for an answer from WeChat. Please try again la
 
 _DEFAULT_RETRY_AFTER = 5
 _ARGUMENTS = {"wsgi": 2, "asgi": 3}
-_PATTERN_CHARACTERS = frozenset("*?#<>{}")
+_PATTERN_CHARACTERS = frozenset("*?#<>{}[]$^|\\")
 
 
 class Options(TypedDict, total=False):
@@ -124,22 +124,7 @@ def check_selection(paths: object, only: object) -> tuple[str, ...] | None:
         raise ConfigurationError(f"paths= must be a path or a list of paths, not {_kind(paths)}.")
     if not paths:
         raise ConfigurationError("paths= is empty, so no request would ever get a token. Leave it out to choose all.")
-    return tuple(_check_path(path) for path in paths)
-
-
-def exactly_and_below(prefixes: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """
-    Prepare `prefixes` for ``path.startswith(below) or path in exactly``.
-
-    ``/wechat`` then matches ``/wechat`` and ``/wechat/x``, not ``/wechatx``; ``/`` matches everything.
-    The comparison itself stands in both middlewares: a call more for each request is what they would notice.
-    """
-    return frozenset(prefixes), tuple(prefix + "/" for prefix in prefixes)
-
-
-def without_root(path: str, root: str) -> str:
-    """Take an ASGI app's ``root_path`` off a path. The path begins with it; only older servers leave it out."""
-    return path[len(root) :] if path == root or path.startswith(root + "/") else path
+    return tuple(check_path(path) for path in paths)
 
 
 def retry_after_seconds(error: TokenError) -> int:
@@ -150,14 +135,28 @@ def retry_after_seconds(error: TokenError) -> int:
     return max(1, math.ceil(seconds))
 
 
-def _check_path(path: object) -> str:
+def check_path(path: object, option: str = "paths") -> str:
+    """
+    Return `path` without a slash at its end.
+
+    Raises:
+        ConfigurationError: It is no plain path; ``option=`` is where it was given.
+    """
     if not isinstance(path, str):
-        raise ConfigurationError(f"A path in paths= must be a str, not {_kind(path)}.")
+        raise ConfigurationError(f"A path in {option}= must be a str, not {_kind(path)}.")
+    said = f"The path {path!r} in {option}="
     if not path.startswith("/"):
-        raise ConfigurationError(f"The path {path!r} in paths= must begin with a slash.")
-    if not _PATTERN_CHARACTERS.isdisjoint(path):
+        raise ConfigurationError(f"{said} must begin with a slash.")
+    pieces = path.rstrip("/").split("/")[1:]
+    if any(piece != APPID and (piece.startswith(":") or not _PATTERN_CHARACTERS.isdisjoint(piece)) for piece in pieces):
         raise ConfigurationError(
-            f"The path {path!r} in paths= looks like a pattern. Give a plain prefix: all that is below it is chosen."
+            f"{said} looks like a pattern. Give a plain path; only {APPID} may stand for one whole part of it, as in "
+            f"'/{APPID}/callback'."
+        )
+    if "" in pieces or "." in pieces or ".." in pieces or "%" in path or path != path.strip() or not path.isprintable():
+        raise ConfigurationError(
+            f"{said} is not as the app sees it. Give it decoded, with single slashes, without dots for folders, and "
+            "without white space or control characters around it."
         )
     return path.rstrip("/")
 

@@ -13,16 +13,15 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from wxmiddleware._context import Binding, serving_var
+from wxmiddleware._paths import Prefixes, without_root
 from wxmiddleware._selection import (
     DEFAULT_WAIT,
     SORRY,
     check_app,
     check_selection,
     check_wait,
-    exactly_and_below,
     is_provider,
     retry_after_seconds,
-    without_root,
 )
 from wxmiddleware.exceptions import ConfigurationError, TokenError
 
@@ -52,7 +51,8 @@ class TokenMiddleware:
         provider: Gives the token; or a function of the scope, async or not, that returns a provider for this request
             (several accounts), or ``None`` to let it through untouched.
         paths: Choose the requests at or below these paths, as the wrapped app sees them: without ``root_path``,
-            wherever it is mounted. ``"/wechat"`` means ``/wechat`` and ``/wechat/x``, not ``/wechatx``.
+            wherever it is mounted. ``"/wechat"`` means ``/wechat`` and ``/wechat/x``, not ``/wechatx``; also
+            ``//wechat`` and what else a router may read as that. ``$APPID$`` stands for any one part of a path.
         only: Choose the requests for which this function of the scope is true. Not together with `paths`.
         wait: Seconds a request waits at most when the token is not at hand. Then it goes on without one.
         required: Answer 503 with ``Retry-After`` (to a websocket that cannot have that: close with 1013, try again
@@ -155,14 +155,15 @@ class TokenMiddleware:
 def _chooser(prefixes: tuple[str, ...] | None) -> Callable[[Scope], bool] | None:
     if prefixes is None:
         return None
-    exactly, below = exactly_and_below(prefixes)
+    paths = Prefixes(prefixes)
+    exactly, below, usual, matches = paths.exactly, paths.below, paths.usual, paths.matches
 
     def chosen(scope: Scope) -> bool:
         path: str = scope["path"]
         root: str | None = scope.get("root_path")
         if root:
             path = without_root(path, root.rstrip("/"))
-        return path.startswith(below) or path in exactly
+        return path.startswith(below) or path in exactly or (not usual(path) and matches(path))
 
     return chosen
 

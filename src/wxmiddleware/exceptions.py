@@ -8,6 +8,7 @@ What can go wrong, in one tree::
     + TokenError
       - TokenRefused           WeChat said no; asking again will not help until a person acts
       - TokenUnavailable       network, busy, quota or a wait that ran out; a later call may work
+    + NotVerified              a webhook's view was called, and no check had let the request in
     + StoreError               the shared store failed or holds what nobody can read
     + APIError                 an API answer with an errcode
 
@@ -20,6 +21,7 @@ __all__ = [
     "APIError",
     "ConfigurationError",
     "NoProvider",
+    "NotVerified",
     "ProviderClosed",
     "StoreError",
     "TokenError",
@@ -43,6 +45,10 @@ class ProviderClosed(WxMiddlewareError):
 
 class NoProvider(WxMiddlewareError, LookupError):
     """There is no request being served, so nobody knows whose token to use."""
+
+
+class NotVerified(WxMiddlewareError):
+    """A view asked for the message of a request that no `WebhookMiddleware` has let in. It may be anybody's."""
 
 
 class StoreError(WxMiddlewareError):

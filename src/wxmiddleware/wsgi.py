@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from wxmiddleware._context import Binding, serving_var
 from wxmiddleware._flight import threads_freeze
+from wxmiddleware._paths import Prefixes, text_of
 from wxmiddleware._selection import (
     DEFAULT_WAIT,
     SORRY,
     check_app,
     check_selection,
     check_wait,
-    exactly_and_below,
     is_provider,
     retry_after_seconds,
 )
@@ -51,7 +51,8 @@ class TokenMiddleware:
         provider: Gives the token; or a function of the environ that returns a provider for this request
             (several accounts), or ``None`` to let it through untouched.
         paths: Choose the requests at or below these paths, as the wrapped app sees them: ``PATH_INFO``, whatever
-            ``SCRIPT_NAME`` it is mounted at. ``"/wechat"`` means ``/wechat`` and ``/wechat/x``, not ``/wechatx``.
+            ``SCRIPT_NAME`` it is mounted at. ``"/wechat"`` means ``/wechat`` and ``/wechat/x``, not ``/wechatx``; also
+            ``//wechat`` and what else a router may read as that. ``$APPID$`` stands for any one part of a path.
         only: Choose the requests for which this function of the environ is true. Not together with `paths`.
         wait: Seconds a request waits at most when the token is not at hand. Then it goes on without one.
         required: Answer 503 with ``Retry-After`` instead of going on without a token.
@@ -181,12 +182,15 @@ class _SettlingBody(_Body):
 def _chooser(prefixes: tuple[str, ...] | None) -> Callable[[WSGIEnvironment], bool] | None:
     if prefixes is None:
         return None
+    paths = Prefixes(prefixes)
+    usual, matches = paths.usual, paths.matches
     # WSGI hands out the bytes of a path as latin-1.
-    exactly, below = exactly_and_below(tuple(prefix.encode().decode("latin-1") for prefix in prefixes))
+    exactly = frozenset(path.encode().decode("latin-1") for path in paths.exactly)
+    below = tuple(path.encode().decode("latin-1") for path in paths.below)
 
     def chosen(environ: WSGIEnvironment) -> bool:
         path: str = environ.get("PATH_INFO", "")
-        return path.startswith(below) or path in exactly
+        return path.startswith(below) or path in exactly or (not usual(path) and matches(text_of(path)))
 
     return chosen
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test.utils import override_settings
 from django.urls import path
 from starlette.testclient import TestClient
 from werkzeug.test import Client
@@ -48,9 +49,12 @@ class Urls:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _django() -> None:
-    settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
-    django.setup()
+def _django() -> Iterator[None]:
+    if not settings.configured:  # once in a process
+        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
+        django.setup()
+    with override_settings(ROOT_URLCONF=Urls):
+        yield
 
 
 def test_wsgi(provider: TokenProvider, wechat: WeChat) -> None:

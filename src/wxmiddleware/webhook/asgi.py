@@ -3,7 +3,7 @@ A webhook in front of any ASGI app::
 
     app = Starlette(routes=..., middleware=[Middleware(WebhookMiddleware, path="/wechat", token=..., ...)])
 
-    request.state.wx_message    # a Message
+    message_from(request)    # a Message; also request.state.wx_message
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio
 
-from wxmiddleware._selection import check_app, without_root
+from wxmiddleware._paths import Kinship
+from wxmiddleware._selection import check_app
 
-from ._conversation import Answer, Options, Webhook, answer_from
+from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
-from ._options import check_path
+from ._options import guard_of, tell_of_near
 from ._tasks import serve
+from ._unverified import carrier, found
+from .messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from starlette.types import Receive, Scope
 
-__all__ = ["MESSAGE_KEY", "WebhookMiddleware"]
+__all__ = ["MESSAGE_KEY", "WebhookMiddleware", "message_from"]
 
 #: Where the message stands in ``scope["state"]``.
 MESSAGE_KEY = "wx_message"
@@ -46,15 +49,19 @@ class WebhookMiddleware:
 
     Args:
         app: The ASGI application.
-        path: The path of the webhook's URL, as the wrapped app sees it: without ``root_path``.
+        path: The path of the webhook's URL, as the wrapped app sees it: without ``root_path``. ``$APPID$`` stands
+            for one part of it. What comes before it may be a prefix that only the framework knows; also that is
+            checked. What some router may take for it (``//wechat``, ``/WeChat``) is refused.
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
+        exempt: Exact paths of other pages that are refused or checked only since they look like `path`, such as
+            ``/blog/wechat``. Nothing is checked there.
         **options: As for `wxmiddleware.webhook.Webhook`.
 
     Raises:
         ConfigurationError: One of these cannot be right.
     """
 
-    __slots__ = ("_app", "_paths", "_webhook")
+    __slots__ = ("_app", "_guard", "_webhook")
 
     def __init__(
         self,
@@ -62,12 +69,12 @@ class WebhookMiddleware:
         *,
         path: str,
         token: str | Collection[str],
+        exempt: str | Collection[str] = (),
         **options: Unpack[Options],
     ) -> None:
         check_app(app, speaks="asgi", twin="wxmiddleware.webhook.{} import WebhookMiddleware")
-        plain = check_path(path)
         self._app = app
-        self._paths = (plain, plain + "/")
+        self._guard = guard_of(path, exempt)
         self._webhook = Webhook(token=token, **options)
 
     async def __call__(
@@ -77,14 +84,22 @@ class WebhookMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, self._waiting(receive), send)
             return
-        if scope["type"] != "http" or without_root(scope["path"], scope.get("root_path", "")) not in self._paths:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        kinship = self._guard.judge(scope["path"], scope.get("root_path") or "")
+        if kinship is Kinship.OTHER:
             await self._app(scope, receive, send)
             return
 
         async def work(push: Push, deliver: Callable[[Answer], None]) -> None:
             await _run(self._app, _plain(scope, push), push.body, deliver)
 
-        answer = await serve(self._webhook, scope, receive, work)
+        if kinship is Kinship.NEAR:
+            tell_of_near(scope["method"], scope["path"], self._guard.path)
+            answer = FORBIDDEN
+        else:
+            answer = await serve(self._webhook, scope, receive, work)
         headers = [
             (b"content-type", answer.content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(answer.body)),
@@ -104,6 +119,20 @@ class WebhookMiddleware:
             return message
 
         return waiting
+
+
+def message_from(request: Any) -> Message:
+    """
+    Get the message that WeChat has sent with this request.
+
+    Args:
+        request: The ASGI scope, or a request of Starlette, FastAPI, Litestar, Quart or Django.
+
+    Raises:
+        NotVerified: No check has let this request in, so it may be anybody's. The frameworks answer 403.
+    """
+    state = carrier(request, "scope").get("state") or {}
+    return found(state.get(MESSAGE_KEY), request, asgi=True)
 
 
 def _plain(scope: Scope, push: Push) -> Scope:

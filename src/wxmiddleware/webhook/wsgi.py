@@ -3,7 +3,7 @@ A webhook in front of any WSGI app::
 
     app.wsgi_app = WebhookMiddleware(app.wsgi_app, path="/wechat", token=..., aes_key=..., appid=...)
 
-    environ["wxmiddleware.message"]    # a Message
+    message_from(environ)    # a Message; also environ["wxmiddleware.message"]
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
+from wxmiddleware._paths import Kinship, text_of
 from wxmiddleware._selection import check_app
 from wxmiddleware.exceptions import ConfigurationError
 
-from ._conversation import Answer, Options, Webhook, answer_from
+from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
-from ._options import check_path
+from ._options import guard_of, tell_of_near
 from ._threads import serve
+from ._unverified import carrier, found
+from .messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["MESSAGE_KEY", "WebhookMiddleware"]
+__all__ = ["MESSAGE_KEY", "WebhookMiddleware", "message_from"]
 
 #: Where the message stands in the environ.
 MESSAGE_KEY = "wxmiddleware.message"
@@ -44,35 +47,49 @@ class WebhookMiddleware:
 
     Args:
         app: The WSGI application.
-        path: The path of the webhook's URL, as the wrapped app sees it.
+        path: The path of the webhook's URL, as the wrapped app sees it. ``$APPID$`` stands for one part of it.
+            What comes before it may be a prefix that only the framework knows; also that is checked. What some router
+            may take for it (``//wechat``, ``/WeChat``) is refused.
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
+        exempt: Exact paths of other pages that are refused or checked only since they look like `path`, such as
+            ``/blog/wechat``. Nothing is checked there.
         **options: As for `wxmiddleware.webhook.Webhook`.
 
     Raises:
         ConfigurationError: One of these cannot be right.
     """
 
-    __slots__ = ("_app", "_paths", "_webhook")
+    __slots__ = ("_app", "_guard", "_webhook")
 
     def __init__(
-        self, app: WSGIApplication, *, path: str, token: str | Collection[str], **options: Unpack[Options]
+        self,
+        app: WSGIApplication,
+        *,
+        path: str,
+        token: str | Collection[str],
+        exempt: str | Collection[str] = (),
+        **options: Unpack[Options],
     ) -> None:
         check_app(app, speaks="wsgi", twin="wxmiddleware.webhook.{} import WebhookMiddleware")
-        # WSGI hands out the bytes of a path as latin-1.
-        plain = check_path(path).encode().decode("latin-1")
         self._app = app
-        self._paths = (plain, plain + "/")
+        self._guard = guard_of(path, exempt)
         self._webhook = wsgi_webhook(token=token, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if environ.get("PATH_INFO", "") not in self._paths:
+        path = text_of(environ.get("PATH_INFO", ""))
+        kinship = self._guard.judge(path)
+        if kinship is Kinship.OTHER:
             return self._app(environ, start_response)
 
         def work(push: Push, deliver: Callable[[Answer], None]) -> None:
             _run(self._app, _plain(environ, push), deliver)
 
-        answer = serve(self._webhook, environ, work)
+        if kinship is Kinship.NEAR:
+            tell_of_near(environ.get("REQUEST_METHOD", ""), path, self._guard.path)
+            answer = FORBIDDEN
+        else:
+            answer = serve(self._webhook, environ, work)
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
@@ -80,6 +97,19 @@ class WebhookMiddleware:
         ]
         start_response(f"{answer.status} {_reason(answer.status)}", headers)
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+
+def message_from(request: Any) -> Message:
+    """
+    Get the message that WeChat has sent with this request.
+
+    Args:
+        request: The WSGI environ, or a request of Flask, Django or Bottle.
+
+    Raises:
+        NotVerified: No check has let this request in, so it may be anybody's. Flask, Django and Bottle answer 403.
+    """
+    return found(carrier(request, "environ").get(MESSAGE_KEY), request, asgi=False)
 
 
 def wsgi_webhook(*, token: str | Collection[str], **options: Unpack[Options]) -> Webhook:
