@@ -296,6 +296,60 @@ class TestWrong:
 
         assert (codes, BUSY, 1) == (delivery.codes, delivery.shown, len(delivery.tries))
 
+    @pytest.mark.parametrize(
+        ("text", "ok"),
+        [
+            ("a" * 2047, True),
+            ("你" * 682 + "a", True),
+            ("a" * 2049, False),
+            ("你" * 683, False),
+            ("😀" * 513, False),
+            ("a" * 5000, False),
+        ],
+    )
+    @pytest.mark.parametrize("mode", ["plain", "safe"])
+    def test_long_text(self, make: Make, text: str, ok: bool, mode: str) -> None:
+        """A text of more bytes than WeChat takes is minded, however few its characters are."""
+        delivery = make(says(TEXT.replace("you said {Content}", text).format(FromUserName="o", ToUserName="g")), mode)
+        codes = [code for code in delivery.text("a").codes if code != "swapped"]
+
+        assert ([] if ok else ["content"]) == codes
+
+    @pytest.mark.parametrize(
+        ("count", "said", "ok"),
+        [(1, 1, True), (8, 8, True), (0, 0, False), (9, 9, False), (20, 20, False), (2, 1, False), (1, "", False)],
+    )
+    def test_articles(self, make: Make, count: int, said: object, ok: bool) -> None:
+        """Eight articles are right; none, more, or another number than was said are not."""
+        items = "<item><Title>a</Title></item>" * count
+        news = f"<MsgType>news</MsgType><ArticleCount>{said}</ArticleCount><Articles>{items}</Articles></xml>"
+        codes = make(Webhook(reply=(TEXT.partition("<MsgType>")[0] + news).format_map)).text("hello").codes
+
+        assert ok is ([] == codes)
+        assert {"content"} >= set(codes)
+
+    @pytest.mark.parametrize(
+        ("reply", "codes"),
+        [
+            ({"MsgType": "text", "Content": "a"}, []),
+            ({"MsgType": "text", "Content": ""}, ["content"]),
+            ({"MsgType": "text", "Content": "a" * 2049}, ["content"]),
+            ({"MsgType": "news", "ArticleCount": 1, "Articles": [{"Title": "a"}]}, []),
+            ({"MsgType": "news", "ArticleCount": 9, "Articles": [{"Title": "a"}] * 9}, ["content"]),
+            ({"MsgType": "news", "ArticleCount": 0, "Articles": []}, ["content", "content"]),
+        ],
+    )
+    def test_limits_in_json(self, make: Make, reply: dict[str, Any], codes: list[str]) -> None:
+        """In JSON the limits are the same, for what a reply says that it is."""
+        assert codes == make(says(json.dumps(reply)), body="json").text("a").codes
+
+    def test_long_text_at_wecom(self, make: Make) -> None:
+        """WeCom cuts a text that is too long, which is said."""
+        webhook = says(TEXT.replace("you said {Content}", "a" * 3000).format(FromUserName="o", ToUserName="g"))
+        problems = make(webhook, "safe", profile="wecom", receiver=CORPID).text("a").problems
+
+        assert ["content"] == [each.code for each in problems if "3000 bytes" in each.text and "cuts" in each.text]
+
     def test_no_utf8(self, wechat_pusher: Make) -> None:
         """A reply in GBK is garbage."""
         with pytest.raises(UnicodeDecodeError):

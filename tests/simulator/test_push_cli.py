@@ -57,6 +57,15 @@ def test_text(url: str, capsys: Any) -> None:
     assert out.endswith("WeChat is content.\nThe user sees: you said hello\n")
 
 
+def test_long_text(url: str, webhook: Webhook, capsys: Any) -> None:
+    """A reply that is too long for WeChat is minded, and the user sees the apology."""
+    webhook.reply = TEXT.replace("you said {Content}", "a" * 2049).format_map
+
+    assert main(["push", "text", "--to", url, "hello"]) == 1
+    assert "WeChat minds: The text has 2049 bytes" in (out := capsys.readouterr().out)
+    assert out.endswith(f"The user sees: {BUSY}\n")
+
+
 @pytest.mark.parametrize(
     ("reply", "seen"),
     [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OPENID = re.compile(r"[oO][A-Za-z0-9_-]{0,127}", re.ASCII)
 _IMAGE_LIMIT = 10 * 1024 * 1024
+_TEXT_LIMIT = 2048
+_MOST_ARTICLES = 8  # uncertain: some have found that more than one is refused
 _KINDS = ("image", "voice", "video", "thumb")
 
 # A whole baseline JPEG, 8 by 8 grey pixels, so that "save it and open it" works. One Huffman code each: "difference 0"
@@ -171,8 +173,23 @@ def _custom_send(call: Call, account: SimulatedAccount) -> Json:
     kind = body.get("msgtype")
     if not isinstance(kind, str) or not isinstance(body.get(kind), dict) or not body[kind]:
         return call.fail(40008)
+    wrong = _beyond(kind, body[kind])
+    if wrong:
+        return call.fail(wrong)
     call.wechat._desk.take_message(account, "custom", body)
     return OK
+
+
+def _beyond(kind: str, content: Json) -> int:
+    if kind == "text":
+        text = str(content.get("content", ""))
+        return 44004 if not text else 45002 if len(text.encode("utf-8", "replace")) > _TEXT_LIMIT else 0
+    if kind == "news":
+        articles = content.get("articles")
+        if not isinstance(articles, list) or not articles:
+            return 44003
+        return 45008 if len(articles) > _MOST_ARTICLES else 0
+    return 0
 
 
 @_api("POST", "/cgi-bin/message/template/send")

@@ -54,6 +54,10 @@ TEXTS: dict[int, str] = {
     43004: "require subscribe",
     44001: "empty media data",
     44002: "empty post data",
+    44003: "empty news data",
+    44004: "empty content",
+    45002: "content size out of limit",
+    45008: "article size out of limit",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit  mustslower  retry next minute",
     45015: "response out of time limit or subscription is canceled",  # U

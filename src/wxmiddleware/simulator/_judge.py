@@ -38,6 +38,11 @@ _OF_WECOM: dict[str, tuple[str, ...]] = {
 }
 
 
+# WeChat takes a text of 2047 bytes, and none of more than 2048; WeCom cuts it there.
+_TEXT_LIMIT = 2047
+_MOST_ARTICLES = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """
@@ -176,10 +181,28 @@ class Judge:
         kind = reply.get("MsgType")
         if kind in kinds if isinstance(kind, str) else False:
             for path in kinds[str(kind)]:
-                if strict and not _at(reply, path):
+                if (strict or path.partition(".")[0] in reply) and not _at(reply, path):
                     yield Problem("content", f"A reply of type {kind} needs {path.replace('.', ' with ')}.")
+            yield from self._beyond(str(kind), reply)
         elif strict or kind is not None:
             yield Problem("type", f"MsgType of the reply is {kind!r}; there are {', '.join(sorted(kinds))}.")
+
+    def _beyond(self, kind: str, reply: Mapping[str, Any]) -> Iterator[Problem]:
+        size = len(str(reply.get("Content", "")).encode())
+        if kind == "text" and size > _TEXT_LIMIT:
+            what = "WeCom cuts it." if self.profile == "wecom" else "WeChat takes none of more than 2048."
+            yield Problem("content", f"The text has {size} bytes in UTF-8, and may have {_TEXT_LIMIT}: {what}")
+        if kind == "news" and reply.get("Articles"):
+            count, said = len(_articles(reply["Articles"])), str(reply.get("ArticleCount"))
+            if not 1 <= count <= _MOST_ARTICLES:
+                yield Problem("content", f"The reply has {count} articles; 1 to {_MOST_ARTICLES} may be sent.")
+            elif said != str(count):
+                yield Problem("content", f"ArticleCount of the reply is {said[:20]}, and it has {count} articles.")
+
+
+def _articles(given: Any) -> list[Any]:
+    items = given.get("item") if isinstance(given, Mapping) else given
+    return [one for one in (items if isinstance(items, list) else [items]) if isinstance(one, Mapping)]
 
 
 def _status(answer: PushAnswer) -> Problem:
