@@ -37,6 +37,7 @@ SHY = [
 # What `import wxmiddleware` may load besides the standard library: its dependencies, and theirs.
 LOADED = {"anyio", "cachetools", "certifi", "charset_normalizer", "idna", "requests", "sniffio", "typing_extensions"}
 LOADED |= {"urllib3", "wxmiddleware"}
+LOADED |= {"socks"}  # requests loads PySocks where it is installed
 HEAVY = ["ctypes", "multiprocessing", "sqlite3", "unittest", "xml", "http.server", "pydoc", "pdb", "distutils"]
 MOST_MODULES = 390  # of everybody's; it is 350 with Python 3.11
 MOST_OF_OURS = 40

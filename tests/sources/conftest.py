@@ -110,7 +110,10 @@ class Peer:
 def _request(connection: socket.socket) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        more = connection.recv(65536)
+        if not more:
+            raise ConnectionError("no request came")
+        data += more
     head, _, body = data.partition(b"\r\n\r\n")
     lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     length = int(lengths[0]) if lengths else 0

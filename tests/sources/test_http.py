@@ -158,7 +158,7 @@ class TestSimulator:
         """No answer in time is in doubt: the request was sent."""
         wechat.faults.add(EVERYWHERE, "hang")
 
-        failure = failed(ask(wechat_account, connect_timeout=0.1, timeout=0.1))
+        failure = failed(ask(wechat_account, connect_timeout=0.5, timeout=0.5))
 
         assert failure.cause is Cause.AMBIGUOUS
         assert "may have acted" in failure.message
@@ -167,14 +167,14 @@ class TestSimulator:
         """The doubt is real: WeChat may have made a token meanwhile."""
         wechat.faults.add(EVERYWHERE, "hang", executed=True)
 
-        assert failed(ask(wechat_account, connect_timeout=0.1, timeout=0.1)).cause is Cause.AMBIGUOUS
+        assert failed(ask(wechat_account, connect_timeout=0.5, timeout=0.5)).cause is Cause.AMBIGUOUS
         assert wechat.wait_for(lambda: wechat.minted() == 1)
 
     def test_trickle(self, ask: Ask, wechat: WeChat, wechat_account: Account) -> None:
         """An answer that comes byte by byte meets the deadline, though no single byte is late."""
         wechat.faults.add(EVERYWHERE, "trickle", seconds=0.05)
 
-        assert failed(ask(wechat_account, connect_timeout=0.2, timeout=0.2)).cause is Cause.AMBIGUOUS
+        assert failed(ask(wechat_account, connect_timeout=0.5, timeout=0.5)).cause is Cause.AMBIGUOUS
 
     def test_slow_but_whole(self, ask: Ask, wechat: WeChat, wechat_account: Account) -> None:
         """An answer that comes byte by byte, but in time, is good."""
@@ -463,7 +463,7 @@ class TestBadPeers:
         """Whatever the peer does, the fetch ends, and its outcome is in doubt."""
         someone = peer(answer)
         answers: list[Grant | Failure] = []
-        source = ClassicToken(connect_timeout=0.2, timeout=0.2)
+        source = ClassicToken(connect_timeout=0.5, timeout=0.5)
         fetching = threading.Thread(target=lambda: answers.append(source.fetch(at(someone.url))), daemon=True)
         fetching.start()
         fetching.join(LONG)

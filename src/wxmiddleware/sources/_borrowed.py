@@ -8,10 +8,10 @@ one deadline for everything: a refresh has a lease, and what it borrows must com
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
+from .._clock import clock
 from .._models import Account, Cause, Failure, without_wait
 from ..exceptions import ConfigurationError, ProviderClosed, TokenError, TokenRefused
 
@@ -49,12 +49,12 @@ def borrow(provider: Lender, seconds: float, ask: Callable[[str, float], _Answer
         seconds: What everything together may take.
         ask: Sends the request, with the token and the seconds that are left.
     """
-    end = time.monotonic() + seconds
+    end = clock() + seconds
     try:
         token = provider.get_token(timeout=seconds)
         answer = _ask(ask, token, end)
         if isinstance(answer, Failure) and answer.errcode in provider.curable:
-            fresh = provider.get_token(rejected=token, timeout=max(0.0, end - time.monotonic()))
+            fresh = provider.get_token(rejected=token, timeout=max(0.0, end - clock()))
             answer = _ask(ask, fresh, end)
             if not isinstance(answer, Failure) or answer.errcode not in (None, *provider.curable):
                 provider.confirm(fresh)
@@ -66,7 +66,7 @@ def borrow(provider: Lender, seconds: float, ask: Callable[[str, float], _Answer
 
 
 def _ask(ask: Callable[[str, float], _Answer | Failure], token: str, end: float) -> _Answer | Failure:
-    left = end - time.monotonic()
+    left = end - clock()
     if left <= 0:  # it came while this thread was held up; whoever has the lease by now asks
         return Failure(Cause.PASSING, "The access token came too late to ask with it.")
     return ask(token, left)

@@ -1,9 +1,13 @@
 """
 A transport for requests with a deadline for the whole exchange.
 
-The timeouts of requests and urllib3 are for one read each, so a peer that sends a byte now and then can hold a
-request for ever, in the headers already. Here every read from the socket gets what is left of the time. And the
-transport knows whether it was ever connected: what fails before that, WeChat surely did not act upon.
+The timeouts of requests and urllib3 are for one read or one address each, so a peer that sends a byte now and then can
+hold a request for ever, in the headers already, and a name with three dead addresses takes three times as long. Here
+connecting has one time for all: the name, its addresses, a proxy, TLS. Every read from the socket gets what is left.
+And the transport knows whether it was ever connected: what fails before that, WeChat surely did not act upon.
+
+A request that is sent may mint a token, and end the one in use. So when the connection stands, the clock is looked at
+once more, and nothing is sent whose answer could not be waited for.
 """
 
 from __future__ import annotations
@@ -11,29 +15,67 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import time
+import sys
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
+
+from .._clock import clock
+from ._connect import connect, look_up, within
+
+# So many seconds must be left for the answer when a request is sent; of a short time, a quarter of it.
+_ROOM = 1.0
 
 
 class Exchange:
     """
-    One request and its answer.
+    One request and its answer. It begins when this is made; times are on the process's clock.
+
+    Args:
+        seconds: What the whole may take.
+        connecting: What the connection may take of it.
 
     Attributes:
-        deadline: When it must be over, on `time.monotonic`.
+        deadline: When it must be over.
+        connect_by: When the connection must stand, so that there is time left for the answer.
+        send_by: When the request must be sent.
         connected: Whether there was a connection, so that something may have been sent.
+        proxied: Whether a proxy stands between.
     """
 
-    __slots__ = ("connected", "deadline")
+    __slots__ = ("_began", "connect_by", "connected", "deadline", "proxied", "send_by")
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, seconds: float, connecting: float) -> None:
+        self._began = clock()
+        self.deadline = self._began + seconds
+        self.send_by = self.deadline - min(_ROOM, seconds / 4)
+        self.connect_by = min(self._began + connecting, self.send_by)
         self.connected = False
+        self.proxied = False
+
+    def elapsed(self) -> float:
+        """How many seconds it has taken until now."""
+        return clock() - self._began
+
+    def reader_left(self) -> float:
+        """Seconds that the next read may take."""
+        return (self.deadline if self.connected else self.connect_by) - clock()
+
+    def stands(self, connection: HTTPConnection) -> None:
+        """
+        The connection stands. Something is sent next, so it must not be too late.
+
+        Raises:
+            ConnectTimeoutError: It is too late for an answer; also if this process was held up, or the machine was.
+        """
+        if clock() > self.send_by:
+            raise ConnectTimeoutError(connection, "The connection came too late to wait for an answer.")
+        self.connected = True
 
 
 # urllib3 makes connections and responses from classes, deep inside; this is how those know what they are part of.
@@ -52,8 +94,10 @@ class DeadlineAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        self._exchange.proxied = True
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        # Connections to a SOCKS proxy are of classes of their own, which take its name and password.
+        manager.pool_classes_by_scheme = _socks_pools() if proxy.lower().startswith("socks") else _POOLS
         return manager
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,14 +111,14 @@ class DeadlineAdapter(HTTPAdapter):
 class _Reader(io.RawIOBase):
     """Reads from a socket while there is time."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
-        self._sock, self._raw, self._deadline = sock, raw, deadline
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, exchange: Exchange) -> None:
+        self._sock, self._raw, self._exchange = sock, raw, exchange
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline - time.monotonic()
+        left = self._exchange.reader_left()
         if left <= 0:
             raise TimeoutError("the time for the whole answer is over")
         self._sock.settimeout(left)
@@ -88,7 +132,7 @@ class _Reader(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), _current.get().deadline))
+        self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), _current.get()))
 
 
 class _Http(HTTPConnection):
@@ -96,7 +140,10 @@ class _Http(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        _current.get().connected = True
+        _current.get().stands(self)
+
+    def _new_conn(self) -> socket.socket:
+        return _opened(self)
 
 
 class _Https(HTTPSConnection):
@@ -104,7 +151,31 @@ class _Https(HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        _current.get().connected = True
+        _current.get().stands(self)
+
+    def _new_conn(self) -> socket.socket:
+        return _opened(self)
+
+
+def _opened(connection: HTTPConnection) -> socket.socket:
+    """What urllib3's connections do, but in one time for the name and all its addresses."""
+    host, exchange = connection._dns_host, _current.get()
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise LocationParseError(f"'{host}', label empty or too long") from None
+    try:
+        sock = connect(host, connection.port, exchange.connect_by, connection.socket_options or ())
+    except socket.gaierror as exc:
+        raise NameResolutionError(host, connection, exc) from exc
+    except TimeoutError as exc:
+        raise ConnectTimeoutError(connection, f"No address of {host} answered in time.") from exc
+    except OSError as exc:
+        raise NewConnectionError(connection, f"Failed to establish a new connection: {exc}") from exc
+    sys.audit("http.client.connect", connection, connection.host, connection.port)
+    sock.setblocking(True)
+    sock.settimeout(max(0.001, exchange.connect_by - clock()))  # for TLS
+    return sock
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -116,3 +187,65 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 _POOLS: dict[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
+
+
+@cache
+def _socks_pools() -> dict[str, Any]:
+    """
+    The same for SOCKS. Only called where PySocks is installed: requests has made a manager of its own before.
+
+    PySocks tries the proxy's addresses one after the other, has a timeout for each read, and looks names up itself. So
+    it runs in a thread, and gets one address: where there are several, that which answers first.
+    """
+    from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
+
+    def opened(connection: Any, new_conn: Any) -> socket.socket:
+        exchange, options = _current.get(), connection._socks_options
+        host, port = options["proxy_host"], options["proxy_port"] or 1080
+        try:
+            addresses = look_up(host, port, exchange.connect_by)
+            address = addresses[0][4][0]
+            if len(addresses) > 1:
+                with connect(host, port, exchange.connect_by) as found:
+                    address = found.getpeername()[0]
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(connection, "The SOCKS proxy did not answer in time.") from exc
+        except OSError as exc:
+            raise NewConnectionError(connection, f"The SOCKS proxy cannot be reached: {exc}") from exc
+        connection._socks_options = {**options, "proxy_host": address, "proxy_port": port}
+        left = exchange.connect_by - clock()
+        connection.timeout = max(0.001, left)
+        try:
+            sock: socket.socket = within(left, new_conn, socket.socket.close)
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(connection, "The SOCKS proxy did not connect in time.") from exc
+        sock.settimeout(max(0.001, exchange.connect_by - clock()))  # for TLS
+        return sock
+
+    class SocksHttp(SOCKSConnection):
+        response_class = _Response
+
+        def connect(self) -> None:
+            super().connect()
+            _current.get().stands(self)
+
+        def _new_conn(self) -> Any:
+            return opened(self, super()._new_conn)
+
+    class SocksHttps(SOCKSHTTPSConnection):
+        response_class = _Response
+
+        def connect(self) -> None:
+            super().connect()
+            _current.get().stands(self)
+
+        def _new_conn(self) -> Any:
+            return opened(self, super()._new_conn)
+
+    class SocksHttpPool(HTTPConnectionPool):
+        ConnectionCls = SocksHttp
+
+    class SocksHttpsPool(HTTPSConnectionPool):
+        ConnectionCls = SocksHttps
+
+    return {"http": SocksHttpPool, "https": SocksHttpsPool}

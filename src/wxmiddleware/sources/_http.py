@@ -7,7 +7,6 @@ import json
 import math
 import netrc  # noqa: F401  # requests imports it within a request; a process that is forked then inherits its lock
 import re
-import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3 import exceptions as low
 
+from .._clock import clock
 from .._errcodes import CURABLE, TOKEN_ERRORS, ErrorTable, token_endpoint_failure
 from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, is_token
 from .._quiet import untraced
@@ -46,7 +46,7 @@ class Endpoint:
     A token endpoint of WeChat's.
 
     Args:
-        connect_timeout: Seconds to get a connection.
+        connect_timeout: Seconds to get a connection: the look-up of the name, all its addresses, a proxy, and TLS.
         timeout: Seconds that a request may take in all.
         session: A `requests.Session` of yours, for proxies, certificates and headers. If you have mounted a transport
             adapter of your own, its deadlines are its own, too. By default there is none: a fetch happens once in two
@@ -126,10 +126,10 @@ class Endpoint:
         most: int = _MOST_BYTES,
     ) -> dict[str, Any] | Failure:
         """Send one request and give the JSON object of its answer, of at most so many bytes."""
-        started, timeout = time.monotonic(), self.timeout if seconds is None else seconds
+        timeout = self.timeout if seconds is None else max(0.001, seconds)
+        exchange = Exchange(timeout, min(self.connect_timeout, timeout))
         limits = Timeout(total=timeout, connect=min(self.connect_timeout, timeout))
         request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
-        exchange = Exchange(started + timeout)
         failure: Failure | None = None
         raw = b""
         status = 0
@@ -138,7 +138,7 @@ class Endpoint:
                 status, raw = _send(self.session or own, request, exchange, limits, most)
         except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
             # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
-            failure = _of_exception(account, exc, exchange, time.monotonic() - started)
+            failure = _of_exception(account, exc, exchange)
         return failure or _read(account, status, raw, errors, {account.secret, *hidden})
 
 
@@ -177,6 +177,8 @@ def _send(
     # A transport of the user's own: nobody knows whether it was connected.
     exchange.connected = type(theirs) is not HTTPAdapter
     adapter = theirs if exchange.connected else ours
+    if clock() > exchange.send_by:
+        raise low.TimeoutError
     # Not session.send(), which follows redirects (the secret is for this host only) or reads them in full.
     with closing(ours), closing(adapter.send(prepared, timeout=limits, **settings)) as response:  # type: ignore[arg-type]
         content = b""
@@ -185,18 +187,20 @@ def _send(
             content += chunk
             if len(content) > most:
                 break
-            if time.monotonic() > exchange.deadline:
+            if clock() > exchange.deadline:
                 raise requests.ReadTimeout
         return response.status_code, content
 
 
-def _of_exception(account: Account, exc: BaseException, exchange: Exchange, seconds: float) -> Failure:
+def _of_exception(account: Account, exc: BaseException, exchange: Exchange) -> Failure:
     kinds = _chain(exc)
     names = [
         type(kind).__name__ for kind in kinds if not isinstance(kind, requests.RequestException | low.MaxRetryError)
     ]
     name = names[0] if names else type(exc).__name__
     if not exchange.connected and isinstance(exc, _CANNOT_BE_MADE):
+        if isinstance(exc, requests.exceptions.InvalidSchema) and exchange.proxied:
+            return Failure(Cause.FINAL, "For a SOCKS proxy the package PySocks is missing: pip install PySocks.")
         return Failure(
             Cause.FINAL,
             f"A request to {account.host} cannot be made ({name}). Check base_url, proxies and certificates.",
@@ -206,11 +210,12 @@ def _of_exception(account: Account, exc: BaseException, exchange: Exchange, seco
     if not exchange.connected or distrusted or any(isinstance(kind, _NOT_SENT) for kind in kinds):
         return Failure(
             Cause.PASSING,
-            f"{account.host} cannot be reached ({name}). Check base_url, the network, proxies and certificates.",
+            f"{account.host} cannot be reached{' through the proxy' if exchange.proxied else ''} ({name}). "
+            "Check base_url, the network, proxies and certificates.",
         )
     return Failure(
         Cause.AMBIGUOUS,
-        f"{account.host} did not answer ({name} after {seconds:.1f} s); it may have acted all the same.",
+        f"{account.host} did not answer ({name} after {exchange.elapsed():.1f} s); it may have acted all the same.",
     )
 
 
@@ -229,6 +234,11 @@ def _chain(exc: BaseException) -> list[BaseException]:
 def _read(
     account: Account, status: int, raw: bytes, errors: ErrorTable, hidden: Collection[str]
 ) -> dict[str, Any] | Failure:
+    if status == 407:
+        return Failure(
+            Cause.PASSING,
+            "The proxy wants a name and a password (HTTP 407). Write them into its URL: http://name:password@proxy:3128.",
+        )
     if status >= 500:
         return Failure(Cause.PASSING, f"{account.host} answered HTTP {status}.")
     if not 200 <= status < 300:

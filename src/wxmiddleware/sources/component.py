@@ -9,11 +9,11 @@ to that.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .._clock import clock
 from .._errcodes import ErrorTable
 from .._models import Account, AuthorizerAccount, Cause, Failure, Grant
 from ._borrowed import Lender, borrow, check_lender
@@ -93,7 +93,8 @@ class ComponentToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token. Every answer is a new one, so `force` changes nothing."""
-        ticket = self.ticket()
+        end = clock() + self.timeout
+        ticket = self.ticket()  # from a store, which takes its time
         if ticket is None:
             return _NO_TICKET
         return self.ask(
@@ -107,6 +108,7 @@ class ComponentToken(Endpoint):
                 "component_verify_ticket": ticket,
             },
             hidden=(ticket,),
+            seconds=end - clock(),
         )
 
 
@@ -140,17 +142,17 @@ class AuthorizerToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False, refresh: str | None = None) -> Grant | Failure:
         """Ask for a token, with the refresh token that came with the one before. `force` changes nothing."""
-        end = time.monotonic() + self.timeout
+        end = clock() + self.timeout
 
         void = _NEVER_AUTHORISED
 
         def ask_list(token: str, seconds: float) -> Grant | Failure:
-            newest = self._newest(account, token, time.monotonic() + seconds)
+            newest = self._newest(account, token, clock() + seconds)
             if isinstance(newest, Failure):
                 return newest
             if newest is None or newest == refresh:
                 return void
-            return self._renew(account, token, newest, end - time.monotonic())
+            return self._renew(account, token, newest, end - clock())
 
         if refresh is not None:
             known = refresh
@@ -158,7 +160,7 @@ class AuthorizerToken(Endpoint):
             if not isinstance(answer, Failure) or answer.errcode != 61023:
                 return answer
             void = answer
-        return borrow(self.provider, max(0.0, end - time.monotonic()), ask_list)
+        return borrow(self.provider, max(0.0, end - clock()), ask_list)
 
     def redeem(self, auth_code: str) -> tuple[str, Grant] | Failure:
         """Ask ``api_query_auth`` for the first tokens of an account whose owner has just authorised the platform."""
@@ -210,7 +212,7 @@ class AuthorizerToken(Endpoint):
         """Look the account's refresh token up in ``api_get_authorizer_list``; ``None`` if it is not there."""
         offset = 0
         while True:
-            left = end - time.monotonic()
+            left = end - clock()
             if left <= 0:
                 return Failure(Cause.PASSING, "WeChat's list of authorised accounts is too long for the time there is.")
             answer = self.call(
