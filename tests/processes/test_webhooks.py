@@ -6,7 +6,9 @@ Also what a stranger may do to a real socket. `webhook/test_repeats.py` and `web
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,9 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from webhook.vectors import KEY_A
 from webhook.wechat import Pushed, Pusher, text
 
@@ -84,23 +89,27 @@ class World:
         return max(found)
 
 
+def settings(room: Path, wechat: WeChat, url: str) -> dict[str, str]:
+    """What the apps want to know."""
+    return {
+        "WECHAT_APPID": wechat.appid,
+        "WECHAT_SECRET": wechat.secret,
+        "WECHAT_BASE_URL": url,
+        "WX_TEST_ROOM": str(room),
+        "WX_TEST_STORE": f"file:{room / 'seen.json'}",
+        "WX_TEST_KEY": KEY_A,
+        "WX_TEST_RECEIVER": Pusher.appid,
+        "WX_TEST_DEADLINE": "0.4",
+        "WX_TEST_BODY_TIMEOUT": "0.4",
+    }
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     room = tmp_path_factory.mktemp("room")
     wechat = WeChat()
     with SimulatorServer(wechat) as simulator:
-        env = {
-            "WECHAT_APPID": wechat.appid,
-            "WECHAT_SECRET": wechat.secret,
-            "WECHAT_BASE_URL": simulator.url,
-            "WX_TEST_ROOM": str(room),
-            "WX_TEST_STORE": f"file:{room / 'seen.json'}",
-            "WX_TEST_KEY": KEY_A,
-            "WX_TEST_RECEIVER": Pusher.appid,
-            "WX_TEST_DEADLINE": "0.4",
-            "WX_TEST_BODY_TIMEOUT": "0.4",
-        }
-        server = Server(request.param, env)
+        server = Server(request.param, settings(room, wechat, simulator.url))
         try:
             yield World(server, room, wechat)
         finally:
@@ -150,6 +159,50 @@ def test_trickle(world: World) -> None:
         answer = slow.recv(1000)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+@pytest.mark.parametrize("sent", [b"", b"<xml>"])
+def test_trickle_in_tls(tmp_path: Path, worker: str, sent: bytes) -> None:
+    """Over TLS, too, a body that does not come is answered 408: encrypted, and the worker serves the next."""
+    certificate = "--certfile {0}/certificate.pem --keyfile {0}/key.pem".format(_certified(tmp_path))
+    command = f"gunicorn --bind {{address}} --worker-class {worker} {certificate} processes.webhook_apps:wsgi_app"
+    server = Server(Kind(f"gunicorn-tls-{worker}", command, 1), settings(tmp_path, WeChat(), ""))
+    context = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    try:
+        for _ in range(2):
+            with (
+                socket.create_connection(address, PATIENCE) as wire,
+                context.wrap_socket(wire, server_hostname="localhost") as slow,
+            ):
+                slow.sendall(_head(pusher().plain("x").but(msg_signature="0"), "Content-Length: 100000") + sent)
+                assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+    finally:
+        server.close()
+
+
+def _certified(directory: Path) -> Path:
+    """Make a key and a certificate of localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (directory / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    (directory / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return directory
 
 
 @pytest.mark.parametrize("header", ["Content-Length: 50000000", "Transfer-Encoding: chunked"])

@@ -7,7 +7,7 @@ import io
 import socket
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import anyio
@@ -25,6 +25,7 @@ from wxmiddleware.webhook.wsgi import WebhookMiddleware as WSGIMiddleware
 from .conftest import MakeSite
 from .wechat import NOW, Pushed, Pusher, text
 
+PATIENCE = 30.0
 OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "wall": lambda: float(NOW)}
 
 
@@ -37,14 +38,17 @@ def over_wsgi(pushed: Pushed, stream: Any, length: int | None = None, **more: An
     """Send a request whose body is a stream."""
     options = {name: more.pop(name) for name in ("limit", "body_timeout") if name in more}
     environ = EnvironBuilder(pushed.url, method="POST").get_environ()
-    environ.update({"wsgi.input": stream, "wsgi.input_terminated": True, **more})
+    environ.update({"wsgi.input": stream, "wsgi.input_terminated": True})
     if length is not None:
         environ["CONTENT_LENGTH"] = str(length)
+    environ.update(more)
     body, status, _ = run_wsgi_app(WSGIMiddleware(plain, **OPTIONS, **options), environ)
     return int(status.split()[0]), b"".join(body)
 
 
-def over_asgi(pushed: Pushed, receive: Any, length: int | None = None, **options: Any) -> int:
+def over_asgi(
+    pushed: Pushed, receive: Any, *lengths: int | bytes, headers: Iterable[tuple[bytes, bytes]] = (), **options: Any
+) -> int:
     """The same, in an event loop."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -59,14 +63,16 @@ def over_asgi(pushed: Pushed, receive: Any, length: int | None = None, **options
 
     async def main() -> None:
         path, query = pushed.url.split("?")
-        headers = [] if length is None else [(b"content-length", b"%d" % length)]
         scope = {
             "type": "http",
             "method": "POST",
             "path": path,
             "root_path": "",
             "query_string": query.encode(),
-            "headers": headers,
+            "headers": [
+                *headers,
+                *((b"content-length", one if isinstance(one, bytes) else b"%d" % one) for one in lengths),
+            ],
             "client": ("127.0.0.1", 1),
         }
         await ASGIMiddleware(app, **OPTIONS, **options)(scope, receive, send)
@@ -177,6 +183,70 @@ class TestSize:
         assert 400 == over_asgi(pushed, receive)
 
 
+class TestLengths:
+    @pytest.mark.parametrize(
+        ("status", "length"),
+        [
+            (413, "9" * 5000),
+            (413, "9" * 18),
+            (413, "262145"),
+            (400, "-5"),
+            (400, "+5"),
+            (400, "1_000"),
+            (400, "5,5"),
+            (400, "0x10"),
+            (400, "\u0665"),
+            (400, "5.0"),
+            (400, "many"),
+        ],
+    )
+    def test_odd(self, pusher: Pusher, status: int, length: str) -> None:
+        """What is no length is refused, and what is too long is too large; nothing is read."""
+
+        async def receive() -> Any:
+            raise AssertionError("It was read.")
+
+        pushed = pusher.plain("")
+        said = length.encode().decode("latin-1")
+
+        assert status == over_wsgi(pushed, Untouchable(), CONTENT_LENGTH=said)[0]
+        assert status == over_asgi(pushed, receive, length.encode())
+
+    @pytest.mark.parametrize("second", [b"5", b"6"])
+    def test_twice(self, pusher: Pusher, second: bytes) -> None:
+        """Two lengths are none."""
+
+        async def receive() -> Any:
+            raise AssertionError("It was read.")
+
+        assert 400 == over_asgi(pusher.plain(""), receive, b"5", second)
+
+    @pytest.mark.parametrize("length", ["{}", " {} ", "000{}"])
+    def test_fine(self, pusher: Pusher, length: str) -> None:
+        """Digits are a length, with blanks around them and zeros before them."""
+        body = text().encode()
+        said = length.format(len(body))
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body}
+
+        assert 200 == over_wsgi(pusher.plain(text()), io.BytesIO(body), CONTENT_LENGTH=said)[0]
+        assert 200 == over_asgi(pusher.plain(text()), receive, said.encode())
+
+    def test_chunks(self, pusher: Pusher) -> None:
+        """Beside chunks a length does not count."""
+        body = text().encode()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body}
+
+        more = {"CONTENT_LENGTH": "5", "HTTP_TRANSFER_ENCODING": "chunked"}
+        chunked = (b"transfer-encoding", b"chunked")
+
+        assert 200 == over_wsgi(pusher.plain(text()), io.BytesIO(body), **more)[0]
+        assert 200 == over_asgi(pusher.plain(text()), receive, b"5", headers=[chunked])
+
+
 class TestSlowSenders:
     def test_threads(self, pusher: Pusher) -> None:
         """A body that does not come is answered 408 in time; the thread that waited for it ends."""
@@ -192,6 +262,27 @@ class TestSlowSenders:
         assert (408, b"Too slow.\n") == got
         assert [] == left
 
+    def test_no_socket(self, pusher: Pusher) -> None:
+        """Where nothing wakes threads that wait for strangers, there are never more than 64; then 503 is answered."""
+        go_on = threading.Event()
+
+        class Slow(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                go_on.wait(PATIENCE)
+                return 0
+
+        statuses = [over_wsgi(pusher.plain(""), Slow(), 1000, body_timeout=0.001)[0] for _ in range(66)]
+        go_on.set()
+        for thread in threading.enumerate():
+            if thread.name == "wxmiddleware-webhook-body":
+                thread.join(PATIENCE)
+
+        assert [408] * 64 + [503] * 2 == statuses
+        assert 200 == over_wsgi(pusher.plain(text()), io.BytesIO(text().encode()))[0]
+
     def test_tasks(self, pusher: Pusher) -> None:
         """So it is in an event loop."""
         assert 408 == over_asgi(pusher.plain(""), anyio.sleep_forever, body_timeout=0.1)
@@ -204,6 +295,30 @@ class TestSlowSenders:
             return {"type": "http.request", "body": b"x", "more_body": True}
 
         assert 408 == over_asgi(pusher.plain(""), receive, body_timeout=0.1)
+
+
+def fetched() -> None:
+    """Wait until no list is being fetched."""
+    for thread in threading.enumerate():
+        if thread.name == "wxmiddleware-webhook-addresses":
+            thread.join(PATIENCE)
+
+
+class Silent:
+    """A list that never comes."""
+
+    def __init__(self, *, coming: bool = False) -> None:
+        self.asked = 0
+        self.coming = coming
+
+    def allows(self, address: str) -> None:
+        raise AssertionError("It would wait.")
+
+    def known(self, address: str) -> None:
+        return None
+
+    def renew(self) -> None:
+        self.asked += 1
 
 
 class TestSenders:
@@ -275,7 +390,7 @@ class TestSenders:
 
     def test_of_wechat(self, make_site: MakeSite, pusher: Pusher, wechat: WeChat, wechat_account: Account) -> None:
         """The list is WeChat's own, asked for once."""
-        senders = CallbackAddresses(TokenProvider(wechat_account))
+        senders = CallbackAddresses(TokenProvider(wechat_account), clock=lambda: 0.0)
         site = make_site(senders=senders, trusted_hops=1)
         statuses = [
             site.push(pusher.plain(text()), **{"X-Forwarded-For": address}).status
@@ -292,10 +407,12 @@ class TestSenders:
         asked = []
         for now[0] in (0, 99, 100, 150):
             assert senders.allows("106.55.206.146")
+            fetched()
             asked.append(wechat.calls("/cgi-bin/getcallbackip"))
         senders._provider.close()
         for now[0] in (200, 205, 211):
             assert senders.allows("106.55.206.146")
+            fetched()
 
         assert [1, 1, 2, 2] == asked
         assert 2 == caplog.text.count("gave no list")
@@ -308,6 +425,96 @@ class TestSenders:
         assert 503 == site.push(pusher.plain(text())).status
         assert "gave no list" in caplog.text
         assert "SECRET" not in caplog.text
+
+    @pytest.mark.parametrize("method", ["POST", "GET"])
+    def test_strangers_wait_for_nothing(self, make_site: MakeSite, pusher: Pusher, method: str) -> None:
+        """Whose signature is wrong is refused before the list is asked for, also if it takes the body to see that."""
+        senders = Silent()
+        site = make_site(senders=senders, aes_key=pusher.aes_key, appid=pusher.appid, plain=True)
+        pushes = [pusher.plain(text()).but(nonce="1", echostr="1"), pusher.sealed(text()).but(msg_signature="0")]
+        pushes += [pusher.plain(text()).but(timestamp="1"), pusher.sealed(text()).but(timestamp="1")]
+
+        assert {403} == {site.push(each, method).status for each in pushes}
+        assert 0 == senders.asked
+
+    def test_cheap_first(self, make_site: MakeSite, pusher: Pusher) -> None:
+        """Where the list is at hand, nothing else is done for a request from elsewhere."""
+        pushed = pusher.sealed(text())
+        site = make_site(senders=["6.6.6.6"], aes_key=pusher.aes_key, appid=pusher.appid)
+
+        assert 403 == site.send("PUT", pushed.url).status
+
+    def test_silence(self, make_site: MakeSite, pusher: Pusher, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While WeChat gives no list, a push waits for at most two seconds of its fetch; later ones not at all."""
+        now = [0.0]
+        there = threading.Event()
+        senders = CallbackAddresses(TokenProvider(Account("wx1", "x" * 32)), clock=lambda: now[0])
+        fetches: list[int] = []
+
+        def fetched() -> None:
+            fetches.append(1)
+            now[0] += 2.0
+            there.wait(PATIENCE)
+
+        monkeypatch.setattr(senders, "_fetched", fetched)
+        site = make_site(senders=senders)
+        first = site.push(pusher.plain(text(msg_id="1")))
+        second = site.push(pusher.plain(text(msg_id="2"), nonce="2"))
+        there.set()
+
+        assert (503, "5") == (first.status, first.headers["Retry-After"])
+        assert 503 == second.status
+        assert [1] == fetches
+
+    def test_few_wait(self, pusher: Pusher) -> None:
+        """No more than eight requests wait for the list at once."""
+        senders = Silent(coming=True)
+        webhook = Webhook(**{name: value for name, value in OPTIONS.items() if name != "path"}, senders=senders)
+        pushed = pusher.plain(text())
+        talks = [webhook.serve(Request("POST", pushed.url.partition("?")[2], 0, "6.6.6.6", "")) for _ in range(9)]
+        steps: list[str] = []
+        for talk in talks:
+            next(talk)
+            try:
+                steps.append(type(talk.send(pushed.body)).__name__)
+            except StopIteration as end:
+                steps.append(end.value.status)
+
+        assert ["Pause"] * 8 + [503] == steps
+
+    def test_somebodys_own(self, make_site: MakeSite, pusher: Pusher) -> None:
+        """An object of somebody's that tells who may push is asked, once the signature is right."""
+        asked: list[str] = []
+
+        class Own:
+            def allows(self, address: str) -> bool | None:
+                asked.append(address)
+                return {"1.1.1.1": True, "2.2.2.2": None}.get(address, False)
+
+        site = make_site(senders=Own(), trusted_hops=1)
+        wrong = site.push(pusher.plain(text()).but(nonce="1"), **{"X-Forwarded-For": "1.1.1.1"}).status
+        statuses = [
+            site.push(pusher.plain(text()), **{"X-Forwarded-For": address}).status
+            for address in ("1.1.1.1", "2.2.2.2", "3.3.3.3")
+        ]
+
+        assert [403, 200, 503, 403] == [wrong, *statuses]
+        assert ["1.1.1.1", "2.2.2.2", "3.3.3.3"] == asked
+
+    def test_no_more_threads(self, wechat_account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no thread can be started, the list is fetched all the same."""
+
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name == "wxmiddleware-webhook-addresses":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        senders = CallbackAddresses(TokenProvider(wechat_account))
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+        assert senders.allows("106.55.206.146")
 
     def test_no_provider(self) -> None:
         """Something else than a provider is a mistake."""

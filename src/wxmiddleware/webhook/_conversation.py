@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -27,7 +28,7 @@ from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
 from ._seen import Answered, Seen, Standing
-from .addresses import Addresses, Networks, named_sender, sender_of
+from .addresses import Addresses, Known, Networks, named_sender, sender_of
 from .late import send_reply
 from .replies import Reply, parse_reply, render, reply_from
 
@@ -40,6 +41,7 @@ _logger = logging.getLogger("wxmiddleware")
 
 _TEXT = "text/plain; charset=utf-8"
 _POLL_SHARED, _POLL = 0.2, 0.05  # seconds between two looks at whether the first of two repeats is done
+_WAITERS = 8  # requests that may wait at once for the first list of WeChat's addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Request:
     Attributes:
         method: ``GET``, ``POST``, …
         query: The query string, each octet a character.
-        length: What Content-Length says, or ``None``.
+        length: What Content-Length says, or ``None``; see `length_of`.
         peer: The address at the other end of the connection, or the empty string.
         forwarded: What ``X-Forwarded-For`` says.
     """
@@ -60,6 +62,22 @@ class Request:
     length: int | None
     peer: str
     forwarded: str
+
+
+def length_of(text: str) -> int | None:
+    """
+    Read a Content-Length as RFC 9110 has it: digits, nothing else.
+
+    Returns:
+        The length; ``None`` if there is none, and -1 if this is no length. More digits than a length can have are
+        the largest one: Python would refuse to make a number of thousands of them.
+    """
+    text = text.strip(" \t")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        return -1
+    return int(text) if len(text) < 19 else sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +122,15 @@ class Spoilt(Enum):
     LARGE = Answer(413, b"Too large.\n")
     SLOW = Answer(408, b"Too slow.\n")
     GONE = Answer(400, b"Cut off.\n")
+    ODD = Answer(400, b"No length.\n")
+    BUSY = Answer(503, b"Busy.\n", headers=(("Retry-After", "5"),))
+    TAKEN = Answer(500, b"The body was read before.\n")
 
 
+_ELSEWHERE = "It comes from an address that is not WeChat's. Check senders= and trusted_hops=."
 FORBIDDEN = Answer(403, b"Forbidden.\n")
 SUCCESS = Answer(200, b"success")
 _NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, POST"),))
-_BUSY = Answer(503, b"Busy.\n", headers=(("Retry-After", "5"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +298,12 @@ class Webhook:
         "_deadline",
         "_gate",
         "_hops",
+        "_known",
         "_late",
         "_limit",
         "_seen",
         "_senders",
+        "_waiting",
         "_wall",
         "room",
     )
@@ -313,6 +336,8 @@ class Webhook:
         self._limit = _count("limit", limit, 1)
         self._body_timeout = _positive("body_timeout", body_timeout)
         self._senders = senders if isinstance(senders, Addresses) else None if senders is None else Networks(senders)
+        self._known = self._senders if isinstance(self._senders, Known) else None
+        self._waiting = Room(_WAITERS)
         self._hops = _count("trusted_hops", trusted_hops, 0)
         self._clock = clock
         self._wall = wall
@@ -336,28 +361,71 @@ class Webhook:
             return FORBIDDEN
 
     def _serve(self, request: Request) -> Conversation:
+        # What is cheap and decides comes first: strangers make nobody wait for WeChat's list, and hold no thread.
         arrived = self._clock()
-        if self._senders is not None:
-            address = sender_of(request.peer, request.forwarded, self._hops)
-            allowed = yield Do(partial(self._senders.allows, address))
-            if allowed is None:
-                return _BUSY
-            if not allowed:
-                raise Refused("It comes from an address that is not WeChat's. Check senders= and trusted_hops=.")
+        address = sender_of(request.peer, request.forwarded, self._hops)
+        if self._known is not None and self._known.known(address) is False:
+            raise Refused(_ELSEWHERE)
         if request.method in ("GET", "HEAD"):
-            return Answer(200, self._gate.verify(Query.read(request.query), self._wall()).encode())
+            echo = self._gate.verify(Query.read(request.query), self._wall())
+            admitted = yield from self._admitted(address)
+            return Answer(200, echo.encode()) if admitted else Spoilt.BUSY.value
         if request.method != "POST":
             return _NOT_ALLOWED
         query = Query.read(request.query)
         self._gate.screen(query, self._wall())
-        body: bytes | Spoilt = Spoilt.LARGE
-        if request.length is None or request.length <= self._limit:
-            body = yield Read(self._limit, self._body_timeout)
+        body: bytes | Spoilt = yield from self._body(request)
         if isinstance(body, Spoilt):
             return body.value
         push = self._gate.open(query, body)
+        admitted = yield from self._admitted(address)
+        if not admitted:
+            return Spoilt.BUSY.value
         answer = yield from self._once(push, query, arrived)
         return self._sealed(push, answer)
+
+    def _body(self, request: Request) -> Generator[Step, Any, bytes | Spoilt]:
+        if request.length is not None and request.length < 0:
+            return Spoilt.ODD
+        if request.length is not None and request.length > self._limit:
+            return Spoilt.LARGE
+        body: bytes | Spoilt = yield Read(self._limit, self._body_timeout)
+        if body == b"" and request.length:
+            body = Spoilt.TAKEN
+        if body is Spoilt.TAKEN:
+            _logger.error(
+                "A push cannot be served: other code has read its body before the webhook, and kept no copy. Let it "
+                "use request.get_data() (Flask) or await request.body() (Starlette), which do."
+            )
+        return body
+
+    def _admitted(self, address: str) -> Generator[Step, Any, bool]:
+        """
+        Look at the address of a request whose signature is right; this may take a while.
+
+        Returns:
+            Whether it may come in; ``False`` if that is not known now.
+
+        Raises:
+            Refused: It must not.
+        """
+        if self._senders is None:
+            return True
+        known = self._known
+        if known is None:  # somebody's own
+            allowed = yield Do(partial(self._senders.allows, address))
+        else:
+            known.renew()
+            allowed = known.known(address)
+            if allowed is None and self._waiting.enter():
+                try:
+                    while (allowed := known.known(address)) is None and known.coming:
+                        yield Pause(_POLL)
+                finally:
+                    self._waiting.leave()
+        if allowed is False:
+            raise Refused(_ELSEWHERE)
+        return allowed is True
 
     def _once(self, push: Push, query: Query, arrived: float) -> Conversation:
         """Answer a push that is WeChat's; a repeat like the first."""
@@ -384,7 +452,7 @@ class Webhook:
         if not self.room.enter():
             yield Do(partial(self._seen.release, identity), blocks=shared)
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
-            return _BUSY
+            return Spoilt.BUSY.value
         attempt = Attempt(partial(self._afterwards, push.message, identity), self.room.leave)
         seconds = None if self._deadline is None else max(0.0, until - self._clock())
         outcome: Outcome | None = yield Handle(push, attempt, seconds)

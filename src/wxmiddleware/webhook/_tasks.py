@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from ._conversation import (
@@ -25,6 +27,7 @@ from ._conversation import (
     Spoilt,
     Step,
     Webhook,
+    length_of,
 )
 from ._gate import Push
 
@@ -36,6 +39,15 @@ Work: TypeAlias = "Callable[[Push, Callable[[Answer], None]], Awaitable[None]]"
 
 # The loop itself holds tasks by weak references only.
 _running: set[asyncio.Task[None]] = set()
+
+_STEPS = 16  # threads that ask the store at once
+_threads: anyio.lowlevel.RunVar[tuple[anyio.CapacityLimiter, anyio.CapacityLimiter]] = anyio.lowlevel.RunVar(
+    "wxmiddleware_webhook_threads"
+)
+
+
+class BodyTaken(Exception):
+    """The body was read before, and nobody has kept it. For what `receive` raises."""
 
 
 async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work) -> Answer:
@@ -49,11 +61,10 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work) ->
         Exception: What `work` has raised in time.
     """
     headers = scope.get("headers") or ()
-    length = _header(headers, b"content-length")
     request = Request(
         method=scope.get("method", ""),
         query=scope.get("query_string", b"").decode("latin-1"),
-        length=int(length) if length.isascii() and length.isdecimal() else None,
+        length=_length(headers),
         peer=(scope.get("client") or ("",))[0],
         forwarded=",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"),
     )
@@ -78,8 +89,11 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work) ->
     return end
 
 
-def _header(headers: Any, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name.lower() == wanted), "")
+def _length(headers: Any) -> int | None:
+    said = [value.decode("latin-1") for name, value in headers if name.lower() == b"content-length"]
+    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        return None
+    return length_of(",".join(said))  # several are no length
 
 
 def _spawn(function: Callable[[], Awaitable[None]]) -> None:
@@ -90,6 +104,21 @@ def _spawn(function: Callable[[], Awaitable[None]]) -> None:
     task: asyncio.Task[None] = asyncio.get_running_loop().create_task(function())  # type: ignore[arg-type]
     _running.add(task)
     task.add_done_callback(_running.discard)
+
+
+def _limiters() -> tuple[anyio.CapacityLimiter, anyio.CapacityLimiter]:
+    """Threads for the store, and for what is bounded elsewhere: the app's own endpoints have theirs to themselves."""
+    try:
+        return _threads.get()
+    except LookupError:
+        found = anyio.CapacityLimiter(_STEPS), anyio.CapacityLimiter(math.inf)
+        _threads.set(found)
+        return found
+
+
+async def run_handler(function: Callable[[], Any]) -> Any:
+    """Run a handler that is not async; how many there may be at once `Webhook.room` says."""
+    return await anyio.to_thread.run_sync(function, limiter=_limiters()[1])
 
 
 async def _hold(conversation: Conversation, receive: Receive | None = None, work: Work | None = None) -> Answer:
@@ -110,7 +139,9 @@ async def _hold(conversation: Conversation, receive: Receive | None = None, work
 async def _do(step: Step, receive: Receive | None, work: Work | None) -> Any:
     match step:
         case Do(function, blocks):
-            result = await anyio.to_thread.run_sync(function) if blocks else function()
+            # What comes after an answer is no more than handlers there may be, and may take long.
+            limiter = _limiters()[receive is None]
+            result = await anyio.to_thread.run_sync(function, limiter=limiter) if blocks else function()
             return await result if inspect.isawaitable(result) else result
         case Pause(seconds):
             return await anyio.sleep(seconds)
@@ -154,7 +185,10 @@ async def _read(receive: Receive, limit: int, seconds: float) -> bytes | Spoilt:
     room = limit
     with anyio.move_on_after(seconds):
         while True:
-            message = await receive()
+            try:
+                message = await receive()
+            except BodyTaken:
+                return Spoilt.TAKEN
             if message["type"] != "http.request":
                 return Spoilt.GONE
             part = message.get("body", b"")

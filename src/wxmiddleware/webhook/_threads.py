@@ -6,12 +6,12 @@ import contextvars
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.wsgi import get_content_length, get_input_stream
+from werkzeug.wsgi import get_input_stream
 
 from wxmiddleware._flight import threads_freeze
 
@@ -25,9 +25,11 @@ from ._conversation import (
     Pause,
     Read,
     Request,
+    Room,
     Spoilt,
     Step,
     Webhook,
+    length_of,
 )
 from ._gate import Push
 
@@ -40,6 +42,10 @@ Work: TypeAlias = "Callable[[Push, Callable[[Answer], None]], None]"
 _CHUNK = 65_536
 # Where servers leave the connection: gunicorn, and werkzeug's own.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+_GRACE = 1.0  # seconds in which a reader that was woken ends
+# How many bodies may be on their way at once. Not every server lets go of a thread that waits for a stranger's next
+# byte; more than so many threads there never are.
+_readers = Room(64)
 
 
 def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work) -> Answer:
@@ -52,11 +58,17 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work) -> Answer:
     request = Request(
         method=environ.get("REQUEST_METHOD", ""),
         query=environ.get("QUERY_STRING", ""),
-        length=get_content_length(environ),
+        length=_length(environ),
         peer=environ.get("REMOTE_ADDR", ""),
         forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
     )
     return _hold(webhook.serve(request), environ, work)
+
+
+def _length(environ: WSGIEnvironment) -> int | None:
+    # Who sends in chunks says no length, and one beside them does not count.
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    return None if chunked else length_of(environ.get("CONTENT_LENGTH") or "")
 
 
 def _hold(conversation: Conversation, environ: WSGIEnvironment | None = None, work: Work | None = None) -> Answer:
@@ -124,28 +136,45 @@ def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | None) -> 
 def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | Spoilt:
     if threads_freeze():
         return _read_all(environ, limit)
+    if not _readers.enter():
+        return Spoilt.BUSY
     # Nothing in WSGI ends a read that waits. So another thread reads, and is left behind if it takes too long.
     found: list[bytes | Spoilt] = []
-    reader = threading.Thread(
-        target=lambda: found.append(_read_all(environ, limit)), name="wxmiddleware-webhook-body", daemon=True
-    )
-    try:
-        reader.start()
-    except RuntimeError:  # no more threads
-        return _read_all(environ, limit)
-    reader.join(seconds)
-    if found:
-        return found[0]
-    for name in _SOCKETS:
-        if (connection := environ.get(name)) is not None:
-            _end_reading(connection)
+    connection = next((environ[name] for name in _SOCKETS if environ.get(name) is not None), None)
+
+    def read() -> None:
+        try:
+            found.append(_read_all(environ, limit))
+        finally:
+            _readers.leave()
+
+    end = time.monotonic() + seconds
+    with _timed(connection, end):
+        reader = threading.Thread(target=read, name="wxmiddleware-webhook-body", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:  # no more threads
+            read()
+            return found[0]
+        reader.join(seconds)
+        if found and not (found[0] is Spoilt.GONE and time.monotonic() >= end):
+            return found[0]
+        _end_reading(connection)
+        reader.join(_GRACE if connection is not None else 0.0)
     return Spoilt.SLOW
 
 
 def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
+    held = _held(environ)
+    kept = held.get("_cached_data")
+    if isinstance(kept, bytes):
+        return kept if len(kept) <= limit else Spoilt.LARGE
+    stream = held.get("stream")
     try:
-        # With one more than the limit, its end can be seen.
-        stream = get_input_stream(environ, max_content_length=limit + 1)
+        if stream is None:
+            _rewind(environ["wsgi.input"])
+            # With one more than the limit, its end can be seen.
+            stream = get_input_stream(environ, max_content_length=limit + 1)
         # A stream without a length may hand out less than it was asked for.
         parts, room = [], limit + 1
         while room > 0 and (part := stream.read(min(room, _CHUNK))):
@@ -158,10 +187,62 @@ def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
     if room == 0:
         return Spoilt.LARGE
     body = b"".join(parts)
-    length = get_content_length(environ)
-    return body if length is None or len(body) == length else Spoilt.GONE
+    length = _length(environ)
+    touched = "stream" in held
+    if len(body) == length or (length is None and (body or not touched)):
+        return body
+    return Spoilt.TAKEN if touched else Spoilt.GONE
+
+
+def _held(environ: WSGIEnvironment) -> dict[str, Any]:
+    """What werkzeug's request, which Flask's is, keeps of the body: the bytes, or the stream if that was touched."""
+    return getattr(environ.get("werkzeug.request"), "__dict__", {})
+
+
+def _rewind(stream: Any) -> None:
+    """A body in memory or in a file, which other code has read, is still there."""
+    with suppress(AttributeError, OSError, ValueError):
+        if stream.seekable() and stream.tell() > 0:
+            stream.seek(0)
+
+
+@contextmanager
+def _timed(connection: Any, end: float) -> Iterator[None]:
+    """
+    Let what is read from a TLS connection be over in time.
+
+    The plain connection is shut down for reading when the time is over. A TLS connection would forget its state in
+    that moment, so that the server writes its answer in clear. Here each read waits for what is left of the time.
+    """
+    if not _is_tls(connection):
+        yield
+        return
+    before = connection.gettimeout()
+
+    def timed(read: Callable[..., Any]) -> Callable[..., Any]:
+        def timed_read(*args: Any, **kwargs: Any) -> Any:
+            connection.settimeout(max(0.001, end - time.monotonic()))
+            return read(*args, **kwargs)
+
+        return timed_read
+
+    names = ("recv", "recv_into")
+    for name in names:
+        setattr(connection, name, timed(getattr(connection, name)))
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(connection, name)
+        with suppress(OSError):
+            connection.settimeout(before)
+
+
+def _is_tls(connection: Any) -> bool:
+    return hasattr(connection, "unwrap")
 
 
 def _end_reading(connection: Any) -> None:
-    with suppress(OSError, AttributeError):
-        connection.shutdown(socket.SHUT_RD)  # the thread that reads wakes up, and ends
+    if not _is_tls(connection):
+        with suppress(OSError, AttributeError):
+            connection.shutdown(socket.SHUT_RD)  # the thread that reads wakes up, and ends

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
+import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -18,6 +19,7 @@ from wxmiddleware import _fork
 from wxmiddleware._clock import Clock
 from wxmiddleware._clock import clock as process_clock
 from wxmiddleware._context import use_provider
+from wxmiddleware._flight import threads_freeze
 from wxmiddleware._quiet import untraced
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import ConfigurationError, WxMiddlewareError
@@ -29,6 +31,8 @@ __all__ = ["Addresses", "CallbackAddresses", "Networks"]
 
 _logger = logging.getLogger("wxmiddleware")
 
+_PATIENCE = 2.0  # seconds that a push waits for the first list, counted from when its fetch began
+_POLL = 0.02
 _RETRY = 10.0  # seconds that WeChat is left alone after it gave no list
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,6 +44,21 @@ class Addresses(Protocol):
 
     def allows(self, address: str) -> bool | None:
         """Tell whether `address`, which may be anything, may push; ``None`` if that is not known now. May block."""
+
+
+@runtime_checkable
+class Known(Protocol):
+    """Addresses of which may be asked without waiting."""
+
+    def known(self, address: str) -> bool | None:
+        """Tell whether `address` may push; ``None`` if there is no list."""
+
+    @property
+    def coming(self) -> bool:
+        """Whether it is worth while to wait for a list."""
+
+    def renew(self) -> None:
+        """Begin to renew the list, if that is due."""
 
 
 class Networks:
@@ -61,17 +80,25 @@ class Networks:
         except (ValueError, AttributeError, TypeError):
             raise ConfigurationError("senders must be addresses or networks such as 101.226.103.0/24.") from None
 
-    def allows(self, address: str) -> bool:
+    coming = False
+
+    def known(self, address: str) -> bool:
         """Tell whether `address` lies in one of them."""
         return _within(address, self._networks)
+
+    allows = known
+
+    def renew(self) -> None:
+        """They are what they are."""
 
 
 class CallbackAddresses:
     """
     The addresses that WeChat says it pushes from.
 
-    The first push that asks fetches the list; later ones find it, and renew it when it is `every` seconds old. While
-    it cannot be renewed, the old one counts; while there is none at all, pushes are answered 503 and repeated.
+    The first push whose signature is right has the list fetched, in a thread of its own, and waits for it up to two
+    seconds; later ones find it, and have it renewed when it is `every` seconds old. While it cannot be renewed, the old
+    one counts; while there is none at all, pushes are answered 503 and repeated.
 
     Args:
         provider: Whose token and whose API.
@@ -91,30 +118,59 @@ class CallbackAddresses:
         self._clock = clock
         self._networks: tuple[_Network, ...] | None = None
         self._due = -float("inf")
-        self._lock = threading.Lock()
+        self.after_fork()
         _fork.register(self)
 
     def after_fork(self) -> None:
-        """Another thread of the parent may have been fetching."""
+        """A thread of the parent may have been fetching; it is not here."""
         self._lock = threading.Lock()
+        self._begun: float | None = None  # when the fetch began that is under way
 
-    def allows(self, address: str) -> bool | None:
-        """Tell whether `address` is WeChat's."""
-        # One fetches; the others go on with the list there is, and wait only if there is none.
-        if self._clock() >= self._due and self._lock.acquire(blocking=self._networks is None):
-            try:
-                if self._clock() >= self._due:
-                    self._renew()
-            finally:
-                self._lock.release()
+    @property
+    def coming(self) -> bool:
+        """Whether a fetch is under way that has not taken long yet."""
+        begun = self._begun
+        return begun is not None and self._clock() - begun < _PATIENCE
+
+    def known(self, address: str) -> bool | None:
+        """Tell whether `address` is in the list; ``None`` if there is no list. Waits for nothing."""
         networks = self._networks
         return None if networks is None else _within(address, networks)
 
+    def renew(self) -> None:
+        """Begin to fetch the list if that is due, in another thread."""
+        if self._clock() < self._due:
+            return
+        _fork.check()
+        with self._lock:
+            if self._begun is not None or self._clock() < self._due:
+                return
+            self._begun = self._clock()
+        thread = threading.Thread(target=self._renew, name="wxmiddleware-webhook-addresses", daemon=True)
+        if threads_freeze():
+            self._renew()
+            return
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            self._renew()
+
+    def allows(self, address: str) -> bool | None:
+        """Tell whether `address` is WeChat's; waits for the first list, up to two seconds."""
+        self.renew()
+        while (allowed := self.known(address)) is None and self.coming:
+            time.sleep(_POLL)
+        return allowed
+
     def _renew(self) -> None:
-        found = self._fetched()
-        self._due = self._clock() + (_RETRY if found is None else self._every)
-        if found is not None:
-            self._networks = found
+        found = None
+        try:
+            found = self._fetched()
+            if found is not None:
+                self._networks = found
+        finally:
+            self._due = self._clock() + (_RETRY if found is None else self._every)
+            self._begun = None
 
     def _fetched(self) -> tuple[_Network, ...] | None:
         try:

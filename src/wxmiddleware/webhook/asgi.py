@@ -136,12 +136,17 @@ def message_from(request: Any) -> Message:
 
 
 def _plain(scope: Scope, push: Push) -> Scope:
+    # What a server can do beyond the plain protocol, such as send a file by itself, cannot be encrypted.
+    return {**plain_scope(scope, push), "extensions": {}}
+
+
+def plain_scope(scope: Scope, push: Push) -> Scope:
+    """Put the message in the request's state, and make a scope whose headers speak of the body that is decrypted."""
     scope.setdefault("state", {})[MESSAGE_KEY] = push.message
     ours = (b"content-length", b"content-type", b"transfer-encoding")
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in ours]
     headers += [(b"content-length", b"%d" % len(push.body)), (b"content-type", str(push.style).encode())]
-    # What a server can do beyond the plain protocol, such as send a file by itself, cannot be encrypted.
-    return {**scope, "headers": headers, "extensions": {}}
+    return {**scope, "headers": headers}
 
 
 async def _run(app: Any, scope: Scope, body: bytes, deliver: Callable[[Answer], None]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, Unpack
 
 from flask import Response, request
 
@@ -23,7 +23,7 @@ from ._gate import Push
 from ._threads import serve
 from .messages import Message
 from .replies import Reply
-from .wsgi import MESSAGE_KEY, wsgi_webhook
+from .wsgi import plain_environ, wsgi_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +41,9 @@ def webhook(
     Make a view of a function that is given a message and returns what to answer: a reply, a string or ``None``.
 
     The view answers GET and POST. The function runs in a thread of its own, with the request's context: Flask's
-    ``request`` and ``current_token()`` are there. What is torn down when a request ends is gone after the deadline.
+    ``request`` and ``current_token()`` are there, and ``request.get_data()`` is the body, decrypted. What is torn down
+    when a request ends is gone after the deadline. Code that runs before the view may read the body with
+    ``request.get_data()``, which keeps it.
 
     Args:
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
@@ -59,7 +61,7 @@ def webhook(
         @functools.wraps(handler)
         def view(*args: P.args, **kwargs: P.kwargs) -> Response:
             def work(push: Push, deliver: Callable[[Answer], None]) -> None:
-                request.environ[MESSAGE_KEY] = push.message
+                _leave_body(push)
                 deliver(endpoint.answer(push, handler(push.message, *args, **kwargs)))
 
             answer = serve(endpoint, request.environ, work)
@@ -68,3 +70,25 @@ def webhook(
         return view
 
     return decorate
+
+
+# What werkzeug's request has worked out from the body, or from the headers that speak of it.
+_OF_THE_BODY = (
+    "stream",
+    "form",
+    "files",
+    "values",
+    "data",
+    "content_length",
+    "_cached_json",
+    "_parsed_content_type",
+)
+
+
+def _leave_body(push: Push) -> None:
+    """Let Flask's request have the body that the push has, decrypted, as often as it is asked for."""
+    plain_environ(request.environ, push)
+    kept: dict[str, Any] = request._get_current_object().__dict__  # type: ignore[attr-defined]
+    for name in _OF_THE_BODY:
+        kept.pop(name, None)
+    kept["_cached_data"] = push.body

@@ -16,21 +16,22 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, Unpack
 
-import anyio.to_thread
-
 # Not for annotations alone: FastAPI reads the signature at run time.
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ._conversation import Answer, Options, Webhook
 from ._gate import Push
-from ._tasks import serve
-from .asgi import MESSAGE_KEY
+from ._tasks import BodyTaken, run_handler, serve
+from .asgi import plain_scope
 from .messages import Message
 from .replies import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from starlette.types import Message as ASGIMessage
+    from starlette.types import Receive
 
 __all__ = ["webhook"]
 
@@ -45,8 +46,9 @@ def webhook(
     Make an endpoint of a function that is given a message and returns what to answer: a reply, a string or ``None``.
 
     The endpoint answers GET and POST. The function may be async, or else runs in a thread. If it has a parameter called
-    ``request`` it is given the request; in FastAPI its other parameters are dependencies. What is torn down when a
-    request ends is gone after the deadline.
+    ``request`` it is given the request, with the body decrypted; in FastAPI its other parameters are dependencies. What
+    is torn down when a request ends is gone after the deadline. A dependency may read the body with
+    ``await request.body()``, which keeps it.
 
     Args:
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
@@ -67,12 +69,12 @@ def webhook(
                 kwargs["request"] = request
 
             async def work(push: Push, deliver: Callable[[Answer], None]) -> None:
-                setattr(request.state, MESSAGE_KEY, push.message)
+                _leave_body(request, push)
                 call = functools.partial(handler, push.message, **kwargs)
-                said = await call() if is_async else await anyio.to_thread.run_sync(call)  # type: ignore[misc]
+                said = await call() if is_async else await run_handler(call)  # type: ignore[misc]
                 deliver(endpoint.answer(push, said))
 
-            answer = await serve(endpoint, request.scope, request.receive, work)
+            answer = await serve(endpoint, request.scope, _receive_of(request), work)
             headers = {**dict(answer.headers), "Content-Type": answer.content_type}
             return Response(answer.body, answer.status, headers)
 
@@ -92,3 +94,25 @@ def _signature_for(handler: Handler) -> tuple[inspect.Signature, bool]:
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
     others = [each for each in rest if each.name != "request"]
     return signature.replace(parameters=[first, *others], return_annotation=Response), len(others) < len(rest)
+
+
+def _receive_of(request: Request) -> Receive:
+    """Where the body comes from: what the request keeps, if a dependency has asked it for its body."""
+    if not hasattr(request, "_body") and not getattr(request, "_stream_consumed", False):
+        return request.receive
+
+    async def receive() -> ASGIMessage:
+        if not hasattr(request, "_body"):  # somebody took it from request.stream() or form()
+            raise BodyTaken
+        return {"type": "http.request", "body": request._body, "more_body": False}
+
+    return receive
+
+
+def _leave_body(request: Request, push: Push) -> None:
+    """Let the request have the body that the push has, decrypted, as often as it is asked for."""
+    request.scope = plain_scope(request.scope, push)
+    for name in ("_headers", "_json"):
+        vars(request).pop(name, None)
+    request._form = None
+    request._body = push.body

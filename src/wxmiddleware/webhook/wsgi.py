@@ -83,7 +83,7 @@ class WebhookMiddleware:
             return self._app(environ, start_response)
 
         def work(push: Push, deliver: Callable[[Answer], None]) -> None:
-            _run(self._app, _plain(environ, push), deliver)
+            _run(self._app, plain_environ(environ, push), deliver)
 
         if kinship is Kinship.NEAR:
             tell_of_near(environ.get("REQUEST_METHOD", ""), path, self._guard.path)
@@ -120,7 +120,8 @@ def wsgi_webhook(*, token: str | Collection[str], **options: Unpack[Options]) ->
     return webhook
 
 
-def _plain(environ: WSGIEnvironment, push: Push) -> WSGIEnvironment:
+def plain_environ(environ: WSGIEnvironment, push: Push) -> WSGIEnvironment:
+    """Put the message and the body, decrypted, in the environ."""
     environ[MESSAGE_KEY] = push.message
     environ["CONTENT_LENGTH"] = str(len(push.body))
     environ["CONTENT_TYPE"] = str(push.style)
