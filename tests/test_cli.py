@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,48 @@ class TestTokenOfAFleet:
 
         assert capsys.readouterr() == (f"{token}\n", "")
         assert wechat.fetches() == 1
+
+    @pytest.mark.parametrize("command", ["token", "inspect"])
+    def test_namespace_of_the_app(
+        self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any, command: str
+    ) -> None:
+        """An app with a table of its own name has that in the URL, which then names the same store for the command."""
+        url = f"sqlite:///{tmp_path / 'tokens.db'}"
+        with (
+            closing(SQLStore.from_url(url, table="app_token")) as store,
+            TokenProvider(account, source=ClassicToken(), store=store) as provider,
+        ):
+            token = provider.get_token()
+
+        assert (
+            main(
+                [command, *(["--source", "classic"] if command == "token" else []), "--store", f"{url}?table=app_token"]
+            )
+            == 0
+        )
+
+        assert wechat.is_valid(token)
+        assert wechat.fetches() == 1
+        out = capsys.readouterr().out
+        assert out == f"{token}\n" if command == "token" else account.appid in out
+
+    @pytest.mark.parametrize("command", ["token", "inspect"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("sqlite://pa55word/x.db", "mysql://u:p@h/d?connect_timeout=pa55word", "redis://:pa55word#x@h"),
+            *("postgres://u:pa55word@$HOST/d", "memcached://h:pa55word", "redis://h?pa55word=1", "sentinel://pa55word"),
+        ],
+    )
+    def test_bad_url(self, account: Account, command: str, url: str, capsys: Any) -> None:
+        """A URL that cannot be meant is a wrong option, and not quoted."""
+        assert main([command, "--store", url]) == 2
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("wxmiddleware: ")
+        assert "pa55word" not in err
+        assert "Unexpected" not in err
 
     def test_fills_an_empty_store(self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any) -> None:
         """Where there is no token it fetches one, for the others too."""
@@ -690,7 +733,7 @@ class TestSchema:
         assert main(["schema"]) == 0
 
         out = capsys.readouterr().out
-        assert "wx_token" in out
+        assert "wxmiddleware_tokens" in out
         assert "InnoDB" in out
 
     def test_without_sqlalchemy(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -10,6 +10,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -124,7 +125,10 @@ class TestConstruction:
             ({"source": object()}, "source must be a token source such as ClassicToken(), not object"),
             ({"store": MemoryStore}, "store must be a token store such as MemoryStore(), not the class MemoryStore"),
             ({"store": {}}, "store must be a token store such as MemoryStore(), not dict"),
-            ({"store": "redis://localhost"}, "store must be a token store such as MemoryStore(), not str"),
+            (
+                {"store": "redis://localhost"},
+                "store must be a token store such as MemoryStore(), not str. For a URL there is store_from_url(url)",
+            ),
             ({"follow": True}, "follow=True never fetches, so give it the store= that another service writes"),
             ({"timeout": 0}, "timeout must be a positive number of seconds"),
             ({"timeout": -1}, "timeout must be a positive number of seconds"),
@@ -139,6 +143,8 @@ class TestConstruction:
             ({"refresh_after": True}, "refresh_after must be a positive number of seconds"),
             ({"refresh_after": math.nan}, "refresh_after must be a positive number of seconds"),
             ({"observers": [print, None]}, "An observer is a function of one event, not NoneType"),
+            ({"observers": print}, "observers must be a list of functions, as in observers=[function]"),
+            ({"observers": "print"}, "observers must be a list of functions, as in observers=[function]"),
         ],
     )
     def test_wrong(self, options: dict[str, Any], message: str) -> None:
@@ -147,6 +153,26 @@ class TestConstruction:
             TokenProvider(Account("wx1", SECRET), **options)
 
         assert f"{message}." == str(caught.value)
+
+    @pytest.mark.parametrize("kind", ["function", "partial", "method", "object"])
+    def test_asynchronous_observer(self, kind: str) -> None:
+        """An observer that somebody would have to await is refused, in whatever it is wrapped."""
+
+        async def observe(event: object) -> None: ...
+
+        class Observing:
+            async def __call__(self, event: object) -> None: ...
+
+            async def observe(self, event: object) -> None: ...
+
+        observer: Any = {
+            "function": observe,
+            "partial": partial(observe),
+            "method": Observing().observe,
+            "object": Observing(),
+        }[kind]
+        with pytest.raises(ConfigurationError, match="must not be async"):
+            TokenProvider(Account("wx1", SECRET), observers=[print, observer])
 
     @pytest.mark.parametrize("account", [None, "wx1", ("wx1", SECRET), Account, {"appid": "wx1", "secret": SECRET}])
     def test_no_account(self, account: Any) -> None:

@@ -10,6 +10,7 @@ warnings and errors on the standard error (`logging.lastResort`), and a NullHand
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from ._models import Cause
+from .exceptions import ConfigurationError
 
 logger = logging.getLogger("wxmiddleware")
 
@@ -91,6 +93,27 @@ def log(event: Event) -> None:
         logger.log(
             level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields
         )
+
+
+def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """
+    The observers, each of which can be called.
+
+    Raises:
+        ConfigurationError: One is no function, or an asynchronous one: nobody would await it.
+    """
+    if not isinstance(observers, Iterable) or isinstance(observers, (str, bytes)):
+        raise ConfigurationError("observers must be a list of functions, as in observers=[function].")
+    observers = tuple(observers)
+    for observer in observers:
+        if not callable(observer):
+            raise ConfigurationError(f"An observer is a function of one event, not {type(observer).__name__}.")
+        if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(getattr(observer, "__call__", None)):  # noqa: B004
+            raise ConfigurationError(
+                "An observer must not be async: it is called in the thread of the refresh. "
+                "Have it hand the event over, as with loop.call_soon_threadsafe(queue.put_nowait, event)."
+            )
+    return observers
 
 
 def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:

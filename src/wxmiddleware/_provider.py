@@ -29,7 +29,7 @@ from . import _fork, _masking
 from ._clock import Clock
 from ._clock import clock as process_clock
 from ._errcodes import CURABLE
-from ._events import Observer
+from ._events import Observer, checked_observers
 from ._flight import START_GRACE, Flight, threads_freeze
 from ._keeper import Keeper, Plan, Surroundings, registry
 from ._models import NOTHING, Account, Snapshot
@@ -123,16 +123,14 @@ class TokenProvider:
         if source is not None and not (isinstance(source, TokenSource) and not isinstance(source, type)):
             raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {_kind(source)}.")
         if store is not None and not (isinstance(store, TokenStore) and not isinstance(store, type)):
-            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.")
+            url = " For a URL there is store_from_url(url)." if isinstance(store, str) else ""
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.{url}")
         if follow and store is None:
             raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
         _check_seconds("timeout", timeout)
         if refresh_after is not None:
             _check_seconds("refresh_after", refresh_after)
-        observers = tuple(observers)
-        for observer in observers:
-            if not callable(observer):
-                raise ConfigurationError(f"An observer is a function of one event, not {_kind(observer)}.")
+        observers = checked_observers(observers)
         _masking.install()
         source = source or default_source(account)
         check = getattr(source, "check", None)

@@ -9,7 +9,8 @@ from typing import Any
 from ._models import Account, Cause, Failure, Grant, Loaded, Record
 from .exceptions import ConfigurationError, StoreError
 from .sources import TokenSource
-from .stores import TokenStore, store_from_url
+from .stores import TokenStore
+from .stores._urls import open_store
 
 _NOT_ASKED = Failure(
     Cause.PASSING, "The shared store failed, so WeChat was not asked: no other process would learn of the token."
@@ -92,31 +93,28 @@ class OnlyWithStore:
 
 
 def _store(url: str, create: bool) -> TokenStore:
+    problem = ""
     try:
-        store = store_from_url(url)
-        if not create and hasattr(store, "ddl"):
-            store = _as_it_is(url)
-        elif not create and url.lower().startswith("file:"):
-            _check_file(store)
+        store = open_store(url, create=create)
     except ImportError as error:
         problem = str(error)  # ours: it says what to install
-    else:
-        if store.shared:
-            return store
-        problem = "That store is in the memory of one process. Name one that is shared."
-    raise ConfigurationError(problem)
+    if problem:
+        raise ConfigurationError(problem)
+    if not store.shared:
+        raise ConfigurationError("That store is in the memory of one process. Name one that is shared.")
+    if not create:
+        _check_there(store)
+    return store
 
 
-def _as_it_is(url: str) -> TokenStore:
-    """A database in which nothing is created."""
-    from sqlalchemy.engine import make_url
-
-    from .stores.sql import SQLStore
-
-    database = make_url(url).database or ""
-    if url.startswith("sqlite") and not database.startswith("file:") and not Path(database).exists():
+def _check_there(store: Any) -> None:
+    path = getattr(store, "path", None)
+    if path is None:
+        return
+    if not hasattr(store, "ddl"):
+        _check_file(store)
+    elif not path.startswith("file:") and not Path(path).exists():
         raise ConfigurationError("There is no SQLite database of that name.")
-    return SQLStore.from_url(url, create=False)
 
 
 def _check_file(store: Any) -> None:

@@ -379,9 +379,8 @@ def _add_schema(commands: Any) -> None:
     command.set_defaults(run=_schema)
     dialects = ("mysql", "mariadb", "postgresql", "sqlite")
     command.add_argument("--dialect", choices=dialects, default="mysql", help="the kind of database (mysql)")
-    command.add_argument(
-        "--table", default="wx_token", metavar="NAME", help="the table's name, or schema.name (wx_token)"
-    )
+    name = "wxmiddleware_tokens"
+    command.add_argument("--table", default=name, metavar="NAME", help=f"the table's name, or schema.name ({name})")
 
 
 def _add_account_options(command: argparse.ArgumentParser) -> None:

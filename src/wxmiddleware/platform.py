@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
-from ._events import Observer
+from ._events import Observer, checked_observers
 from ._models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
 from ._policies import believable, next_generation
 from ._provider import TokenProvider
@@ -85,7 +85,7 @@ class Platform:
         if not (getattr(store, "durable", False) if durable is None else durable):
             raise ConfigurationError(_FORGETFUL.format(store=type(store).__name__))
         self._store = store
-        self._options: dict[str, Any] = {"timeout": timeout, "observers": tuple(observers), **options}
+        self._options: dict[str, Any] = {"timeout": timeout, "observers": checked_observers(observers), **options}
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
         self._authorizers: WeakValueDictionary[str, Keeper] = WeakValueDictionary()

@@ -139,7 +139,7 @@ class SQLDepot(ServerDepot):
     def wipe(self) -> None:
         engine = sa.create_engine(self.url)
         with engine.begin() as connection:
-            connection.execute(sa.text("DROP TABLE IF EXISTS wx_token"))
+            connection.execute(sa.text("DROP TABLE IF EXISTS wxmiddleware_tokens"))
         engine.dispose()
 
 

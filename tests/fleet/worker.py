@@ -55,7 +55,7 @@ PATIENCE = 30.0  # real seconds
 
 def be_patient() -> None:
     """On the test's clock, do not take a store for down that a busy machine makes slow. Others say so in their URLs."""
-    wxmiddleware.stores.memcached._TIMEOUT = wxmiddleware.stores.sql._LONGEST = FETCH_TIME
+    wxmiddleware.stores.memcached._TIMEOUT = wxmiddleware.stores.sql.LONGEST = FETCH_TIME
 
 
 class OnClock:

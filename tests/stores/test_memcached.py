@@ -391,7 +391,9 @@ class TestConstruction:
     @pytest.mark.parametrize(
         "url",
         ["", "localhost", "redis://h", "memcached://", "memcached://u:pa55word@h", "memcached://h:x", "memcached://h:0",
-         "memcached://h:70000", "memcached://h/1", "memcached://h?x=1", "memcached://h h", None, 7],
+         "memcached://h:70000", "memcached://h/1", "memcached://h?x=1", "memcached://h h", None, 7, "memcached://:11211",
+         "memcached://h1,,h2", "memcached://h1,:1", "memcached://h,h:11211", "memcached://h?pa55word", "memcached://$H",
+         "memcached://h#pa55word", "memcached://h?prefix=a&prefix=b", "memcached://[::1", "memcached+tls://h"],
     )  # fmt: skip
     def test_bad_url(self, url: Any) -> None:
         """A URL that is none is said, and not quoted."""
@@ -399,6 +401,19 @@ class TestConstruction:
             MemcachedStore.from_url(url)
 
         assert "pa55word" not in str(caught.value)
+
+    def test_prefix_of_the_url(self) -> None:
+        """The URL may name the prefix; two different ones are a mistake."""
+        assert "prefix='a:'" in repr(MemcachedStore.from_url("memcached://h1,h2?prefix=a%3A"))
+        assert "prefix='a'" in repr(MemcachedStore.from_url("memcached:///run/mc.sock?prefix=a", prefix="a"))
+        with pytest.raises(ConfigurationError, match="another one"):
+            MemcachedStore.from_url("memcached://h?prefix=a", prefix="b")
+
+    @pytest.mark.parametrize("prefix", ["%20", "%E5", "a%0A"])
+    def test_bad_prefix_of_the_url(self, prefix: str) -> None:
+        """A prefix in the URL has to be one."""
+        with pytest.raises(ConfigurationError, match="prefix"):
+            MemcachedStore.from_url(f"memcached://h?prefix={prefix}")
 
     @pytest.mark.parametrize("prefix", ["a b", "\u5fae", "a\n", "x" * 101, b"x", None])
     def test_bad_prefix(self, client: Any, prefix: Any) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from stores.wire import Wire
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
 from wxmiddleware.simulator import WeChat
+from wxmiddleware.stores import store_from_url
 from wxmiddleware.stores.redis import RedisStore
 
 NAME = f"{{{KEY}}}"
@@ -197,7 +199,7 @@ class TestUsersClient(TokenStoreContract):
         """The store's connections are its own, and go to the same place with the same settings."""
         put(store)
         theirs, ours = make().get_connection_kwargs(), store._client.get_connection_kwargs()
-        names = ("host", "port", "path", "db", "username", "password", "decode_responses", "protocol")
+        names = ("host", "port", "path", "db", "username", "password", "decode_responses")
 
         assert {name: theirs.get(name) for name in names} == {name: ours.get(name) for name in names}
         assert ours["socket_timeout"] == ours["socket_connect_timeout"] == 0.5
@@ -601,14 +603,111 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="prefix"):
             RedisStore(redis.Redis(), prefix=b"x")  # type: ignore[arg-type]
 
+    def test_prefix_of_the_url(self) -> None:
+        """The URL may name the prefix; two different ones are a mistake."""
+        assert repr(RedisStore.from_url("redis://h?prefix=a%3A+")) == "RedisStore(h:6379, db=0, prefix='a:+')"
+        assert repr(RedisStore.from_url("redis://h?prefix=a", prefix="a")) == "RedisStore(h:6379, db=0, prefix='a')"
+        with pytest.raises(ConfigurationError, match="another one"):
+            RedisStore.from_url("redis://h?prefix=a", prefix="b")
+
+    def test_options_of_the_url(self) -> None:
+        """redis-py's own options are understood, and have their types."""
+        url = "redis://h/3?socket_timeout=2&socket_keepalive=no&max_connections=4&client_name=me&decode_responses=YES"
+        store = RedisStore.from_url(url, socket_timeout=9, socket_connect_timeout=8)
+        options = store._client.get_connection_kwargs()
+
+        assert store._client.connection_pool.max_connections == 4
+        assert (2.0, 8, False, "me", True, 3) == tuple(
+            options[name]
+            for name in (
+                *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name", "decode_responses"),
+                "db",
+            )
+        )
+
+    @pytest.mark.parametrize("spelling", ["CERT_NONE", "none", "None", "ssl.CERT_NONE", "0"])
+    def test_celerys_spelling(self, spelling: str) -> None:
+        """Whether a certificate is wanted can be said as celery does."""
+        store = RedisStore.from_url(f"rediss://h?ssl_cert_reqs={spelling}")
+
+        assert store._client.connection_pool.make_connection().cert_reqs == ssl.CERT_NONE
+        assert RedisStore.from_url("rediss://h", ssl_cert_reqs=spelling)._client.get_connection_kwargs()[
+            "ssl_cert_reqs"
+        ] in ("none", ssl.CERT_NONE)
+
     @pytest.mark.parametrize(
-        "url", ["localhost", "http://:pa55word@h", "redis://:pa55word/x@h:1", "redis://h:pa55word", None, 5]
+        ("options", "told"),
+        [
+            ({"max_conns": 3}, "'max_conns'.*max_connections"),
+            ({"ssl": True}, "rediss://"),
+            ({"socket_timeout": 0}, "positive"),
+            ({"socket_timeout": "2"}, "positive"),
+            ({"ssl_cert_reqs": "none"}, "rediss://"),
+            ({"retry_on_error": 5}, "refuses"),
+        ],
     )
+    def test_options_in_code(self, options: dict[str, Any], told: str) -> None:
+        """Options that are given beside the URL are checked as those in it."""
+        with pytest.raises(ConfigurationError, match=told):
+            RedisStore.from_url("redis://h", **options)
+
+    @pytest.mark.parametrize("url", ["redis://h?prefix=a:", "redis://h?max_conns=3", "redis://h?socket_timeout=-1"])
+    def test_options_of_a_client(self, url: str) -> None:
+        """redis-py takes a client's options unseen; what it could never connect with is said at construction."""
+        with pytest.raises(ConfigurationError):
+            RedisStore(redis.Redis.from_url(url))
+
+    def test_options_of_a_tls_client(self) -> None:
+        """A client that was made with celery's spelling connects as it was meant to."""
+        store = RedisStore(redis.Redis.from_url("rediss://h?ssl_cert_reqs=CERT_NONE"))
+
+        assert store._client.connection_pool.make_connection().cert_reqs == ssl.CERT_NONE
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("localhost", "http://:pa55word@h", "redis://:pa55word/x@h:1", "redis://h:pa55word", None, 5),
+            *("redis://:1/pa55word@h", "redis://:pa55word#x@h", "redis://:pa55word?x@h", "redis://:pa55word@x@h"),
+            *("redis://:pa55word%x@h", "redis://:pa55word@/0", "redis://:6379/0", "redis://:pa55word@$HOST:6379"),
+            *("redis://h:0", "redis://h:65536", "redis://h/pa55word", "redis://h/1/2", "redis://h pa55word"),
+            *("redis://[::1", "redis://[pa55word]:1", "redis://h1,h2:6379", "unix://", "unix://pa55word"),
+            *("unix://:pa55/word@/run/redis.sock", "redis://h?socket_timeout=pa55word", "redis://h?pa55word"),
+            *("redis://h?socket_timeout=", "redis://h?db=1&db=2", "redis://h?db=-1", "redis://h?db=pa55word"),
+            *("redis://h?protocol=4", "redis://h?retry=pa55word", "redis://h?retry_on_error=pa55word"),
+            *("redis://h?decode_responses=pa55word", "rediss://h?ssl_ca_certs=/pa55word", "redis://h?table=pa55word"),
+            *("rediss://h?ssl_cert_reqs=pa55word", "redis://h?ssl_cert_reqs=none", "redis://h?port=pa55word"),
+        ],
+    )  # fmt: skip
     def test_bad_url(self, url: Any) -> None:
-        """A URL that is none is said at construction, without a word of it."""
-        with pytest.raises(ConfigurationError, match="url") as caught:
+        """A URL that is none, or has in it what cannot be, is said at construction, without a word of it."""
+        with pytest.raises(ConfigurationError) as caught:
             RedisStore.from_url(url)
+
         assert "pa55word" not in f"{caught.value}{caught.value.__context__!r}"
+
+    @pytest.mark.parametrize(
+        ("url", "told"),
+        [
+            ("sentinel://h:26379/mine", "master_for"),
+            ("redis+sentinel://h:26379/mine/0", "master_for"),
+            ("redis-sentinel://h", "master_for"),
+            ("redis://h1:26379,h2:26379/0", "master_for"),
+            ("redis-cluster://h", "RedisCluster"),
+            ("rediss+cluster://h", "RedisCluster"),
+            ("redis+socket:///run/redis.sock", "unix:///"),
+            ("valkeys://h", "rediss://"),
+            ("async+redis://h", "event loop"),
+            ("redis://h?max_conns=3", "'max_conns'.*max_connections"),
+            ("redis://:a@b@h", "percent-encode"),
+            ("redis://:a#b@h", "percent-encode"),
+            ("redis://:a/b@h", "percent-encode"),
+            ("redis://:a?b@h", "percent-encode"),
+        ],
+    )
+    def test_what_to_write(self, url: str, told: str) -> None:
+        """The message says what to write in its place."""
+        with pytest.raises(ConfigurationError, match=told):
+            store_from_url(url)
 
     @pytest.mark.parametrize(
         ("url", "where"),

@@ -24,6 +24,8 @@ from wxmiddleware.exceptions import StoreError
 
 sa = pytest.importorskip("sqlalchemy")
 
+from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
+
 from wxmiddleware.stores import sql  # noqa: E402
 from wxmiddleware.stores.sql import SQLStore  # noqa: E402
 
@@ -45,7 +47,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 def drop(url: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS wx_token"))
+        connection.execute(sa.text("DROP TABLE IF EXISTS wxmiddleware_tokens"))
     engine.dispose()
 
 
@@ -175,7 +177,7 @@ class TestRows:
         fill(store)
         now = store.load(KEY).now
         with engine.connect() as connection:
-            rows = connection.execute(sa.text("SELECT * FROM wx_token")).mappings().all()
+            rows = connection.execute(sa.text("SELECT * FROM wxmiddleware_tokens")).mappings().all()
 
         assert len(rows) == 1
         assert ("wx1", "stable") == (rows[0]["appid"], rows[0]["kind"])
@@ -186,7 +188,7 @@ class TestRows:
         """Nothing but the record has the token, and nothing the secret."""
         fill(store)
         with engine.connect() as connection:
-            row = dict(connection.execute(sa.text("SELECT * FROM wx_token")).mappings().one())
+            row = dict(connection.execute(sa.text("SELECT * FROM wxmiddleware_tokens")).mappings().one())
         texts = {name: str(value) for name, value in row.items()}
 
         assert ["record"] == [name for name, text in texts.items() if TOKEN in text]
@@ -212,7 +214,7 @@ class TestRows:
         """What cannot be read is nothing, and is replaced."""
         fill(store)
         with engine.begin() as connection:
-            connection.execute(sa.text("UPDATE wx_token SET record = :text"), {"text": text})
+            connection.execute(sa.text("UPDATE wxmiddleware_tokens SET record = :text"), {"text": text})
         loaded = store.load(KEY)
 
         assert loaded.record is None
@@ -223,7 +225,7 @@ class TestRows:
         """What a later version has written is left alone."""
         fill(store)
         with engine.begin() as connection:
-            connection.execute(sa.text("UPDATE wx_token SET record = :text"), {"text": '{"format": 2}'})
+            connection.execute(sa.text("UPDATE wxmiddleware_tokens SET record = :text"), {"text": '{"format": 2}'})
 
         with pytest.raises(StoreError, match="later version"):
             store.load(KEY)
@@ -232,7 +234,7 @@ class TestRows:
         """Who saves over a row that is gone is told to look again."""
         version = fill(store)
         with engine.begin() as connection:
-            connection.execute(sa.text("DELETE FROM wx_token"))
+            connection.execute(sa.text("DELETE FROM wxmiddleware_tokens"))
         lost = store.save(KEY, record(0.0, 2), version)
         fill(store, 3)
 
@@ -244,7 +246,7 @@ class TestTable:
     def test_ddl_is_enough(self, url: str, engine: Any, stores: Callable[..., SQLStore]) -> None:
         """Who may not create tables is told so, and the printed statement makes one that does."""
         store = stores(url, create=False)
-        with pytest.raises(StoreError, match=r"wx_token is missing.*ddl"):
+        with pytest.raises(StoreError, match=r"wxmiddleware_tokens is missing.*ddl"):
             store.load(KEY)
         with engine.begin() as connection:
             connection.exec_driver_sql(store.ddl().rstrip(";\n"))
@@ -257,7 +259,7 @@ class TestTable:
         """It is printed for any of the databases."""
         text = stores(sqlite_url).ddl(dialect)
 
-        assert text.startswith("CREATE TABLE IF NOT EXISTS wx_token (")
+        assert text.startswith("CREATE TABLE IF NOT EXISTS wxmiddleware_tokens (")
         assert ("COLLATE ascii_bin" in text) == (dialect in ("mysql", "mariadb"))
 
     def test_dropped_meanwhile(self, store: SQLStore, url: str) -> None:
@@ -277,11 +279,44 @@ class TestTable:
 
         assert other.load(KEY).record is None
 
-    @pytest.mark.parametrize("name", ["", "a b", "x;--", "a.b.c", "1a", "wx'", "\u8868", None, 7])
+    @pytest.mark.parametrize("name", ["", "a b", "x;--", "a.b.c", "1a", "wx'", "\u8868", 7])
     def test_bad_name(self, sqlite_url: str, name: Any) -> None:
         """A name that is none is said at construction."""
         with pytest.raises(ConfigurationError, match="table"):
             SQLStore.from_url(sqlite_url, table=name)
+
+
+class TestForeignTable:
+    """The article's table, and those of other programs."""
+
+    def test_other_columns(self, url: str, engine: sa.Engine, stores: Callable[..., SQLStore]) -> None:
+        """A table of that name with other columns is said to be somebody else's, and what to do."""
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP TABLE IF EXISTS wx_token"))
+            connection.execute(sa.text("CREATE TABLE wx_token (id INTEGER, access_token VARCHAR(512), record TEXT)"))
+        store = stores(url, table="wx_token")
+
+        with pytest.raises(StoreError, match=r"wx_token is there.*no column name, appid,.*version.*table=") as caught:
+            store.load(KEY)
+        assert "record," not in str(caught.value)
+
+    def test_more_columns(self, url: str, engine: sa.Engine, stores: Callable[..., SQLStore]) -> None:
+        """A column that nobody fills is said, and not taken for a lost race."""
+        store = stores(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text(store.ddl().replace("(", "(owner VARCHAR(9) NOT NULL, ", 1)))
+
+        with pytest.raises(StoreError, match="has columns owner as well"):
+            fill(store)
+
+    def test_named_as_in_the_article(self, url: str, engine: sa.Engine, stores: Callable[..., SQLStore]) -> None:
+        """Who wants the article's name has it."""
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP TABLE IF EXISTS wx_token"))
+        store = stores(url, table="wx_token")
+        fill(store)
+
+        assert 1 == generation(store)
 
 
 class TestConstruction:
@@ -291,10 +326,21 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="memory"):
             SQLStore.from_url(url)
 
-    @pytest.mark.parametrize("url", ["pa55word", "//u:pa55word@h", "mysql://u:pa55word@h:port/x", 7, None])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("pa55word", "//u:pa55word@h", "mysql://u:pa55word@h:port/x", 7, None, "", "mysql://u:p@h/d?=pa55word"),
+            *("mysql://u:pa55@word@h/d", "mysql://u/x:pa55word@h/d", "mysql://u:pa55word@:3306/d", "mysql://u:p@/d"),
+            *("mysql://u:p@h:99999/d", "mysql://u:p@h:0/d", "mysql://u:pa55word@${HOST}/d", "mysql://u:pa55word@h"),
+            *("mysql://u:p@h/d?connect_timeout=pa55word", "mysql://u:p@h/d?charset=pa55word", "mysql://u:p@h/d?x=pa55word"),
+            *("mysql://u:p@h/d?ssl_ca=/pa55word", "mysql://u:p@h/d?table=x&table=pa55word", "postgresql://u:p@h/d?x=pa55word"),
+            *("postgresql://u:p@/d?host=a:1&host=b:pa55word", "postgresql://u:p@h/d?connect_timeout=pa55word"),
+            *("sqlite://pa55word/x.db", "sqlite:///x.db?timeout=pa55word", "sqlite:///x.db?other=pa55word"),
+        ],
+    )  # fmt: skip
     def test_bad_url(self, url: Any) -> None:
-        """A URL that is none is said, and not quoted."""
-        with pytest.raises(ConfigurationError, match="URL") as caught:
+        """A URL that is none, or has in it what cannot be, is said, and not quoted."""
+        with pytest.raises(ConfigurationError) as caught:
             SQLStore.from_url(url)
 
         assert "pa55word" not in str(caught.value)
@@ -304,8 +350,16 @@ class TestConstruction:
         ("url", "told"),
         [
             ("oracle+oracledb://u:pa55word@h/x", "oracledb"),
-            ("nonsense://u:pa55word@h/x", "nonsense"),
-            ("mysql+mysqldb://u:pa55word@h/x", r"pip install 'wxmiddleware\[sql\]'"),
+            ("nonsense://u:pa55word@h/x", "MySQL, MariaDB"),
+            ("mysql+mysqldb://u:pa55word@h/x", r"pip install mysqlclient\. Or write mysql\+pymysql://"),
+            ("mysql+mysqlconnector://u:pa55word@h/x", "pip install mysql-connector-python"),
+            ("postgresql+psycopg2://u:pa55word@h/x", r"pip install psycopg2-binary\. Or write postgresql\+psycopg://"),
+            ("postgresql+asyncpg://u:pa55word@h/x", r"postgresql\+psycopg://"),
+            ("postgres+asyncpg://u:pa55word@h/x", r"postgresql\+psycopg://"),
+            ("postgresql+psycopg_async://u:pa55word@h/x", r"postgresql\+psycopg://"),
+            ("mysql+aiomysql://u:pa55word@h/x", r"mysql\+pymysql://"),
+            ("mysql+asyncmy://u:pa55word@h/x", r"mysql\+pymysql://"),
+            ("sqlite+aiosqlite:///x", "sqlite:///"),
         ],
     )
     def test_other_databases(self, url: str, told: str) -> None:
@@ -320,6 +374,40 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="Engine"):
             SQLStore("sqlite:///x")  # type: ignore[arg-type]
 
+    def test_async_engine(self) -> None:
+        """An engine for tasks is refused, and so is the one inside it, which looks like any other."""
+        engine = create_async_engine("postgresql+psycopg://u:pa55word@h/x")
+
+        for each in (engine, engine.sync_engine):
+            with pytest.raises(ConfigurationError, match=r"synchronous.*postgresql\+psycopg://"):
+                SQLStore(each)  # type: ignore[arg-type]
+
+    def test_odd_passwords(self) -> None:
+        """SQLAlchemy understands more than other readers of URLs, and that goes on to work."""
+        for password in ("a#b", "a/b", "a?b", "a:b", "a%b"):
+            store = SQLStore.from_url(f"mysql://me@azure:{password}@h:1/d")
+
+            assert (password, "h", "d") == (
+                store._engine.url.password,
+                store._engine.url.host,
+                store._engine.url.database,
+            )
+
+    def test_options_in_code(self) -> None:
+        """Options for the engine are checked, too."""
+        for options in ({"no_such": 1}, {"connect_args": {"no_such": 1}}):
+            with pytest.raises(ConfigurationError):
+                SQLStore.from_url("mysql://u:p@h/d", **options)
+
+    def test_table_of_the_url(self) -> None:
+        """The URL may name the table, which no driver gets to see; two different ones are a mistake."""
+        store = SQLStore.from_url("mysql://u:p@h/d?table=a&charset=utf8mb4", table="a")
+
+        assert "table='a'" in repr(store)
+        assert {"charset": "utf8mb4"} == dict(store._engine.url.query)
+        with pytest.raises(ConfigurationError, match="another one"):
+            SQLStore.from_url("mysql://u:p@h/d?table=a", table="b")
+
     @pytest.mark.parametrize("name", ["mysql", "mariadb", "postgresql", "postgres"])
     def test_short_names(self, name: str) -> None:
         """A database without a driver gets the one that is installed."""
@@ -331,7 +419,7 @@ class TestConstruction:
         """Neither user nor password shows."""
         text = repr(SQLStore.from_url("mysql://someone:pa55word@db.example:3307/wx?ssl_key=pa55word"))
 
-        assert "SQLStore(mysql+pymysql://db.example:3307/wx, table='wx_token')" == text
+        assert "SQLStore(mysql+pymysql://db.example:3307/wx, table='wxmiddleware_tokens')" == text
 
 
 @pytest.fixture(params=[1, 2], ids=["one session", "two sessions"])
@@ -499,12 +587,12 @@ class TestUsersTransactions:
         engine = sa.create_engine(server.url, isolation_level="REPEATABLE READ", pool_size=1, max_overflow=0)
         store = SQLStore(engine)
         with engine.connect() as session:
-            count = session.execute(sa.text("SELECT MIN(version) FROM wx_token")).scalar_one()
+            count = session.execute(sa.text("SELECT MIN(version) FROM wxmiddleware_tokens")).scalar_one()
             loaded = other.load(KEY)
             newest = other.save(KEY, record(loaded.now, 2), loaded.version)
             seen = store.load(KEY)
             saved = store.save(KEY, record(seen.now, 3), seen.version)
-            still = session.execute(sa.text("SELECT MIN(version) FROM wx_token")).scalar_one()
+            still = session.execute(sa.text("SELECT MIN(version) FROM wxmiddleware_tokens")).scalar_one()
         store.close()
         engine.dispose()
 
@@ -596,7 +684,7 @@ class TestUsersTransactions:
 @contextmanager
 def locked(url: str) -> Iterator[Any]:
     """Another session that has locked the table, as a migration does; not for ever, so that nothing hangs."""
-    lock = "LOCK TABLE wx_token" if "postgresql" in url else "LOCK TABLES wx_token WRITE"
+    lock = "LOCK TABLE wxmiddleware_tokens" if "postgresql" in url else "LOCK TABLES wxmiddleware_tokens WRITE"
     engine = sa.create_engine(url)
     with engine.connect() as session:
         session.execute(sa.text(lock))
@@ -625,7 +713,7 @@ def waiting_for_locks(session: Any) -> int:
 class TestLocks:
     @pytest.fixture(autouse=True)
     def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sql, "_LONGEST", 0.3)
+        monkeypatch.setattr(sql, "LONGEST", 0.3)
         monkeypatch.setitem(sql._PATIENCE["pymysql"], "read_timeout", 0.3)
 
     @pytest.mark.parametrize("how", ["url", "engine"])
@@ -783,7 +871,7 @@ class TestOutages:
         """A statement that fails says why, without token, key or password."""
         version = fill(store)
         with engine.begin() as connection:
-            connection.execute(sa.text("ALTER TABLE wx_token RENAME COLUMN updated TO other"))
+            connection.execute(sa.text("ALTER TABLE wxmiddleware_tokens RENAME COLUMN updated TO other"))
 
         with pytest.raises(StoreError) as caught:
             store.save(KEY, record(0.0, 2), version)
@@ -835,7 +923,7 @@ def slow_save(store: SQLStore, seconds: float) -> Iterator[threading.Thread]:
     version = fill(store)
     sa.event.listen(store._engine, "connect", lambda connection, _: connection.create_function("pause", 0, pause))
     with store._engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TRIGGER slow AFTER UPDATE ON wx_token BEGIN SELECT pause(); END")
+        connection.exec_driver_sql("CREATE TRIGGER slow AFTER UPDATE ON wxmiddleware_tokens BEGIN SELECT pause(); END")
     saving = threading.Thread(target=store.save, args=(KEY, record(0.0, 2), version), daemon=True)
     saving.start()
     assert begun.wait(20)

@@ -18,7 +18,6 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Self, TypeVar
-from urllib.parse import urlsplit
 
 from .. import _fork
 from .._clock import Clock
@@ -26,10 +25,10 @@ from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError
 from . import _codec
+from ._address import host_and_port, namespace, shown, split
 
 try:
     from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
-    from pymemcache.client.base import normalize_server_spec  # type: ignore[import-untyped]
     from pymemcache.exceptions import (  # type: ignore[import-untyped]
         MemcacheClientError,
         MemcacheError,
@@ -49,6 +48,7 @@ except ModuleNotFoundError as _missing:
 __all__ = ["MemcachedStore"]
 
 _TIMEOUT = 0.5
+_ADVICE = "Give one like memcached://localhost:11211 or memcached://host1,host2, without a user."
 _LONGEST_KEY = 250
 # Of anything above, memcached thinks that it is a date: long ago, or far off.
 _LONGEST_LIFE = 30 * 86_400
@@ -167,7 +167,7 @@ class MemcachedStore:
     def __init__(self, client: Any, *, prefix: str = "", clock: Clock = time.time) -> None:
         if not isinstance(client, (Client, PooledClient, HashClient)):
             raise ConfigurationError(
-                "client must be a pymemcache Client, PooledClient or HashClient, "
+                "client must be a pymemcache Client, PooledClient or HashClient, also where tasks use the provider, "
                 f"not {type(client).__name__}. Or use MemcachedStore.from_url('memcached://host')."
             )
         if not isinstance(prefix, str) or not _plain(prefix) or len(prefix) > 100:
@@ -188,14 +188,14 @@ class MemcachedStore:
         Connect to ``memcached://host:11211``, ``memcached://host1,host2:11212`` or ``memcached:///path/to.sock``.
 
         Args:
-            url: Where. The port is 11211 if there is none.
-            prefix: What the keys begin with.
+            url: Where. The port is 11211 if there is none. ``?prefix=`` may name the prefix.
+            prefix: What the keys begin with, unless the URL says so.
             clock: Seconds since 1970.
 
         Raises:
             ConfigurationError: It is no such URL.
         """
-        servers = _servers(url)
+        servers, prefix = _read_url(url, prefix)
         options = {"connect_timeout": _TIMEOUT, "timeout": _TIMEOUT, "no_delay": isinstance(servers[0], tuple)}
         client = Client(servers[0], **options) if len(servers) == 1 else HashClient(servers, **options)
         return cls(client, prefix=prefix, clock=clock)
@@ -355,20 +355,22 @@ def _plain(name: str) -> bool:
     return all("!" <= c <= "~" for c in name)
 
 
-def _servers(url: object) -> list[tuple[str, int] | str]:
-    advice = "Give one like 'memcached://localhost:11211' or 'memcached://host1,host2', without a user."
-    if not isinstance(url, str):
-        raise ConfigurationError(f"The URL must be a str, not {type(url).__name__}. {advice}")
-    # The URL stays out of the messages: it may hold a password, and nobody knows which part of it.
-    try:
-        parts = urlsplit(url)
-        path = parts.path.rstrip("/")
-        given = parts.netloc.split(",") if parts.netloc else [path]
-        found = [normalize_server_spec(each) for each in given if each]
-        valid = all(isinstance(each, str) or (each[0] and 0 < each[1] < 65_536) for each in found)
-    except ValueError:
-        found, valid = [], False
-    wellformed = valid and found and parts.scheme == "memcached" and not (parts.netloc and path)
-    if not wellformed or any(c in url for c in "@?#") or any(c.isspace() for c in url):
-        raise ConfigurationError(f"That is no URL of memcached. {advice}")
-    return found
+def _read_url(url: object, prefix: str) -> tuple[list[tuple[str, int] | str], str]:
+    """The servers that a URL names, and the prefix that it or `prefix` names."""
+    address = split(url, _ADVICE)
+    named = namespace(address.query, "prefix", None if prefix == "" else prefix)
+    named = "" if named is None else named
+    unknown = sorted(set(address.query) - {"prefix"})
+    if unknown:
+        raise ConfigurationError(f"A URL of memcached has no option {shown(unknown[0])}. It has prefix. {_ADVICE}")
+    if address.scheme != "memcached" or address.username is not None or address.password is not None:
+        raise ConfigurationError(f"That is no URL of memcached. {_ADVICE}")
+    path = address.path.rstrip("/")
+    if not address.hosts and path:
+        return [path], named
+    if path:
+        raise ConfigurationError(f"A URL of memcached has nothing after its hosts. {_ADVICE}")
+    servers: list[tuple[str, int] | str] = [host_and_port(each, 11211) for each in address.hosts.split(",")]
+    if len(set(servers)) < len(servers):
+        raise ConfigurationError("The URL of memcached names a server twice.")
+    return servers, named

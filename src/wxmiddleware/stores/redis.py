@@ -13,7 +13,6 @@ import math
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -35,6 +34,8 @@ try:
     )
     from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
     from redis.retry import Retry
+
+    from . import _redis_options
 except ImportError as exc:
     raise ImportError("RedisStore needs the redis package: pip install 'wxmiddleware[redis]'", name=exc.name) from None
 
@@ -66,8 +67,6 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
 return ARGV[2]
 """
 _TIMEOUT = 0.5
-# What of a pool's is its own, and no option of its connections.
-_OF_THE_POOL = ("himport_registry", "maint_notifications_pool_handler", "oss_cluster_", "orig_")
 _FOREVER = 10**15  # ms; PEXPIREAT takes no more than 64 bits
 _HINTS = {
     "AskError": "Give the store a RedisCluster client.",
@@ -112,7 +111,7 @@ class RedisStore:
         prefix: What the names of the keys begin with, where several programs share a database.
 
     Raises:
-        ConfigurationError: `client` is none of redis-py's synchronous ones.
+        ConfigurationError: `client` is none of redis-py's synchronous ones, or has an option that redis-py cannot use.
     """
 
     shared: Final = True
@@ -142,25 +141,27 @@ class RedisStore:
         Connect to the Redis at `url`, once it is needed.
 
         Args:
-            url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…`` for TLS, or ``unix://…``.
-            prefix: What the names of the keys begin with.
-            options: For ``redis.Redis``. By default a try to connect and an answer may take 0.5 s each, and what
-                fails is tried once more at once: the connection may have been idle for too long.
+            url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…`` for TLS, or ``unix:///path``. It may
+                have redis-py's options, as in ``?socket_timeout=2&ssl_cert_reqs=CERT_NONE``, and ``prefix=``.
+            prefix: What the names of the keys begin with, unless the URL says so.
+            options: For redis-py's connections; those of the URL go before. By default a try to connect and an answer
+                may take 0.5 s each, and what fails is tried once more at once: the connection may have been idle for
+                too long. They speak RESP2, which proxies and old servers understand, too.
 
         Raises:
-            ConfigurationError: The URL is none of Redis's.
+            ConfigurationError: The URL is none of Redis's, or an option is unknown or has no proper value.
         """
-        options = {"socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT, "retry": _retry(), **options}
-        make = partial(Redis.from_url, url, **options)
-        client = None
-        if isinstance(url, str):
-            with suppress(ValueError, AttributeError):  # their texts may quote the password
-                client = make()
-        if client is None:
-            raise ConfigurationError(
-                "url is none that redis-py can read. Give one like redis://localhost:6379/0; "
-                "special characters in a password are to be percent-encoded."
-            )
+        kind, said, prefix = _redis_options.read_url(url, prefix)
+        kind = options.pop("connection_class", kind)
+        single = bool(options.pop("single_connection_client", False))
+        chosen = {"socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT, "retry": _retry()}
+        settings = _redis_options.check(kind, _redis_options.quiet({**chosen, **options, **said}))
+
+        def make() -> Redis:
+            pool = ConnectionPool(connection_class=kind, **settings)
+            return Redis(connection_pool=pool, single_connection_client=single)
+
+        client = _tried(make)
         store = cls(client, prefix=prefix)
         store._client, store._make = client, make
         return store
@@ -247,13 +248,31 @@ def _like(client: Any) -> Callable[[], Redis] | None:
     plain = type(client) is Redis and type(pool) in (ConnectionPool, BlockingConnectionPool)
     if not plain or pool.connection_class not in (Connection, SSLConnection, UnixDomainSocketConnection):
         return None
-    options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_THE_POOL)}
+    options = {
+        name: value for name, value in pool.connection_kwargs.items() if not _redis_options.belongs_to_pool(name)
+    }
     defaults = inspect.signature(Redis).parameters
     for name in ("socket_timeout", "socket_connect_timeout"):
         if options.get(name) in (None, defaults[name].default):
             options[name] = _TIMEOUT
-    options["retry"] = _retry()
-    return lambda: Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+    options = _redis_options.check(pool.connection_class, _redis_options.quiet(options))
+    options |= {"protocol": 2, "retry": _retry()}
+
+    def make() -> Redis:
+        return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+
+    _tried(make)
+    return make
+
+
+def _tried(make: Callable[[], Redis]) -> Redis:
+    """What `make` makes, unless redis-py cannot make a connection of it. Nothing is connected."""
+    with suppress(Exception):  # their texts may quote the password
+        client = make()
+        pool: Any = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)
+        return client
+    raise ConfigurationError("redis-py refuses one of the connection's options.")
 
 
 def _retry() -> Retry:

@@ -25,14 +25,17 @@ from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
+from ._address import namespace
 
 try:
     import sqlalchemy as sa
     from sqlalchemy import event
     from sqlalchemy.dialects import mysql
-    from sqlalchemy.engine import URL, make_url
-    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
     from sqlalchemy.schema import CreateTable
+
+    from ._sql_url import DATABASES, LONGEST, MEMORY, async_driver, check_database, in_memory, open_engine, read_url
 except ModuleNotFoundError as _missing:
     if _missing.name != "sqlalchemy":
         raise
@@ -49,25 +52,11 @@ _CLOCKS = {
     "postgresql": ("EXTRACT(EPOCH FROM clock_timestamp())", 1.0),
     "sqlite": ("(julianday('now') - 2440587.5) * 86400.0", 1.0),
 }
-_DRIVERS = {
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-}
-# A caller waits for the store while it waits for a token, so a database that is down must be found out soon.
-_LONGEST = 2.0  # seconds for a statement
+TABLE = "wxmiddleware_tokens"
 _LAST_WORD = 0.5  # and for a server to say that it has given it up
-_PATIENCE: dict[str, dict[str, Any]] = {
-    "pymysql": {"connect_timeout": 1, "read_timeout": _LONGEST, "write_timeout": _LONGEST},
-    # Without prepared statements, which a pooler would have to follow. 2 s is the least that libpq knows.
-    "psycopg": {"connect_timeout": 2, "tcp_user_timeout": 2000, "prepare_threshold": None},
-    "pysqlite": {"timeout": 5.0},
-}
-_DATABASES = "Use MySQL, MariaDB, PostgreSQL or SQLite."
-_MEMORY = "An SQLite database in memory is shared with nobody. Give a file, or use MemoryStore."
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LONGEST_KEY = 191
+_WITHOUT_VALUE = (1048, 1364, "23502", "SQLITE_CONSTRAINT_NOTNULL")
 _NOTHING = ""  # the version where there is no row
 _FORK_PATIENCE = 1.0
 _Result = TypeVar("_Result")
@@ -126,7 +115,7 @@ class SQLStore:
         engine: An SQLAlchemy `Engine`. The store opens connections of its own in the same way, and leaves the engine
             to you. Its ``creator``, if it has one, must open a new connection each time: one that it hands out again
             and again would be used by several threads at once.
-        table: The table's name; ``schema.table`` for another schema.
+        table: The table's name; ``schema.table`` for another schema. By default ``wxmiddleware_tokens``.
         create: Create the table when it is missing. If not, see `ddl`.
 
     Raises:
@@ -136,16 +125,19 @@ class SQLStore:
     shared = True
     durable = True
 
-    def __init__(self, engine: sa.Engine, *, table: str = "wx_token", create: bool = True) -> None:
+    def __init__(self, engine: sa.Engine, *, table: str = TABLE, create: bool = True) -> None:
+        if getattr(getattr(engine, "dialect", None), "is_async", False) is True:
+            # Its sync_engine is one as well: its driver runs in tasks only.
+            raise ConfigurationError(async_driver(engine.dialect.name))
         if not isinstance(engine, sa.Engine):
             raise ConfigurationError(
                 f"engine must be an SQLAlchemy Engine, not {type(engine).__name__}. "
                 "Or use SQLStore.from_url('mysql+pymysql://…')."
             )
         if engine.dialect.name not in _CLOCKS:
-            raise ConfigurationError(f"SQLStore does not know {engine.dialect.name}. {_DATABASES}")
-        if _in_memory(engine.url):
-            raise ConfigurationError(_MEMORY)
+            raise ConfigurationError(f"SQLStore does not know {engine.dialect.name}. {DATABASES}")
+        if in_memory(engine.url):
+            raise ConfigurationError(MEMORY)
         self._table = _table(table)
         self._create = create
         self._engine = _own(engine)
@@ -166,38 +158,34 @@ class SQLStore:
         _fork.register(self)
 
     @classmethod
-    def from_url(cls, url: str, *, table: str = "wx_token", create: bool = True, **engine_options: Any) -> Self:
+    def from_url(cls, url: str, *, table: str | None = None, create: bool = True, **engine_options: Any) -> Self:
         """
         Connect to ``mysql+pymysql://user:password@host/database``, ``postgresql+psycopg://…`` or ``sqlite:///file``.
 
         Args:
-            url: Where, as SQLAlchemy writes it.
-            table: The table's name.
+            url: Where, as SQLAlchemy writes it; ``?table=`` may name the table. ``postgres://`` is understood, too.
+            table: The table's name, unless the URL says so; by default ``wxmiddleware_tokens``.
             create: Create the table when it is missing.
             engine_options: For SQLAlchemy's ``create_engine``, over what is chosen here.
 
         Raises:
-            ConfigurationError: It is no such URL, or the database's driver is not installed.
+            ConfigurationError: It is no such URL, the database's driver is not installed or not for this, or an option
+                is none of the driver's.
         """
-        parsed = _url(url)
-        options = {"hide_parameters": True, **engine_options}
-        if _in_memory(parsed):
-            raise ConfigurationError(_MEMORY)
-        if parsed.get_backend_name() != "sqlite":
-            options = {"pool_timeout": 5.0, "pool_recycle": 1800, **options}
-        trouble = ""
-        try:
-            driver = parsed.get_dialect().driver
-            chosen = {name: value for name, value in _PATIENCE.get(driver, {}).items() if name not in parsed.query}
-            options["connect_args"] = {**chosen, **engine_options.get("connect_args", {})}
-            engine = sa.create_engine(parsed, **options)
-        except NoSuchModuleError:
-            trouble = f"SQLAlchemy does not know {parsed.drivername}. {_DATABASES}"
-        except ModuleNotFoundError as error:
-            trouble = f"The package {error.name} is missing. Install it with: pip install 'wxmiddleware[sql]'"
-        if trouble:
-            raise ConfigurationError(trouble)
-        return cls(engine, table=table, create=create)
+        parsed = read_url(url)
+        table = namespace(parsed.query, "table", table)
+        parsed = parsed.difference_update_query(["table"])
+        if in_memory(parsed):
+            raise ConfigurationError(MEMORY)
+        table = TABLE if table is None else table
+        if "." not in str(table):
+            check_database(parsed, engine_options)
+        return cls(open_engine(parsed, engine_options), table=table, create=create)
+
+    @property
+    def path(self) -> str | None:
+        """The file of an SQLite database; ``None`` of others."""
+        return self._engine.url.database if self._engine.dialect.name == "sqlite" else None
 
     def __repr__(self) -> str:
         url = self._engine.url
@@ -225,7 +213,7 @@ class SQLStore:
         if dialect is None:
             return _ddl(self._table, self._engine.dialect)
         if dialect not in _CLOCKS:
-            raise ConfigurationError(f"SQLStore does not know that dialect. {_DATABASES}")
+            raise ConfigurationError(f"SQLStore does not know that dialect. {DATABASES}")
         return _ddl(self._table, URL.create(dialect).get_dialect()())
 
     def load(self, key: str) -> Loaded:
@@ -269,24 +257,24 @@ class SQLStore:
         trouble = ""
         try:
             return self._once(work, False)
-        except IntegrityError:
-            return False  # type: ignore[return-value]  # only an INSERT raises it: somebody was first
         except SQLAlchemyError as error:
+            if _is_duplicate(error):
+                return False  # type: ignore[return-value]  # only an INSERT raises it: somebody was first
             missing, dead = _is_missing(error), isinstance(error, DBAPIError) and error.connection_invalidated
             if _is_replica(error):
                 # After a failover the connections are still to the old primary; its name may lead to the new one.
                 self._engine.dispose()
             elif not missing and not dead:
-                trouble = _told(error)
+                trouble = self._foreign(error) or _told(error)
         if not trouble:
             trouble = self._created() if missing else ""
         if not trouble:
             try:
                 return self._once(work, True)
-            except IntegrityError:
-                return False  # type: ignore[return-value]  # as above
             except SQLAlchemyError as error:
-                trouble = _told(error)
+                if _is_duplicate(error):
+                    return False  # type: ignore[return-value]  # as above
+                trouble = self._foreign(error) or _told(error)
         # Outside of the handlers: SQLAlchemy's errors hold the statement and its values, the token among them.
         raise StoreError(trouble)
 
@@ -321,6 +309,25 @@ class SQLStore:
                 connection.execute(self._select, {"key": ""})
         except SQLAlchemyError:
             return f"The table {self._table.fullname} is missing and could not be created: {told}"
+        return ""
+
+    def _foreign(self, error: SQLAlchemyError) -> str:
+        """What tells the table from one of this store's, if that may be why it failed."""
+        if not _is_of_columns(error):
+            return ""
+        with suppress(SQLAlchemyError), self._begin() as connection:
+            columns = sa.inspect(connection).get_columns(self._table.name, schema=self._table.schema)
+            found = {str(each["name"]).lower() for each in columns}
+            ours = [each.name for each in self._table.columns]
+            missing, more = [name for name in ours if name not in found], sorted(found.difference(ours))
+            if missing or more:
+                what = (
+                    f"it has no column {', '.join(missing)}" if missing else f"it has columns {', '.join(more)} as well"
+                )
+                return (
+                    f"The table {self._table.fullname} is there, but it is not SQLStore's: {what}. Another program "
+                    "has made it. Give SQLStore another name with table=, or with ?table= in the URL."
+                )
         return ""
 
 
@@ -373,7 +380,7 @@ def _own(engine: sa.Engine) -> sa.Engine:
         # As in _PATIENCE, for an engine of the user's.
         for name in ("_read_timeout", "_write_timeout"):
             if getattr(connection, name, 0.0) is None:
-                setattr(connection, name, _LONGEST)
+                setattr(connection, name, LONGEST)
         if hasattr(connection, "prepare_threshold"):
             connection.prepare_threshold = None
             _limited(connection)
@@ -416,7 +423,7 @@ def _limited(connection: Any) -> None:
     def in_time(work: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         own: Any = reference()
         told = not end_in_server
-        end = time.monotonic() + _LONGEST
+        end = time.monotonic() + LONGEST
         try:
             ready = yield next(work)
             while True:
@@ -484,44 +491,43 @@ def _labels(key: str) -> dict[str, str]:
     return {"appid": ascii(appid)[1:-1][:64], "kind": ascii(kind)[1:-1][:64]}
 
 
-def _url(url: object) -> URL:
-    if not isinstance(url, (str, URL)):
-        raise ConfigurationError(f"The URL must be a str, not {type(url).__name__}.")
-    try:
-        parsed: URL | None = make_url(url)
-    except (ArgumentError, ValueError):  # its text quotes the URL, and so the password
-        parsed = None
-    if parsed is None:
-        raise ConfigurationError("That is no URL of a database. Give one like mysql+pymysql://user:password@host/name.")
-    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-
-
-def _in_memory(url: URL) -> bool:
-    name = url.database or ""
-    return url.get_backend_name() == "sqlite" and (name in ("", ":memory:") or "mode=memory" in str(url))
+def _reason(error: SQLAlchemyError) -> tuple[Any, str]:
+    """The database's code, a number or a state, and what SQLite says, whose code is no help."""
+    cause = getattr(error, "orig", None)
+    first = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(first, int):  # MySQL's number says more than its state
+        return first, ""
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    return code, str(first) if hasattr(cause, "sqlite_errorname") else ""
 
 
 def _is_missing(error: SQLAlchemyError) -> bool:
     """Whether the table is not there."""
-    cause = getattr(error, "orig", None)
-    number = cause.args[0] if cause is not None and cause.args else None
-    return number == 1146 or getattr(cause, "sqlstate", None) == "42P01" or "no such table" in str(number)
+    code, text = _reason(error)
+    return code in (1146, "42P01") or "no such table" in text
 
 
 def _is_replica(error: SQLAlchemyError) -> bool:
     """Whether the server only lets itself be read."""
-    cause = getattr(error, "orig", None)
-    number = cause.args[0] if cause is not None and cause.args else None
-    return number in (1290, 1792, 1836) or getattr(cause, "sqlstate", None) == "25006"
+    return _reason(error)[0] in (1290, 1792, 1836, "25006")
+
+
+def _is_of_columns(error: SQLAlchemyError) -> bool:
+    """Whether a column is missing, or there is one for which we have no value."""
+    code, text = _reason(error)
+    return code in (1054, "42703", *_WITHOUT_VALUE) or "no such column" in text or "no column named" in text
+
+
+def _is_duplicate(error: SQLAlchemyError) -> bool:
+    """Whether there is such a row already."""
+    return isinstance(error, IntegrityError) and _reason(error)[0] not in _WITHOUT_VALUE
 
 
 def _told(error: SQLAlchemyError) -> str:
     """What went wrong, without any of the values."""
     cause = getattr(error, "orig", None)
     words = [type(error if cause is None else cause).__name__]
-    code = cause.args[0] if cause is not None and cause.args else None
-    if not isinstance(code, int):  # MySQL's number says more than its state
-        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    code, _ = _reason(error)
     if code is not None:
         words.append(str(code))
     return f"The database said no: {' '.join(words)}."
