@@ -21,7 +21,7 @@ import requests
 import starlette.responses
 import werkzeug
 
-from wxmiddleware import _bodies
+from wxmiddleware import _bodies, raise_for_errcode
 from wxmiddleware._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
 from wxmiddleware._bodies import LIMIT, adiscard, discard
 from wxmiddleware.exceptions import APIError, TokenRefused
@@ -123,6 +123,50 @@ def test_a_response_in_memory_tells_its_errcode() -> None:
     assert [40001] * 7 == [errcode_of(answer) for answer in answers]
     assert [40001] * 7 == [anyio.run(aerrcode_of, answer) for answer in answers]
     assert ERROR == read.content == answers[1].content == answers[3].data == answers[5].data
+
+
+FILES = [
+    'attachment; filename="notes.json"',
+    "attachment",
+    "ATTACHMENT;filename=a.txt",
+    " attachment ; filename*=UTF-8''a.txt",
+    '"attachment"; filename="a"',
+    'inline; filename="a.json"',
+    "filename=a.json",
+    "form-data; name=media; FileName = a.json",
+]
+NO_FILES = ["inline", "", "attachments", 'inline; name="attachment"', "x-filename=a", "form-data; name=filename"]
+
+
+@pytest.mark.parametrize("disposition", [*FILES, *NO_FILES])
+def test_a_file_is_no_error_answer(disposition: str) -> None:
+    """What somebody wrote into a file says nothing about a token, however it is marked; other answers do."""
+    headers = {"content-disposition": disposition}
+    response = requests.Response()
+    response._content = ERROR
+    response.headers["Content-disposition"] = disposition
+    answers = [
+        response,
+        httpx.Response(200, headers=headers, content=ERROR),
+        httpx2.Response(200, headers=headers, content=ERROR),
+        flask.Response(ERROR, headers=headers),
+        starlette.responses.Response(ERROR, headers=headers),
+    ]
+    expected = None if disposition in FILES else 40001
+
+    assert [expected] * 5 == [errcode_of(answer) for answer in answers]
+    assert [expected] * 5 == [anyio.run(aerrcode_of, answer) for answer in answers]
+    if expected is None:
+        assert answers == [raise_for_errcode(answer) for answer in answers]
+
+
+def test_a_file_that_streams_is_not_touched(url: str) -> None:
+    """Nothing is read of it."""
+    with requests.get(f"{url}/length/plain/error", stream=True, timeout=5) as response:
+        response.headers["content-disposition"] = "attachment"
+
+        assert errcode_of(response) is None
+        assert response.raw.tell() == 0
 
 
 def test_a_generated_response_is_not_run() -> None:

@@ -6,6 +6,10 @@ nothing. What the response holds in memory is looked at where it lies. Of a body
 is fetched, and no further than it takes to see that it is no JSON object or is longer than `LIMIT`; then it is put
 back, so that whoever reads the response afterwards gets every byte, and a connection that broke meanwhile breaks there.
 
+What is marked as a file is nobody's error, whatever is in it: a member of a corp may send a file that reads
+``{"errcode":42001}``, and `media/get` gives it back byte for byte, with ``Content-Disposition: attachment``. The type
+of the content marks nothing: errors have come as ``image/jpeg`` (wechat-api, section 5).
+
 Known are the responses of requests, httpx, httpx2, werkzeug (Flask's is one) and starlette. They are told by their
 names, so that no client is imported for the sake of a question about it. Two kinds of streams are left alone: those of
 werkzeug and starlette, where reading runs the application's own code, and a stream of the other colour, which could
@@ -15,6 +19,7 @@ be read only by blocking an event loop.
 from __future__ import annotations
 
 import io
+import re
 import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +30,7 @@ from weakref import WeakKeyDictionary
 LIMIT: Final = 64 * 1024
 
 _WHITESPACE: Final = b" \t\r\n"
+_FILE: Final = re.compile(r"""(?:^|[;,])[\s"']*(?:attachment[\s"']*(?:$|[;,])|filename\*?[\s]*=)""", re.IGNORECASE)
 _BOM: Final = b"\xef\xbb\xbf"
 _FAMILIES: Final = {
     ("requests", "Response"): "requests",
@@ -39,7 +45,10 @@ _rejoined_classes: dict[type, Any] = {}
 
 def body_of(answer: object) -> bytes | None:
     """Get the body of a response, reading the beginning of a stream if that can be done without an event loop."""
-    match _family(type(answer)):
+    family = _family(type(answer))
+    if family is None or is_file(answer):
+        return None
+    match family:
         case "requests":
             return _body_of_requests(answer)
         case "httpx":
@@ -53,7 +62,10 @@ def body_of(answer: object) -> bytes | None:
 
 async def abody_of(answer: object) -> bytes | None:
     """Get the body of a response, reading the beginning of a stream if that does not block the event loop."""
-    match _family(type(answer)):
+    family = _family(type(answer))
+    if family is None or is_file(answer):
+        return None
+    match family:
         case "requests":
             return _short(getattr(answer, "_content", None))
         case "httpx":
@@ -69,6 +81,8 @@ def whole_body_of(answer: object) -> bytes | None:
         TypeError: It streams in the other colour, or was streamed to somebody else, so that it cannot be looked at.
     """
     family = _family(type(answer))
+    if family is not None and is_file(answer):
+        return None
     if family == "werkzeug" and getattr(answer, "is_sequence", False):
         return bytes(answer.get_data())  # type: ignore[attr-defined]  # a response, told by its name
     held = getattr(answer, "body" if family == "starlette" else "_content", None)
@@ -94,6 +108,14 @@ async def adiscard(answer: object) -> None:
         await answer.aclose()  # type: ignore[attr-defined]  # a response, told by its name
     else:
         discard(answer)
+
+
+def is_file(response: Any) -> bool:
+    """Tell whether a response is marked as a file: ``attachment``, or anything with a file's name."""
+    disposition = response.headers.get("content-disposition")
+    if not isinstance(disposition, str):
+        return False
+    return _FILE.search(disposition) is not None
 
 
 def may_be_object(text: bytes) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from . import _masking
 from ._answers import aerrcode_of, errcode_of
@@ -74,12 +74,12 @@ class TokenFlow(TokenAuth):
 
     def _goes(self, request: Any) -> bool:
         url = request.url
-        return self._wants(url.scheme, url.raw_host.decode(), url.port, url.path, url.query.decode())
+        return self._wants(url.scheme, url.raw_host.decode(), url.port, _path_of(url), url.query.decode())
 
     def _covers(self, url: Any) -> bool:
         """Tell whether the token may go to an URL of httpx or of httpcore."""
         return token_in(url.query.decode()) is not None and self._scope.covers(
-            url.scheme, url.raw_host.decode(), url.port, url.path
+            url.scheme, url.raw_host.decode(), url.port, _path_of(url)
         )
 
     def _heals(self, first: Outcome) -> bool:
@@ -120,8 +120,8 @@ class TokenFlow(TokenAuth):
     def _stop(self, token: str, url: Any) -> None:
         # Error trackers show local variables: none holds the whole URL.
         if token.encode() in url.target or quote(token, safe="").encode() in url.target:
-            host, path = url.host.decode(), url.target.decode().partition("?")[0]
-            if not self._scope.covers(url.scheme.decode(), host, url.port, path):
+            scheme, host, port, path = _goal(url)
+            if not self._scope.covers(scheme, host, port, path):
                 raise self._error(
                     f"WeChat's token was not sent to {host}, where a redirect of the server would take it."
                 )
@@ -131,6 +131,21 @@ class TokenFlow(TokenAuth):
         for each in response.history:
             _veil(each.request)
         _veil(response.request)
+
+
+def _path_of(url: Any) -> str:
+    """Get the path as it is sent."""
+    path: bytes = url.raw_path
+    return path.partition(b"?")[0].decode()
+
+
+def _goal(url: Any) -> tuple[str, str, int | None, str]:
+    """Tell where a request of httpcore's ends up. A forward proxy is asked for a whole URL."""
+    target: str = url.target.decode().partition("?")[0]
+    if target.startswith("/"):
+        return url.scheme.decode(), url.host.decode(), url.port, target
+    there = urlsplit(target)
+    return there.scheme, there.hostname or "", there.port, there.path
 
 
 def _veil(request: Any) -> None:

@@ -256,6 +256,15 @@ class TestAnswers:
         assert (body, body, sent) == (answer.content, b"".join(got), b"".join(raw))
         assert ["T1"] * 3 == api.tokens
 
+    def test_a_users_file_decides_nothing(self, face: Face, api: Api, scripted: Any) -> None:
+        """A file that reads like a refusal is handed over; the token stays in use and nothing is fetched."""
+        api.refusal = ({"Content-Disposition": 'attachment; filename="notes.json"'}, b'{"errcode":42001}')
+        answer = face.get("/cgi-bin/media/get")
+
+        assert b'{"errcode":42001}' == answer.content
+        assert ["T1"] == api.tokens
+        assert [] == scripted.rejected
+
     def test_streaming_stays_streaming(self, face: Face, api: Api) -> None:
         """The caller has the first bytes of a file before the server has sent the last."""
         ended: list[bool] = []

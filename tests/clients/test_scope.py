@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
+import httpx
+import httpx2
 import pytest
 from api_server import OK, REFUSED, Api, serving
 from faces import AsyncHttpx, Face, Httpx, Requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wxmiddleware.httpx
+import wxmiddleware.httpx2
 from wxmiddleware._scope import Scope
 from wxmiddleware.exceptions import ConfigurationError
 
@@ -64,6 +70,113 @@ def test_below_a_path() -> None:
 
     assert scope.covers("https", "gateway.test", None, "/wechat/cgi-bin/user/info")
     assert not scope.covers("https", "gateway.test", None, "/wechat/sns/userinfo")
+
+
+BELOW = ["/wechat/cgi-bin/x", "/wechat/", "/wechat//cgi-bin/x", "/wechat/a%2Fb", "/%77echat/wxa/x", "/wechat/\u540d"]
+BESIDE = [
+    "",
+    "/",
+    "/metrics",
+    "/wechat-of-others/x",
+    "/wechatx",
+    "/Wechat/x",
+    "//wechat/x",
+    "/wechat%2Fx",
+    "/wechat/../metrics",
+    "/wechat/%2e%2e/metrics",
+    "/wechat/%252e%252e/metrics",
+    "/wechat/x/..%2f..%2fmetrics",
+    "/wechat/..;a=b/metrics",
+    "/wechat/..\\metrics",
+    "/wechat/..",
+]
+
+
+@pytest.mark.parametrize("path", [*BELOW, *BESIDE])
+def test_not_beside_a_path(path: str) -> None:
+    """A gateway's other paths are somebody else's, however the gateway reads a path; those of a listed host are not."""
+    url = ("https", "gateway.test", None, path)
+
+    assert Scope("https://gateway.test/wechat").covers(*url) is (path in BELOW)
+    assert Scope("http://gateway.test/wechat/").covers(*url) is (path in BELOW)
+    assert Scope("https://gateway.test/wechat", ["gateway.test"]).covers(*url)
+
+
+@pytest.mark.parametrize("base", ["", "/wechat", "/%e4%bc%81/a b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sns/x",
+        "/%73ns/x",
+        "/./sns/x",
+        "/cgi-bin/%2e/token",
+        "//cgi-bin/token",
+        "/cgi-bin/stable_token/",
+        "/a/%2e%2e/sns/x",
+    ],
+)
+def test_paths_of_others_in_any_spelling(base: str, path: str) -> None:
+    """Neither does a token go where another kind of token or a secret is meant."""
+    for hosts in ([], ["gateway.test"]):
+        scope = Scope(f"https://gateway.test{base}", hosts)
+
+        assert scope.covers("https", "gateway.test", None, f"{base}/cgi-bin/user/info")
+        assert not scope.covers("https", "gateway.test", None, base + path)
+
+
+def test_a_gateways_other_paths(face_class: type[Face], api: Api, scripted: Any) -> None:
+    """On the wire, too: below the path there is a token, beside it there is none."""
+    scripted.account.base_url = f"{api.url}/wechat"
+    face = face_class(scripted, api.url)
+    for path in ("/wechat/x", "/metrics", "/wechat/%2e%2e/metrics", "/wechat-of-others/x"):
+        face.get(path)
+
+    assert ["T1", "T2", None, None, None] == api.tokens
+
+
+def test_a_redirect_beside_the_path(face_class: type[Face], api: Api, scripted: Any) -> None:
+    """A redirect that has our token in it does not take it there."""
+    scripted.account.base_url = f"{api.url}/wechat"
+    api.answer = lambda seen: (302, {"Location": f"/login?access_token={seen.token}"}, [b""])
+    face = face_class(scripted, api.url)
+    with contextlib.suppress(face.errors):
+        face.get("/wechat/x", redirects=True)
+
+    assert {"/wechat/x"} == {one.path for one in api.seen if one.token == "T1"}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_through_a_forward_proxy(api: Api, scripted: Any, library: Any, asynchronous: bool) -> None:
+    """A proxy is asked for the whole URL; the token goes to the host behind it, and heals as ever."""
+    scripted.account.base_url = "http://wechat.test"
+    auth = {httpx: wxmiddleware.httpx, httpx2: wxmiddleware.httpx2}[library].WeChatAuth(scripted)  # type: ignore[attr-defined]
+
+    async def main() -> Any:
+        async with library.AsyncClient(auth=auth, proxy=api.url) as client:
+            return await client.get("http://wechat.test/cgi-bin/x"), await client.get("http://other.test/x")
+
+    if asynchronous:
+        anyio.run(main)
+    else:
+        with library.Client(auth=auth, proxy=api.url) as client:
+            assert OK == client.get("http://wechat.test/cgi-bin/x").content
+            client.get("http://other.test/x")
+
+    assert [("wechat.test", "T1"), ("wechat.test", "T2"), ("other.test", None)] == [
+        (one.headers["host"], one.token) for one in api.seen
+    ]
+
+
+def test_a_redirect_elsewhere_through_a_forward_proxy(api: Api, scripted: Any) -> None:
+    """The proxy's own name hides no host that the token is not for."""
+    scripted.account.base_url = "http://wechat.test"
+    api.answer = lambda seen: (302, {"Location": f"http://other.test/x?access_token={seen.token}"}, [b""])
+    client = httpx.Client(auth=wxmiddleware.httpx.WeChatAuth(scripted), proxy=api.url, follow_redirects=True)
+    with client, pytest.raises(httpx.HTTPError, match=r"other\.test"):
+        client.get("http://wechat.test/cgi-bin/x")
+
+    assert ["T1"] == api.tokens
 
 
 @given(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.sampled_from(["http", "https"]), st.integers(0, 65535))

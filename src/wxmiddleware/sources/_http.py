@@ -5,7 +5,6 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401  # see below
 import json
 import math
-import netrc  # noqa: F401  # requests imports it within a request; a process that is forked then inherits its lock
 import re
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -169,6 +168,8 @@ _ARTICLES: dict[type[Account], str] = {
 def _send(
     session: requests.Session, request: requests.Request, exchange: Exchange, limits: Timeout, most: int
 ) -> tuple[int, bytes]:
+    # Without an auth requests asks a .netrc, which was written for another purpose; a session's own is meant for this.
+    request.auth = session.auth or _no_auth
     prepared = session.prepare_request(request)
     url = prepared.url or ""
     settings = session.merge_environment_settings(url, {}, True, None, None)
@@ -190,6 +191,10 @@ def _send(
             if clock() > exchange.deadline:
                 raise requests.ReadTimeout
         return response.status_code, content
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _of_exception(account: Account, exc: BaseException, exchange: Exchange) -> Failure:
