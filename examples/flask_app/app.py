@@ -58,9 +58,10 @@ def send_text(access_token: str, openid: str, text: str) -> dict[str, object]:
 @app.route("/wechat", methods=["GET", "POST"])
 @webhook(
     # Without a word that both sides know, one that nobody knows: every push is refused.
-    token=os.environ.get("WECHAT_TOKEN") or secrets.token_hex(),
+    token=os.environ.get("WECHAT_TOKEN") or secrets.token_hex(16),
     aes_key=os.environ.get("WECHAT_AES_KEY"),
     appid=account.appid,
+    plain="WECHAT_AES_KEY" not in os.environ,
     store=store,
     late=provider,
 )

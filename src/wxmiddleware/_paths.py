@@ -27,7 +27,7 @@ from enum import Enum
 from typing import TypeAlias
 from urllib.parse import unquote
 
-__all__ = ["APPID", "Kinship", "PathGuard", "Prefixes", "same_path", "text_of", "without_root"]
+__all__ = ["APPID", "Kinship", "PathGuard", "Prefixes", "one_spelling", "same_path", "text_of", "without_root"]
 
 #: What WeChat writes for the AppID in a platform's URL. It stands for one part of a path.
 APPID = "$APPID$"
@@ -166,6 +166,13 @@ class Prefixes:
 def same_path(one: str, other: str) -> bool:
     """Tell whether some router may take two paths, neither of which has a pattern in it, for the same."""
     return _segments(one) == _segments(other)
+
+
+def one_spelling(path: str) -> str:
+    """Make one of all spellings of a path that some router may take for the same."""
+    for _ in range(_DECODINGS):
+        path = unquote(path, errors="replace")
+    return "/".join(_resolved(_segments(path.replace("\\", "/"))))
 
 
 def text_of(path: str) -> str:

@@ -92,6 +92,20 @@ def test_senders(run: Any) -> None:
     assert callable(run("CallbackAddresses(")["wechat"])
 
 
+def test_customers(run: Any, pusher: Pusher) -> None:
+    """The example of a suite takes a customer that came when it was running."""
+    names = run("customers = ")
+    client = Client(names["app"])
+    later = Pusher(token="any-word", aes_key="a" * 43, appid="wwcustomer00000001", now=pusher.now)
+    statuses = []
+    for _ in range(2):
+        pushed = later.sealed(text())
+        statuses.append(client.post(pushed.url.replace("/wechat", "/suite"), data=pushed.body).status_code)
+        names["customers"].add(later.appid)
+
+    assert [403, 200] == statuses
+
+
 def test_lists(run: Any) -> None:
     """The example of a list takes one entry and two, by the class and by the fields."""
     accepted = run("def accepted")["accepted"]
@@ -105,7 +119,7 @@ def test_lists(run: Any) -> None:
 
 def test_all() -> None:
     """There is a test of each."""
-    assert 6 == len(BLOCKS)
+    assert 7 == len(BLOCKS)
 
 
 def test_defaults() -> None:

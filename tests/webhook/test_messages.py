@@ -700,22 +700,46 @@ def test_odd_fields(fields: dict[str, Any]) -> None:
 
 
 class TestIdentity:
-    def test_same(self) -> None:
-        """A repeat is known by its MsgId, whatever else has changed; an event by sender, time and name."""
-        assert message("text", MsgId="1").identity() == message("text", MsgId="1", x="y").identity()
-        assert event("CLICK", EventKey="a").identity() == event("CLICK", EventKey="a", x="y").identity()
-
     @pytest.mark.parametrize(
-        "other",
+        "fields",
         [
-            event("VIEW", EventKey="a"),
-            event("CLICK", EventKey="b"),
-            event("CLICK", EventKey="a", CreateTime="1348831861"),
-            event("CLICK", EventKey="a", FromUserName="oBob"),
-            event("CLICK", EventKey="a", ToUserName="gh_2"),
-            event("CLICK", EventKey="a", MsgID="7"),
+            {**HEAD, "MsgType": "text", "MsgId": "1"},
+            {**HEAD, "MsgType": "hologram", "MsgId": 1},
+            {"msgtype": "text", "msgid": "1", "from": {"userid": "ada"}},
         ],
     )
-    def test_different(self, other: Message) -> None:
-        """Two things that happened are two."""
-        assert event("CLICK", EventKey="a").identity() != other.identity()
+    def test_messages(self, fields: dict[str, Any]) -> None:
+        """A repeat of a message is known by its MsgId, whatever else has changed."""
+        assert message_from(fields).identity() == message_from({**fields, "x": "y"}).identity()
+
+    @pytest.mark.parametrize("name", ["MsgId", "FromUserName", "ToUserName", "AgentID"])
+    def test_other_messages(self, name: str) -> None:
+        """The same MsgId from or to another is another message."""
+        fields = {**HEAD, "MsgType": "text", "MsgId": "1"}
+
+        assert message_from(fields).identity() != message_from({**fields, name: "2"}).identity()
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {**HEAD, "MsgType": "event", "Event": "change_contact", "ChangeType": "delete_user"},
+            {**HEAD, "MsgType": "event", "Event": "x", "MsgId": "1"},
+            {**HEAD, "MsgType": "Event", "MsgId": "1"},
+            {"InfoType": "notify_third_fasteregister", "appid": "wxA", "MsgId": "1"},
+            {"msgtype": "event", "msgid": "1", "event": {"eventtype": "enter_chat"}},
+            {**HEAD, "MsgType": "text", "Content": "without an id"},
+        ],
+    )
+    @pytest.mark.parametrize(
+        "more", [{"Unheard": "x"}, {"CreateTime": "2"}, {"a": {"b": ["1", "2"]}}, {"a": {"b": ["2", "1"]}}, {"A": ""}]
+    )
+    def test_what_happens(self, fields: dict[str, Any], more: dict[str, Any]) -> None:
+        """All else is known by all that arrived, in whatever order."""
+        both = {**fields, **more}
+
+        assert message_from(both).identity() == message_from(dict(reversed(both.items()))).identity()
+        assert message_from(both).identity() != message_from(fields).identity()
+
+    def test_halves_of_emoji(self) -> None:
+        """No text is an error."""
+        assert message_from({"MsgType": "event", "Event": "\ud83d"}).identity()

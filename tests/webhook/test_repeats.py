@@ -374,7 +374,7 @@ class Clocked:
     def __init__(self) -> None:
         self.now = 1000.0
         self.store = MemoryStore(clock=lambda: self.now)
-        self.seen = Seen(self.store, "wx1", 660.0)
+        self.seen = Seen(self.store, 660.0)
 
 
 class TestSeen:
@@ -383,40 +383,41 @@ class TestSeen:
     @pytest.mark.parametrize("shared", [False, True])
     def test_life(self, shared: bool, tmp_path: Path) -> None:
         """New for one, busy for others, done for all."""
-        seen = Seen(JSONFileStore(tmp_path / "seen.json") if shared else None, "wx1", 660.0)
-        standings = [seen.claim(("a",), None)[0], seen.claim(("a",), None)[0]]
-        seen.finish(("a",), Answered(b"\xff<xml/>", "text/xml"))
+        seen = Seen(JSONFileStore(tmp_path / "seen.json") if shared else None, 660.0)
+        standings = [seen.claim(("wx1", "a"), None)[0], seen.claim(("wx1", "a"), None)[0]]
+        seen.finish(("wx1", "a"), Answered(b"\xff<xml/>", "text/xml"))
 
         assert [Standing.NEW, Standing.BUSY] == standings
-        assert (Standing.DONE, Answered(b"\xff<xml/>", "text/xml")) == seen.claim(("a",), None)
+        assert (Standing.DONE, Answered(b"\xff<xml/>", "text/xml")) == seen.claim(("wx1", "a"), None)
 
     def test_released(self) -> None:
         """What was given back is new."""
-        seen = Seen(None, "wx1", 660.0)
-        seen.claim(("a",), None)
-        seen.release(("a",))
+        seen = Seen(None, 660.0)
+        seen.claim(("wx1", "a"), None)
+        seen.release(("wx1", "a"))
 
-        assert Standing.NEW is seen.claim(("a",), None)[0]
+        assert Standing.NEW is seen.claim(("wx1", "a"), None)[0]
 
     def test_nonce(self) -> None:
         """A nonce belongs to the message that it came with."""
-        seen = Seen(None, "wx1", 660.0)
+        seen = Seen(None, 660.0)
 
         assert [Standing.NEW, Standing.BUSY, Standing.REPLAYED, Standing.NEW] == [
-            seen.claim((message,), nonce)[0] for message, nonce in [("a", "1"), ("a", "1"), ("b", "1"), ("b", "2")]
+            seen.claim(("wx1", message), ("wx1", nonce))[0]
+            for message, nonce in [("a", "1"), ("a", "1"), ("b", "1"), ("b", "2")]
         ]
 
     def test_forgets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An answer is forgotten after a minute, a message after its time, and nothing is left of it."""
         monkeypatch.setattr(_seen, "_RECORDS", 1)
         world = Clocked()
-        world.seen.claim(("a",), "1")
-        world.seen.finish(("a",), Answered(b"x", "text/xml"))
+        world.seen.claim(("wx1", "a"), ("wx1", "1"))
+        world.seen.finish(("wx1", "a"), Answered(b"x", "text/xml"))
         world.now += 61
-        world.seen.claim(("b",), None)
-        later = world.seen.claim(("a",), "1")
+        world.seen.claim(("wx1", "b"), None)
+        later = world.seen.claim(("wx1", "a"), ("wx1", "1"))
         world.now += 600
-        anew = world.seen.claim(("a",), None)
+        anew = world.seen.claim(("wx1", "a"), None)
         kept = json.loads(world.store.load("wx:wx1:webhook:00").record.value)  # type: ignore[union-attr, arg-type]
 
         assert [(Standing.DONE, Answered()), (Standing.NEW, None)] == [later, anew]
@@ -436,16 +437,16 @@ class TestSeen:
         world.store.save = measured  # type: ignore[method-assign]
         for n in range(30):
             world.now += 0.001
-            world.seen.finish((f"{n}",), Answered(b"x" * 8000, "text/xml"))
-        answers = [world.seen.claim((f"{n}",), None) for n in range(30)]
+            world.seen.finish(("wx1", f"{n}"), Answered(b"x" * 8000, "text/xml"))
+        answers = [world.seen.claim(("wx1", f"{n}"), None) for n in range(30)]
         for n in range(1000):
             world.now += 0.001
-            world.seen.claim((f"{n} more",), None)
+            world.seen.claim(("wx1", f"{n} more"), None)
 
         assert {(Standing.DONE, Answered()), (Standing.DONE, Answered(b"x" * 8000, "text/xml"))} == set(answers)
         assert 2 == len(sizes)
         assert 40_000 < max(max(each) for each in sizes.values()) <= 48_000
-        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim((each,), None)[0] for each in ("0", "999 more")]
+        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("wx1", each), None)[0] for each in ("0", "999 more")]
 
     def test_no_openids(self) -> None:
         """Neither key nor record shows whose message it was."""
@@ -458,7 +459,7 @@ class TestSeen:
             return save(key, record, version)
 
         world.store.save = noted  # type: ignore[method-assign]
-        world.seen.claim(("id", "gh_1", "oAda", "1"), "NONCE")
+        world.seen.claim(("wx1", "id", "gh_1", "oAda", "1"), ("wx1", "NONCE"))
 
         assert saved
         assert not any(word in line for line in saved for word in ("oAda", "gh_1", "NONCE"))
@@ -468,16 +469,16 @@ class TestSeen:
         path = tmp_path / "seen.json"
         pid = os.fork()
         if pid == 0:
-            Seen(JSONFileStore(path), "wx1", 660.0).claim(("a",), None)
+            Seen(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)
             os._exit(0)
         os.waitpid(pid, 0)
 
-        assert Standing.NEW is Seen(JSONFileStore(path), "wx1", 660.0).claim(("a",), None)[0]
+        assert Standing.NEW is Seen(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)[0]
 
     def test_one_wins(self, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
         """Of many at once, one gets the message."""
         stores = [JSONFileStore(tmp_path / "seen.json") for _ in range(8)]
-        claims = [pool.submit(Seen(store, "wx1", 660.0).claim, ("a",), None) for store in stores]
+        claims = [pool.submit(Seen(store, 660.0).claim, ("wx1", "a"), None) for store in stores]
 
         assert [Standing.BUSY] * 7 + [Standing.NEW] == sorted(each.result()[0] for each in claims)
 
@@ -492,9 +493,9 @@ class TestSeen:
 
             def save(self, key: str, record: Record, version: Any) -> Any: ...
 
-        seen = Seen(Broken(), "wx1", 660.0)
+        seen = Seen(Broken(), 660.0)
 
-        assert [Standing.NEW, Standing.BUSY] == [seen.claim(("a",), None)[0] for _ in range(2)]
+        assert [Standing.NEW, Standing.BUSY] == [seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
         assert "RuntimeError" in caplog.text
         assert "PASSWORD" not in caplog.text
 
@@ -505,7 +506,7 @@ class TestSeen:
         for n in range(256):
             world.store.save(f"wx:wx1:webhook:{n:02x}", Record(value=value, expires_at=9e9), 0)
 
-        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("a",), None)[0] for _ in range(2)]
+        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
 
 
 class TestSendReply:

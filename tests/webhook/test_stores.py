@@ -49,36 +49,46 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def pair(stores: tuple[Any, Any], request: pytest.FixtureRequest) -> tuple[Seen, Seen]:
-    """Two processes' memories, of an account that no other test has."""
-    one, other = (Seen(store, f"wx-{abs(hash(request.node.name))}", 660.0) for store in stores)
+def pair(stores: tuple[Any, Any]) -> tuple[Seen, Seen]:
+    """Two processes' memories."""
+    one, other = (Seen(store, 660.0) for store in stores)
     return one, other
 
 
-def test_life(pair: tuple[Seen, Seen]) -> None:
+@pytest.fixture
+def whose(request: pytest.FixtureRequest) -> str:
+    """The name of a memory that no other test has."""
+    return f"wx-{abs(hash(request.node.name))}"
+
+
+def test_life(pair: tuple[Seen, Seen], whose: str) -> None:
     """What one has claimed is busy for the other; what one has answered, the other answers alike."""
     one, other = pair
-    standings = [one.claim(("a",), "1")[0], other.claim(("a",), "1")[0], other.claim(("b",), "1")[0]]
-    one.finish(("a",), LONG)
+    standings = [
+        one.claim((whose, "a"), (whose, "1"))[0],
+        other.claim((whose, "a"), (whose, "1"))[0],
+        other.claim((whose, "b"), (whose, "1"))[0],
+    ]
+    one.finish((whose, "a"), LONG)
 
     assert [Standing.NEW, Standing.BUSY, Standing.REPLAYED] == standings
-    assert (Standing.DONE, LONG) == other.claim(("a",), "1")
+    assert (Standing.DONE, LONG) == other.claim((whose, "a"), (whose, "1"))
 
 
-def test_full(pair: tuple[Seen, Seen], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full(pair: tuple[Seen, Seen], whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that is full of long answers fits: the messages are remembered, and the last answer surely."""
     monkeypatch.setattr(_seen, "_RECORDS", 1)
     one, other = pair
     for n in range(20):
-        one.finish((f"{n}",), LONG)
+        one.finish((whose, f"{n}"), LONG)
 
-    assert [Standing.DONE] * 20 == [other.claim((f"{n}",), None)[0] for n in range(20)]
-    assert (Standing.DONE, LONG) == other.claim(("19",), None)
+    assert [Standing.DONE] * 20 == [other.claim((whose, f"{n}"), None)[0] for n in range(20)]
+    assert (Standing.DONE, LONG) == other.claim((whose, "19"), None)
 
 
-def test_race(pair: tuple[Seen, Seen]) -> None:
+def test_race(pair: tuple[Seen, Seen], whose: str) -> None:
     """Of many at once, one gets each message."""
     with ThreadPoolExecutor(4) as pool:
         for n in range(10):
-            claims = [pool.submit(seen.claim, (f"race {n}",), None) for seen in pair * 2]
+            claims = [pool.submit(seen.claim, (whose, f"race {n}"), None) for seen in pair * 2]
             assert 1 == [each.result()[0] for each in claims].count(Standing.NEW)

@@ -20,12 +20,13 @@ from wxmiddleware._models import Account, Record
 from wxmiddleware._shared import FleetStore
 from wxmiddleware.exceptions import ConfigurationError, StoreError
 from wxmiddleware.simulator import SimulatorServer
+from wxmiddleware.webhook._names import Names
 from wxmiddleware.webhook._seen import keys_of as keys_of_messages
 
 from ._screen import Screen, screen_for
 from ._servers import DemoError, running
 from ._story import FIRST_LIFE, BriskWeChat, Story
-from ._traffic import Crowd, Tally, dict_with_ttl, user_of
+from ._traffic import WEBHOOK, Crowd, Tally, dict_with_ttl, user_of
 
 _NEEDED = ("flask", "gunicorn", "uvicorn", "httpx")
 
@@ -91,7 +92,7 @@ def _play(examples: Path, directory: Path, store: str, workers: int, screen: Scr
     webhook_token = secrets.token_hex(8)
     with (
         SimulatorServer(wechat) as server,
-        _shared(store, Account(wechat.appid, wechat.secret, base_url=server.url)) as shared,
+        _shared(store, Account(wechat.appid, wechat.secret, base_url=server.url), webhook_token) as shared,
     ):
         screen.say(f"They share {shared!r}.")
         settings = {
@@ -115,14 +116,16 @@ def _play(examples: Path, directory: Path, store: str, workers: int, screen: Scr
 
 
 @contextlib.contextmanager
-def _shared(url: str, account: Account) -> Iterator[FleetStore]:
-    """The store; at the end it has forgotten the simulated account, which is a new one each time."""
+def _shared(url: str, account: Account, webhook_token: str) -> Iterator[FleetStore]:
+    """The store; at the end it has forgotten the simulated account and its webhook, which are new ones each time."""
+    names = Names([webhook_token], stored=True)
+    memories = names.of_webhook(webhook_token, None, WEBHOOK), names.of_token(webhook_token)
     with contextlib.closing(FleetStore(url)) as store:
         try:
             yield store
         finally:
             with contextlib.suppress(StoreError):
-                for key in [*keys_of(account), *keys_of_messages(account.appid)]:
+                for key in [*keys_of(account), *(key for each in memories for key in keys_of_messages(each))]:
                     loaded = store.load(key)
                     if loaded.record is not None:
                         store.save(key, Record(), loaded.version)

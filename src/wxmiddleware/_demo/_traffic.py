@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 SLOT = 0.5  # seconds that one column of the chart stands for
+WEBHOOK = "/wechat"
 _DEADLINE = 5.0  # WeChat hangs up then
 
 
@@ -125,7 +126,7 @@ def user_of(url: str, webhook_token: str) -> Callable[[], Callable[[], str | Non
                 right = '"ok"' in answer.text
             else:
                 answer = session.post(
-                    f"{url}/wechat", params=_signed(webhook_token), data=_message(number), timeout=_DEADLINE
+                    f"{url}{WEBHOOK}", params=_signed(webhook_token), data=_message(number), timeout=_DEADLINE
                 )
                 # Not the other language: that would mean that the app could not ask WeChat about the sender.
                 right = f"收到: hello {number}" in answer.content.decode()

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -27,6 +27,8 @@ from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
+from ._names import Names
+from ._receivers import AppIds, Unavailable
 from ._seen import Answered, Seen, Standing
 from .addresses import Addresses, Known, Networks, named_sender, sender_of
 from .late import send_reply
@@ -55,13 +57,15 @@ class Request:
         length: What Content-Length says, or ``None``; see `length_of`.
         peer: The address at the other end of the connection, or the empty string.
         forwarded: What ``X-Forwarded-For`` says.
+        path: The URL's path, with what the app is mounted at.
     """
 
     method: str
-    query: str
+    query: str = field(repr=False)
     length: int | None
     peer: str
     forwarded: str
+    path: str = ""
 
 
 def length_of(text: str) -> int | None:
@@ -85,10 +89,10 @@ class Answer:
     """A response; `headers` are those beside its type and length, `reply` what it was made of, if that is known."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str = _TEXT
-    headers: tuple[tuple[str, str], ...] = ()
-    reply: Reply | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    reply: Reply | None = field(default=None, repr=False)
 
 
 def answer_from(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
@@ -110,7 +114,7 @@ def answer_from(status: int, headers: Iterable[tuple[str, str]], body: bytes) ->
 class Failed:
     """The handler has raised."""
 
-    error: BaseException
+    error: BaseException = field(repr=False)
 
 
 Outcome: TypeAlias = "Answer | Failed"
@@ -145,7 +149,7 @@ class Read:
 class Do:
     """Call a function, off the event loop if it `blocks`; await what it returns if that can be awaited."""
 
-    function: Callable[[], Any]
+    function: Callable[[], Any] = field(repr=False)  # a partial shows what it is given
     blocks: bool = True
 
 
@@ -247,7 +251,7 @@ class Options(TypedDict, total=False):
     """The options of `Webhook`, for the middlewares and decorators."""
 
     aes_key: str | Collection[str] | None
-    appid: str | Collection[str] | None
+    appid: AppIds
     plain: bool
     window: float | None
     store: TokenStore | None
@@ -271,7 +275,10 @@ class Webhook:
     Args:
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
         aes_key: The EncodingAESKey, or several; the answer is encrypted with the one that the push came with.
-        appid: Whom the pushes are encrypted for: the AppID; at WeCom the corpid or suite id; a platform's own AppID.
+        appid: Whom the pushes are encrypted for: the AppID; at WeCom the corpid or suite id; a platform's own AppID;
+            ``""`` for an AI bot of WeCom's. Where customers come and go: a set or another container, asked at each push
+            as it is then, or a function of the id that says whether it is one. It runs in a thread; if it raises, the
+            push is answered 503, and WeChat repeats it.
         plain: Let in what is not encrypted, too, although there is a key: while the mode is changed.
         window: Seconds that a push's timestamp may be off. ``None`` does not look.
         store: Where the messages that have been here are remembered; a shared one where there are several processes.
@@ -301,6 +308,7 @@ class Webhook:
         "_known",
         "_late",
         "_limit",
+        "_names",
         "_seen",
         "_senders",
         "_waiting",
@@ -313,7 +321,7 @@ class Webhook:
         *,
         token: str | Collection[str],
         aes_key: str | Collection[str] | None = None,
-        appid: str | Collection[str] | None = None,
+        appid: AppIds = None,
         plain: bool = False,
         window: float | None = 300.0,
         store: TokenStore | None = None,
@@ -343,8 +351,8 @@ class Webhook:
         self._wall = wall
         # A push is good for twice the window: it may come early by one, and late by one.
         keep = 2 * (window or 300.0) + 60.0
-        whose = appid if isinstance(appid, str) else "-".join(sorted(appid or ())) or "-"
-        self._seen = Seen(store, whose, keep)
+        self._seen = Seen(store, keep)
+        self._names = Names(self._gate.plain_tokens, stored=store is not None)
 
     @property
     def late_is_async(self) -> bool:
@@ -359,6 +367,8 @@ class Webhook:
             who = named_sender(request.peer, request.forwarded, self._hops)
             _logger.warning("Refused a push to the webhook from %s: %s", who, refused)
             return FORBIDDEN
+        except Unavailable:
+            return Spoilt.BUSY.value
 
     def _serve(self, request: Request) -> Conversation:
         # What is cheap and decides comes first: strangers make nobody wait for WeChat's list, and hold no thread.
@@ -367,7 +377,8 @@ class Webhook:
         if self._known is not None and self._known.known(address) is False:
             raise Refused(_ELSEWHERE)
         if request.method in ("GET", "HEAD"):
-            echo = self._gate.verify(Query.read(request.query), self._wall())
+            verify = partial(self._gate.verify, Query.read(request.query), self._wall())
+            echo: str = (yield Do(verify)) if self._gate.blocks else verify()
             admitted = yield from self._admitted(address)
             return Answer(200, echo.encode()) if admitted else Spoilt.BUSY.value
         if request.method != "POST":
@@ -377,11 +388,12 @@ class Webhook:
         body: bytes | Spoilt = yield from self._body(request)
         if isinstance(body, Spoilt):
             return body.value
-        push = self._gate.open(query, body)
+        read = partial(self._gate.open, query, body)
+        push: Push = (yield Do(read)) if self._gate.blocks else read()
         admitted = yield from self._admitted(address)
         if not admitted:
             return Spoilt.BUSY.value
-        answer = yield from self._once(push, query, arrived)
+        answer = yield from self._once(push, request.path, arrived)
         return self._sealed(push, answer)
 
     def _body(self, request: Request) -> Generator[Step, Any, bytes | Spoilt]:
@@ -427,12 +439,13 @@ class Webhook:
             raise Refused(_ELSEWHERE)
         return allowed is True
 
-    def _once(self, push: Push, query: Query, arrived: float) -> Conversation:
+    def _once(self, push: Push, path: str, arrived: float) -> Conversation:
         """Answer a push that is WeChat's; a repeat like the first."""
-        identity = push.message.identity(push.body)
+        secret = None if push.seal is None else push.seal.cipher.secret
+        identity = (self._names.of_webhook(push.token, secret, path), *push.message.identity())
         # In the encrypted modes the signature covers the message: a replay is a repeat. In plain mode who has seen one
-        # signed URL could send anything to it.
-        nonce = None if push.seal is not None else f"{query.timestamp}/{query.nonce}"
+        # signed URL could send anything to it; also to another spelling of its path.
+        nonce = (self._names.of_token(push.token), push.signature) if push.signature else None
         until = arrived + (4.5 if self._deadline is None else self._deadline)
         while True:
             standing, answered = yield Do(partial(self._seen.claim, identity, nonce), blocks=self._seen.shared)

@@ -3,11 +3,16 @@ WeChat's encryption of messages: AES-256-CBC, padded to 32 bytes, with the recei
 
 [PUSH] [W90968]: the plain block is ``random(16) + length of the message in bytes (uint32, big-endian) + message +
 receiver``; the IV is the first half of the key. Nothing in it authenticates the ciphertext: check the signature first.
+
+A push and an answer are encrypted and signed alike, so an answer of ours can be sent back as a push. We know it again:
+the second half of our random bytes is an HMAC of the first. WeChat's are random throughout.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import os
 import re
 import struct
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 32  # not AES's 16: pads of 17 to 32 do occur
 _HEAD = 20
+_RANDOM = 16
 _KEY = re.compile("[A-Za-z0-9]{43}")
 _WHERE = "It stands beside the webhook's URL on WeChat's site (消息加解密密钥): 43 letters and digits."
 
@@ -40,10 +46,12 @@ class Cipher:
         ImportError: The cryptography package is not installed.
     """
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "secret")
 
     def __init__(self, aes_key: str) -> None:
         key = _decoded(aes_key)
+        #: To make digests with that tell nothing of what they were made of.
+        self.secret = hmac.digest(key, b"wxmiddleware", hashlib.sha256)
         try:
             from cryptography.hazmat.primitives.ciphers import Cipher as Aes
             from cryptography.hazmat.primitives.ciphers import algorithms, modes
@@ -58,9 +66,12 @@ class Cipher:
         Encrypt `message` for `receiver`, as base64.
 
         Args:
-            head: The 16 random bytes at the beginning. For tests.
+            head: The 16 bytes at the beginning, for tests. By default they are such as `made` knows.
         """
-        block = (head or os.urandom(16)) + struct.pack(">I", len(message)) + message + receiver.encode()
+        if head is None:
+            random = os.urandom(_RANDOM // 2)
+            head = random + self._mark(random)
+        block = head + struct.pack(">I", len(message)) + message + receiver.encode()
         pad = _BLOCK - len(block) % _BLOCK
         encryptor = self._cipher.encryptor()
         return base64.b64encode(encryptor.update(block + bytes([pad]) * pad) + encryptor.finalize()).decode("ascii")
@@ -72,18 +83,11 @@ class Cipher:
         Raises:
             Undecipherable: It was not made with this key, or was changed.
         """
-        try:
-            sealed = base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
-        except ValueError:
-            raise Undecipherable from None
-        if not sealed or len(sealed) % _BLOCK:
-            raise Undecipherable
-        decryptor = self._cipher.decryptor()
-        block = decryptor.update(sealed) + decryptor.finalize()
+        block = self._decrypted(_sealed(text))
         pad = block[-1]
         if not 1 <= pad <= _BLOCK or block[-pad:] != bytes([pad]) * pad:
             raise Undecipherable
-        (length,) = struct.unpack(">I", block[16:_HEAD])
+        (length,) = struct.unpack(">I", block[_RANDOM:_HEAD])
         end = _HEAD + length
         if end > len(block) - pad:
             raise Undecipherable
@@ -92,6 +96,33 @@ class Cipher:
         except UnicodeDecodeError:
             raise Undecipherable from None
 
+    def made(self, text: str) -> bool:
+        """
+        Tell whether `encrypt` has made a ciphertext, in this process or another one that has the key.
+
+        Raises:
+            Undecipherable: It is no ciphertext.
+        """
+        head = self._decrypted(_sealed(text)[:_RANDOM])
+        return hmac.compare_digest(self._mark(head[: _RANDOM // 2]), head[_RANDOM // 2 :])
+
+    def _decrypted(self, sealed: bytes) -> bytes:
+        decryptor = self._cipher.decryptor()
+        return decryptor.update(sealed) + decryptor.finalize()
+
+    def _mark(self, random: bytes) -> bytes:
+        return hmac.digest(self.secret, b"made here" + random, hashlib.sha256)[: _RANDOM // 2]
+
+
+def _sealed(text: str) -> bytes:
+    try:
+        sealed = base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
+    except ValueError:
+        raise Undecipherable from None
+    if not sealed or len(sealed) % _BLOCK:
+        raise Undecipherable
+    return sealed
+
 
 def _decoded(aes_key: object) -> bytes:
     # The key itself stays out of every message, also one that is wrong by a character only.
@@ -99,9 +130,10 @@ def _decoded(aes_key: object) -> bytes:
         raise ConfigurationError(f"An EncodingAESKey must be a str, not a {type(aes_key).__name__}. {_WHERE}")
     if len(aes_key) == 44 and aes_key.endswith("="):
         raise ConfigurationError(f"The EncodingAESKey ends in =. Leave that off. {_WHERE}")
+    blank = ", a blank or a line end among them" if any(map(str.isspace, aes_key)) else ""
     if len(aes_key) != 43:
-        raise ConfigurationError(f"The EncodingAESKey has {len(aes_key)} characters. {_WHERE}")
+        raise ConfigurationError(f"The EncodingAESKey has {len(aes_key)} characters{blank}. {_WHERE}")
     if not _KEY.fullmatch(aes_key):
-        raise ConfigurationError(f"The EncodingAESKey has other characters in it. {_WHERE}")
+        raise ConfigurationError(f"The EncodingAESKey has other characters in it{blank}. {_WHERE}")
     # Most keys are not canonical base64: bits are left over in the last character. Python drops them, as WeChat does.
     return base64.b64decode(aes_key + "=")

@@ -17,13 +17,16 @@ from urllib.parse import parse_qsl
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._crypto import Cipher, Undecipherable
-from ._signature import sign, signer
+from ._receivers import AppIds, Receivers
+from ._signature import has_another_time, sign, signer
 from ._wire import Format, Unreadable, read, write
+from ._words import several, tokens_of
 from .messages import Message, message_from
 
 _NAMES = ("signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type")
 _LONGEST_QUERY = 4096
-_ECHO = re.compile(r"[\x20-\x7e]{1,1024}")
+# WeChat's are numbers. Nothing else that WeChat or we encrypt looks like this: that is XML, JSON or a sentence.
+_ECHO = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class Refused(Exception):
@@ -34,11 +37,11 @@ class Refused(Exception):
 class Query:
     """The words of a push's query; the empty string for what is not there."""
 
-    signature: str = ""
-    msg_signature: str = ""
+    signature: str = field(default="", repr=False)
+    msg_signature: str = field(default="", repr=False)
     timestamp: str = ""
-    nonce: str = ""
-    echostr: str = ""
+    nonce: str = field(default="", repr=False)
+    echostr: str = field(default="", repr=False)
     encrypt_type: str = ""
 
     @classmethod
@@ -68,17 +71,30 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """With what an answer is encrypted: what the push itself was encrypted with, so that keys can be replaced."""
+    """
+    With what an answer is encrypted: what the push itself was encrypted with, so that keys can be replaced.
+
+    Attributes:
+        cipher: With the push's key.
+        token: What the push was signed with.
+        receiver: Whom the push was for.
+        small: The nonce of a push to an AI bot of WeCom's: its envelope has small names, and the answer's has them too.
+    """
 
     cipher: Cipher = field(repr=False)
     token: str = field(repr=False)
     receiver: str
+    small: str | None = field(default=None, repr=False)
 
     def close(self, body: bytes, style: Format, timestamp: str, nonce: str) -> bytes:
         """Encrypt an answer, and write the envelope around it."""
         text = self.cipher.encrypt(body, self.receiver)
+        nonce = nonce if self.small is None else self.small
         signature = sign(self.token, timestamp, nonce, text)
         # [PUSH]: the JSON form has the number, too.
+        if self.small is not None:  # [D101033]
+            small = {"encrypt": text, "msgsignature": signature, "timestamp": int(timestamp), "nonce": nonce}
+            return write(small, Format.JSON)
         envelope = {"Encrypt": text, "MsgSignature": signature, "TimeStamp": int(timestamp), "Nonce": nonce}
         return write(envelope, style)
 
@@ -86,19 +102,24 @@ class Seal:
 @dataclass(frozen=True, slots=True)
 class Push:
     """
-    A push that WeChat has made.
+    A push that WeChat has made. Its ``repr`` shows nothing that a user has written, and no ticket.
 
     Attributes:
         message: What it says.
         body: The body, decrypted.
         style: How it is written.
         seal: With what to encrypt the answer; ``None`` in plain mode, where the signature does not cover the body.
+        token: What it was signed with.
+        signature: Of token, timestamp and nonce: what may come with this message only, as far as plain pushes are let
+            in; else the empty string.
     """
 
-    message: Message
-    body: bytes
+    message: Message = field(repr=False)
+    body: bytes = field(repr=False)
     style: Format
     seal: Seal | None
+    token: str = field(default="", repr=False)
+    signature: str = field(default="", repr=False)
 
 
 class Gate:
@@ -108,7 +129,8 @@ class Gate:
     Args:
         token: The webhook's Token; several while it is being replaced, the current one first.
         aes_key: The EncodingAESKey, or several; ``None`` for plain mode.
-        appid: Whom messages are encrypted for: the AppID; at WeCom the corpid or suite id; the component's AppID.
+        appid: Whom messages are encrypted for: the AppID; at WeCom the corpid or suite id; the component's AppID; the
+            empty string for an AI bot of WeCom's. A container of such ids or a function is asked at each push.
         plain: Whether to let in what is not encrypted although there is a key.
         window: Seconds that a timestamp may be off; ``None`` not to look.
 
@@ -124,21 +146,26 @@ class Gate:
         *,
         token: str | Collection[str],
         aes_key: str | Collection[str] | None = None,
-        appid: str | Collection[str] | None = None,
+        appid: AppIds = None,
         plain: bool = False,
         window: float | None = 300.0,
     ) -> None:
-        self._tokens = _several("token", token)
-        if not self._tokens or not all(self._tokens):
-            raise ConfigurationError("token is empty. Give the Token that stands beside the URL on WeChat's site.")
-        keys = () if aes_key is None else _several("aes_key", aes_key)
+        self._tokens = tokens_of(token)
+        keys = () if aes_key is None else several("aes_key", aes_key)
         self._ciphers = tuple(Cipher(key) for key in keys)
-        self._receivers = () if appid is None else _several("appid", appid)
-        if self._ciphers and not self._receivers:
+        self._receivers = Receivers(appid)
+        if not isinstance(plain, bool):
+            raise ConfigurationError(f"plain must be True or False, not a {type(plain).__name__}.")
+        if self._ciphers and appid is None:
             raise ConfigurationError(
                 "With aes_key= give appid= too: inside its encryption each message names whom it is for."
             )
-        self._plain = bool(plain) or not self._ciphers
+        if appid is not None and not self._ciphers and not plain:
+            raise ConfigurationError(
+                "There is an appid= and no aes_key=, so pushes that are not encrypted would be let in. Give the "
+                "EncodingAESKey (is the variable set that it is read from?), or plain=True for the plain mode."
+            )
+        self._plain = plain or not self._ciphers
         if window is not None and (isinstance(window, bool) or not isinstance(window, int | float) or not window > 0):
             raise ConfigurationError("window must be a positive number of seconds, or None not to look at the time.")
         self.window = window
@@ -162,23 +189,40 @@ class Gate:
                 "The push is not encrypted, and the webhook has an aes_key=. Choose the safe mode on WeChat's site, "
                 "or give plain=True."
             )
-        elif not signer(self._tokens, query.signature, query.timestamp, query.nonce):
-            raise Refused("The signature is wrong. Check that token= is the one on WeChat's site.")
+        else:
+            self._signer(query)
+
+    @property
+    def plain_tokens(self) -> tuple[str, ...]:
+        """What pushes may be signed with that are not encrypted."""
+        return self._tokens if self._plain else ()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether `verify` and `open` may take long: they ask a function whom the push may be for."""
+        return self._receivers.blocks
 
     def verify(self, query: Query, now: float) -> str:
         """
         Answer the verification of the URL.
 
+        A push is signed over the same words. So whoever has seen one could have it decrypted here, unless nothing is
+        answered that is not an echostr. Whose echostr are encrypted (WeCom's and a suite's) the ids do not tell: old
+        corpids look like AppIDs.
+
         Raises:
             Refused: It is not WeChat's.
+            Unavailable: Whom it may be for could not be found out.
         """
         self._check_time(query.timestamp, now)
         if query.encrypted:
             # Base64 has no blanks: here a plus was sent raw.
             text, _ = self._opened(query, query.echostr.replace(" ", "+"))
-            return text.decode("utf-8", "replace")
-        if not signer(self._tokens, query.signature, query.timestamp, query.nonce):
-            raise Refused("The signature is wrong. Check that token= is the one on WeChat's site.")
+            said = text.decode("utf-8", "replace")
+            if not _ECHO.fullmatch(said):
+                raise Refused("What is to be decrypted is no echostr: somebody asks what a message or an answer says.")
+            return said
+        self._signer(query)
         if not _ECHO.fullmatch(query.echostr):
             raise Refused("The query has no echostr.")
         return query.echostr
@@ -189,16 +233,22 @@ class Gate:
 
         Raises:
             Refused: It is not WeChat's.
+            Unavailable: Whom it may be for could not be found out.
         """
         fields, style = _read(body)
         if not query.encrypted:
-            return Push(_message(fields), body, style, None)
+            return Push(_message(fields), body, style, None, self._signer(query), query.signature)
         text = fields.get("Encrypt", fields.get("encrypt"))
         if not isinstance(text, str):
             raise Refused("The body has nothing encrypted in it.")
-        plain, seal = self._opened(query, text)
+        plain, seal = self._opened(query, text, small=style is Format.JSON and fields.keys() == {"encrypt"})
         inner, style = _read(plain)
-        return Push(_message(inner), plain, style, seal)
+        message = _message(inner)
+        if has_another_time(query.timestamp, query.nonce, message.create_time):
+            raise Refused("The timestamp is not the one that the message was sent with: it stands in the nonce.")
+        # Where plain pushes are let in, the same timestamp and nonce would be good for one of those, too.
+        signature = sign(seal.token, query.timestamp, query.nonce) if self._plain else ""
+        return Push(message, plain, style, seal, seal.token, signature)
 
     def seal(self, push: Push, body: bytes, now: float) -> tuple[bytes, Format] | None:
         """
@@ -220,19 +270,33 @@ class Gate:
         if self.window is not None and abs(off) > self.window:
             raise Refused(f"The timestamp is {off:+.0f} s off. Check this machine's clock, or give a longer window=.")
 
-    def _opened(self, query: Query, text: str) -> tuple[bytes, Seal]:
-        token = signer(self._tokens, query.msg_signature, query.timestamp, query.nonce, text)
+    def _signer(self, query: Query) -> str:
+        token = signer(self._tokens, query.signature, query.timestamp, query.nonce)
         if token is None:
-            raise Refused("The msg_signature is wrong. Check that token= is the one on WeChat's site.")
+            raise Refused("The signature is wrong. Check that token= is the one on WeChat's site.")
+        return token
+
+    def _opened(self, query: Query, text: str, *, small: bool = False) -> tuple[bytes, Seal]:
+        text, token = self._signed(query, text)
         for cipher in self._ciphers:
             try:
+                if cipher.made(text):
+                    raise Refused("It is an answer of this webhook's own, sent back to it.")
                 plain, receiver = cipher.decrypt(text)
             except Undecipherable:
                 continue
-            if receiver not in self._receivers:
+            if not self._receivers.allow(receiver):
                 raise Refused("The message is encrypted for somebody else. Check appid=.")
-            return plain, Seal(cipher, token, receiver)
+            return plain, Seal(cipher, token, receiver, query.nonce if small else None)
         raise Refused("The message cannot be decrypted. Check that aes_key= is the one on WeChat's site.")
+
+    def _signed(self, query: Query, text: str) -> tuple[str, str]:
+        """The ciphertext, with a pretty printer's blanks and line ends or without, as it was signed; and the token."""
+        for each in dict.fromkeys(("".join(text.split()), text)):
+            token = signer(self._tokens, query.msg_signature, query.timestamp, query.nonce, each)
+            if token is not None:
+                return each, token
+        raise Refused("The msg_signature is wrong. Check that token= is the one on WeChat's site.")
 
 
 def _read(body: bytes) -> tuple[dict[str, Any], Format]:
@@ -246,10 +310,3 @@ def _message(fields: Mapping[str, Any]) -> Message:
     if not {"MsgType", "InfoType", "msgtype"} & fields.keys():  # small at WeCom's AI bots
         raise Refused("The body is no message.")
     return message_from(fields)
-
-
-def _several(name: str, value: object) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Collection) else ()
-    if not found or isinstance(value, (bytes, bytearray)) or not all(isinstance(each, str) for each in found):
-        raise ConfigurationError(f"{name} must be a str, or several in a tuple while it is being replaced.")
-    return found

@@ -5,6 +5,8 @@ WeChat repeats what was not answered in time, maybe to another worker. So the me
 messages are spread over a fixed number of records, each with what happened lately: no store fills up with them, also
 one that forgets nothing by itself, and compare-and-swap lets one worker win. Keys are digests; whose message it was
 cannot be read from them.
+
+A memory has a name, and messages of the same memory are told apart by what their repeats have in common.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -32,9 +34,12 @@ _LONGEST = 48_000  # MySQL's TEXT ends at 64 KiB
 _ANSWERS_LAST = 60.0  # seconds; the last repeat comes after twenty
 _TRIES = 50
 
+#: The name of a memory, and what is known by the rest.
+Known: TypeAlias = "tuple[str, ...]"
 # When it is forgotten; what it is: claimed, done or a nonce; what belongs to that; since when.
 _Entry: TypeAlias = "tuple[float, str, Any, float]"
 _Entries: TypeAlias = "dict[str, _Entry]"
+_Decide: TypeAlias = "Callable[[_Entry | None, float], tuple[_Entry | None, Any]]"
 
 
 class Standing(StrEnum):
@@ -50,12 +55,12 @@ class Standing(StrEnum):
 class Answered:
     """The body that a message was answered with, not encrypted; nothing was ``success``."""
 
-    body: bytes = b"success"
+    body: bytes = field(default=b"success", repr=False)
     content_type: str = "text/plain; charset=utf-8"
 
 
 def keys_of(whose: str) -> list[str]:
-    """Where the messages of an account may be remembered."""
+    """Where the messages of a memory may be kept."""
     return [key_of_messages(whose, number) for number in range(_RECORDS)]
 
 
@@ -65,41 +70,39 @@ class Seen:
 
     Args:
         store: Where; the memory of this process by default.
-        whose: A name that keeps accounts apart in one store.
         keep: Seconds that a message is remembered.
     """
 
-    __slots__ = ("_keep", "_local", "_store", "_whose", "shared")
+    __slots__ = ("_keep", "_local", "_store", "shared")
 
-    def __init__(self, store: TokenStore | None, whose: str, keep: float) -> None:
+    def __init__(self, store: TokenStore | None, keep: float) -> None:
         self._local = MemoryStore()
         self._store: TokenStore = self._local if store is None else store
-        self._whose = whose
         self._keep = keep
         self.shared = self._store.shared
 
-    def claim(self, message: tuple[str, ...], nonce: str | None) -> tuple[Standing, Answered | None]:
+    def claim(self, message: Known, nonce: Known | None) -> tuple[Standing, Answered | None]:
         """
         Ask for a message; `Standing.NEW` if it is yours to handle.
 
         Args:
-            message: What its repeats have in common.
-            nonce: What may belong to this message only. ``None`` if the signature covers the message anyway.
+            message: Its memory, and what its repeats have in common.
+            nonce: A memory, and what may come with this message only. ``None`` if the signature covers the message.
         """
-        digest = _digest("message", *message)
-        if nonce is not None and not self._change(_digest("nonce", nonce), lambda e, now: self._noted(e, now, digest)):
+        owner = _digest("message", *message)
+        if nonce is not None and not self._change(nonce, "nonce", lambda e, now: self._noted(e, now, owner)):
             return Standing.REPLAYED, None
-        standing: tuple[Standing, Answered | None] = self._change(digest, self._claimed)
+        standing: tuple[Standing, Answered | None] = self._change(message, "message", self._claimed)
         return standing
 
-    def finish(self, message: tuple[str, ...], answer: Answered) -> None:
+    def finish(self, message: Known, answer: Answered) -> None:
         """Remember the answer of a message."""
         kept = [base64.b64encode(answer.body).decode(), answer.content_type]
-        self._change(_digest("message", *message), lambda _, now: ((now + self._keep, "done", kept, now), None))
+        self._change(message, "message", lambda _, now: ((now + self._keep, "done", kept, now), None))
 
-    def release(self, message: tuple[str, ...]) -> None:
+    def release(self, message: Known) -> None:
         """Give a message back: handling it has failed, and a repeat may try again."""
-        self._change(_digest("message", *message), lambda _entry, _now: (None, None))
+        self._change(message, "message", lambda _entry, _now: (None, None))
 
     def _claimed(self, entry: _Entry | None, now: float) -> tuple[_Entry | None, tuple[Standing, Answered | None]]:
         if entry is not None and entry[1] == "done":
@@ -109,25 +112,25 @@ class Seen:
         # New; or its handler was killed, and there never was an answer.
         return (now + self._keep, "busy", name(), now), (Standing.NEW, None)
 
-    def _noted(self, entry: _Entry | None, now: float, digest: str) -> tuple[_Entry | None, bool]:
+    def _noted(self, entry: _Entry | None, now: float, owner: str) -> tuple[_Entry | None, bool]:
         if entry is not None:
-            return entry, entry[2] == digest
-        return (now + self._keep, "nonce", digest, now), True
+            return entry, entry[2] == owner
+        return (now + self._keep, "nonce", owner, now), True
 
-    def _change(self, digest: str, decide: Callable[[_Entry | None, float], tuple[_Entry | None, Any]]) -> Any:
+    def _change(self, known: Known, what: str, decide: _Decide) -> Any:
+        whose, *rest = known
+        digest = _digest(what, *rest)
+        key = key_of_messages(whose, int(digest[:8], 16) % _RECORDS)
         try:
-            return self._swap(self._store, digest, decide)
+            return self._swap(self._store, key, digest, decide)
         except Exception as error:  # a client's own; its text may quote a password or the answer
             problem = type(error).__name__
         _logger.warning(
             "The store of the webhook has failed (%s). This process remembers by itself meanwhile.", problem
         )
-        return self._swap(self._local, digest, decide)
+        return self._swap(self._local, key, digest, decide)
 
-    def _swap(
-        self, store: TokenStore, digest: str, decide: Callable[[_Entry | None, float], tuple[_Entry | None, Any]]
-    ) -> Any:
-        key = key_of_messages(self._whose, int(digest[:8], 16) % _RECORDS)
+    def _swap(self, store: TokenStore, key: str, digest: str, decide: _Decide) -> Any:
         for _ in range(_TRIES):
             loaded = store.load(key)
             entries = _read(loaded.record)

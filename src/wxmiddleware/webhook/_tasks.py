@@ -14,6 +14,8 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from wxmiddleware._paths import without_root
+
 from ._conversation import (
     Answer,
     Attempt,
@@ -50,12 +52,15 @@ class BodyTaken(Exception):
     """The body was read before, and nobody has kept it. For what `receive` raises."""
 
 
-async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work) -> Answer:
+async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, path: str = "") -> Answer:
     """
     Answer an ASGI request.
 
     A task that is cancelled (its client has gone) ends its own wait only: what WeChat has sent is handled all the
     same, and a repeat finds the answer.
+
+    Args:
+        path: The webhook's path below what the app is mounted at, if it has but one; else the request's own.
 
     Raises:
         Exception: What `work` has raised in time.
@@ -67,6 +72,7 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work) ->
         length=_length(headers),
         peer=(scope.get("client") or ("",))[0],
         forwarded=",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"),
+        path=_mounted(scope, path),
     )
     over = anyio.Event()
     ends: list[Answer | Failed] = []
@@ -134,6 +140,11 @@ async def _hold(conversation: Conversation, receive: Receive | None = None, work
             send, what = conversation.send, await _do(step, receive, work)
         except Exception as error:
             send, what = conversation.throw, error
+
+
+def _mounted(scope: Scope, path: str) -> str:
+    root: str = scope.get("root_path", "")
+    return root + (path or without_root(scope["path"], root))
 
 
 async def _do(step: Step, receive: Receive | None, work: Work | None) -> Any:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from wxmiddleware._flight import threads_freeze
+from wxmiddleware._paths import text_of
 
 from ._conversation import (
     Answer,
@@ -48,9 +49,12 @@ _GRACE = 1.0  # seconds in which a reader that was woken ends
 _readers = Room(64)
 
 
-def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work) -> Answer:
+def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = "") -> Answer:
     """
     Answer a WSGI request.
+
+    Args:
+        path: The webhook's path below what the app is mounted at, if it has but one; else the request's own.
 
     Raises:
         Exception: What `work` has raised in time.
@@ -61,6 +65,7 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work) -> Answer:
         length=_length(environ),
         peer=environ.get("REMOTE_ADDR", ""),
         forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
+        path=text_of(environ.get("SCRIPT_NAME", "") + (path or environ.get("PATH_INFO", ""))),
     )
     return _hold(webhook.serve(request), environ, work)
 

@@ -99,7 +99,7 @@ class WebhookMiddleware:
             tell_of_near(scope["method"], scope["path"], self._guard.path)
             answer = FORBIDDEN
         else:
-            answer = await serve(self._webhook, scope, receive, work)
+            answer = await serve(self._webhook, scope, receive, work, self._guard.path)
         headers = [
             (b"content-type", answer.content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(answer.body)),

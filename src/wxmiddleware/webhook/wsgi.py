@@ -89,7 +89,7 @@ class WebhookMiddleware:
             tell_of_near(environ.get("REQUEST_METHOD", ""), path, self._guard.path)
             answer = FORBIDDEN
         else:
-            answer = serve(self._webhook, environ, work)
+            answer = serve(self._webhook, environ, work, self._guard.path)
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
@@ -121,25 +122,21 @@ class Message:
             return message_from, (plain(self.fields),)
         return _restored, (type(self), {each.name: getattr(self, each.name) for each in fields_of(self)})
 
-    def identity(self, body: bytes = b"") -> tuple[str, ...]:
+    def identity(self) -> tuple[str, ...]:
         """
-        What the repeats of this push have in common, and no other push has. [RSM] [SK-MSG].
+        What the repeats of this push have in common, and no other push has.
 
-        Args:
-            body: Stands in for one that has neither an id nor a time.
+        A message is known by its MsgId [RSM]. Events and notices have none, and what tells two of one second apart is
+        another field in each kind; so they are known by all that arrived.
         """
-        if self.msg_id:
-            return ("id", self.to_user, self.from_user, self.msg_id)
-        if not whole(self.fields.get("CreateTime")):
-            return ("body", hashlib.sha256(body).hexdigest())
-        names = ("AppId", "SuiteId", "Event", "InfoType", "EventKey", "MsgID", "AuthorizerAppid", "AuthCorpId")
-        return (
-            "at",
-            self.to_user,
-            self.from_user,
-            str(self.create_time),
-            *(text(self.fields.get(n)) for n in names),
-        )
+        if self.msg_id and not self._happened():
+            return ("id", self.to_user, self.from_user, self.agent_id, self.msg_id)
+        arrived = json.dumps(self.fields, sort_keys=True)
+        return ("all", hashlib.sha256(arrived.encode()).hexdigest())
+
+    def _happened(self) -> bool:
+        """Whether it is no user's words: the MsgId of an event may be that of the message that it is about."""
+        return self.kind.lower() == "event" or not self.fields.keys().isdisjoint(("Event", "InfoType", "event"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
