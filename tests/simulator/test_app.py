@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import requests
 from werkzeug.test import Client as WSGIClient
 
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.simulator import SimulatedClock, WeChat, create_app
+from wxmiddleware.simulator import APICall, SimulatedClock, WeChat, create_app
 
 from .conftest import Client
 
@@ -505,6 +505,121 @@ def test_app_of_something_else() -> None:
     """create_app() refuses what is no WeChat."""
     with pytest.raises(ConfigurationError, match="WeChat"):
         create_app("wx")  # type: ignore[arg-type]
+
+
+def test_unknown_api_is_told(client: Client, token: str) -> None:
+    """An API that the simulator does not play says so, and what to do."""
+    errmsg = client.call("GET", "/cgi-bin/tags/get", token).json()["errmsg"]
+
+    assert errmsg.startswith("invalid url (the simulator does not play /cgi-bin/tags/get; WeChat.route() adds an API) ")
+    assert "admin=True" in client.call("GET", "/_simulator/state").json()["errmsg"]
+
+
+class TestRoute:
+    """``wechat.route()``"""
+
+    PATH = "/cgi-bin/tags/get"
+
+    def test_fixed_answer(self, client: Client, wechat: WeChat, token: str) -> None:
+        """An added API answers what was given, whatever the method."""
+        wechat.route(self.PATH, {"tags": []})
+
+        assert [{"tags": []}] * 2 == [client.call(each, self.PATH, token).json() for each in ("GET", "POST")]
+        assert {self.PATH: 2} == {path: wechat.calls(path) for path in (self.PATH,)}
+
+    def test_handler(self, client: Client, wechat: WeChat, token: str) -> None:
+        """A function gets the call and whose it is, and not the token."""
+        calls: list[APICall] = []
+
+        @wechat.route(self.PATH, method="POST")
+        def tags(call: APICall) -> dict[str, Any]:
+            calls.append(call)
+            return {"name": call.json["name"]}
+
+        answer = client.call("POST", self.PATH, token, params={"lang": "en"}, json={"name": "a"})
+
+        assert {"name": "a"} == answer.json()
+        assert [(wechat.accounts[wechat.appid], "POST", {"lang": "en"})] == [
+            (each.account, each.method, each.query) for each in calls
+        ]
+        assert token not in repr(calls)
+
+    def test_bytes_and_nothing(self, client: Client, wechat: WeChat, token: str) -> None:
+        """Bytes go out as a file, and nothing is errcode 0; a body that is no JSON is ``None``."""
+        wechat.route(self.PATH, b"\x00")
+        wechat.route("/cgi-bin/x", lambda call: None if call.json is None else b"")
+        file = client.call("GET", self.PATH, token)
+
+        assert (b"\x00", "application/octet-stream") == (file.content, file.headers["Content-Type"])
+        assert {"errcode": 0, "errmsg": "ok"} == client.call("POST", "/cgi-bin/x", token, data=b"{").json()
+
+    @pytest.mark.parametrize(
+        ("given", "errcode"), [(None, 41001), ("x", 40001), ("80_" + "a" * 154, 40001), ("revoked", 40001)]
+    )
+    def test_token_is_checked(
+        self, client: Client, wechat: WeChat, token: str, given: str | None, errcode: int
+    ) -> None:
+        """Without a good token the function is not asked."""
+        asked: list[APICall] = []
+        wechat.route(self.PATH, asked.append)
+        if given == "revoked":
+            wechat.revoke()
+        answer = client.call("GET", self.PATH, token if given == "revoked" else given).json()
+
+        assert (errcode, []) == (answer["errcode"], asked)
+
+    def test_wecom(self, client: Client, wechat: WeChat) -> None:
+        """An app of a WeCom corp may ask as well, and hears WeCom's errors."""
+        app = wechat.add_app("ww1", "made-up")
+        wechat.route(self.PATH, lambda call: {"agent": call.account is app}, method="GET")
+        token = wechat._corps.gettoken("ww1", "made-up", "127.0.0.1")["access_token"]
+
+        assert {"agent": True} == client.call("GET", self.PATH, token).json()
+        wrong = client.call("POST", self.PATH, token).json()
+        assert (43001, True) == (wrong["errcode"], "hint" in wrong["errmsg"])
+        app.revoke()
+        dead = client.call("GET", self.PATH, token).json()
+        assert (40014, True) == (dead["errcode"], "hint" in dead["errmsg"])
+
+    @pytest.mark.parametrize(("method", "errcode"), [("GET", 43001), ("POST", 43002)])
+    def test_method(
+        self, client: Client, wechat: WeChat, token: str, method: Literal["GET", "POST"], errcode: int
+    ) -> None:
+        """Another method than the API's is refused as WeChat does."""
+        wechat.route(self.PATH, {}, method=method)
+        other = "POST" if method == "GET" else "GET"
+
+        assert errcode == client.call(other, self.PATH, token).json()["errcode"]
+        assert {} == client.call(method, self.PATH, token).json()
+
+    def test_in_place_of_ours(self, client: Client, wechat: WeChat, token: str) -> None:
+        """An API that the simulator plays can be answered in another way."""
+        wechat.route("/cgi-bin/user/get", {"total": 7})
+
+        assert {"total": 7} == client.call("GET", "/cgi-bin/user/get", token).json()
+
+    @pytest.mark.parametrize(
+        ("path", "answer", "options"),
+        [
+            ("cgi-bin/x", {}, {}),
+            ("https://api.weixin.qq.com/cgi-bin/x", {}, {}),
+            ("/cgi-bin/x?a=b", {}, {}),
+            (7, {}, {}),
+            ("/cgi-bin/token", {}, {}),
+            ("/cgi-bin/gettoken", {}, {}),
+            ("/_simulator/x", {}, {}),
+            ("/cgi-bin/x", "text", {}),
+            ("/cgi-bin/x", [], {}),
+            ("/cgi-bin/x", {}, {"method": "PUT"}),
+            ("/cgi-bin/x", {}, {"method": "get"}),
+        ],
+    )
+    def test_useless(self, wechat: WeChat, path: Any, answer: Any, options: Any) -> None:
+        """A path or an answer of no use is refused when it is given."""
+        with pytest.raises(ConfigurationError):
+            wechat.route(path, answer, **options)
+        with pytest.raises(ConfigurationError):
+            wechat.route(path, **options)("text" if path == "/cgi-bin/x" and not options else lambda call: None)  # type: ignore[type-var]
 
 
 # /_simulator/

@@ -21,6 +21,7 @@ WeChat's side of a webhook::
 
 from __future__ import annotations
 
+from ._added import APICall
 from ._app import create_app
 from ._carriers import ASGICarrier, Carrier, PushAnswer, PushRequest, WSGICarrier
 from ._clock import SimulatedClock
@@ -36,6 +37,7 @@ from ._wechat import WeChat
 from ._wecom import SimulatedApp
 
 __all__ = [
+    "APICall",
     "ASGICarrier",
     "Carrier",
     "Delivery",

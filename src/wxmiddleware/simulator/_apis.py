@@ -104,7 +104,7 @@ def answer(call: Call) -> Answer:
     if path == "/cgi-bin/clear_quota/v2":
         return Answer(_clear_quota_by_secret(call))
     if path not in _APIS:
-        return Answer(call.fail(40066))
+        return Answer(call.fail(40066, detail=_not_played(path)))
     method, handler = _APIS[path]
     given = _authenticated(call, method)
     if isinstance(given, SimulatedAccount) and not call.wechat._desk.within_quota(given, path):
@@ -114,6 +114,12 @@ def answer(call: Call) -> Answer:
     if path == "/cgi-bin/media/get" and made.errcode:
         made.content_type = call.wechat.media_error_content_type
     return made
+
+
+def _not_played(path: str) -> str:
+    if path.startswith("/_simulator"):
+        return "(the simulator serves /_simulator/ with admin=True only)"
+    return f"(the simulator does not play {path[:100]}; WeChat.route() adds an API)"
 
 
 def _authenticated(call: Call, method: str) -> SimulatedAccount | Json:

@@ -106,6 +106,8 @@ def line(entry: LogEntry) -> str:
     parts = [at, f"{entry.method:<4}", status, entry.path]
     if entry.errcode:
         parts.append(f"errcode {entry.errcode}")
+    if entry.errcode == 40066:
+        parts.append("the simulator does not play this API")
     if entry.fault:
         parts.append(f"fault {entry.fault}")
     return "  ".join(parts)

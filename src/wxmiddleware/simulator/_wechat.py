@@ -7,11 +7,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeVar, overload
 
 from wxmiddleware.exceptions import ConfigurationError
 
+from ._added import Handler, Route, route_of
 from ._clock import SimulatedClock
 from ._desk import Desk, Sent, Upload, signed
 from ._errors import Json
@@ -23,6 +25,8 @@ from ._rules import SLOTS, SimulatedAccount, TokenRules
 from ._wecom import Corps, SimulatedApp
 
 __all__ = ["WeChat"]
+
+HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
 class _Own(enum.Enum):
@@ -123,6 +127,7 @@ class WeChat(Knobs):
         self._desk = Desk(self, self.clock, self._rules)
         self._corps = Corps(self, self.clock, self._ledger)
         self._platforms = Platforms(self, self.clock, self._rules, self._ledger, lambda: self.appid)
+        self._routes: dict[str, Route] = {}
         self._serving = 0
         self._serving_lock = threading.Lock()
         self.faults = Faults(self._ledger.tell)
@@ -193,6 +198,38 @@ class WeChat(Knobs):
             ConfigurationError: There is such a platform already, or a value is of no use.
         """
         return self._platforms.add(appid, secret, ip_allowlist)
+
+    @overload
+    def route(self, path: str, *, method: Literal["GET", "POST"] | None = None) -> Callable[[HandlerT], HandlerT]: ...
+
+    @overload
+    def route(
+        self, path: str, answer: Handler | Mapping[str, Any] | bytes, *, method: Literal["GET", "POST"] | None = None
+    ) -> None: ...
+
+    def route(self, path: str, answer: Any = None, *, method: str | None = None) -> Any:
+        """
+        Add an API that the simulator does not play, or answer one that it does in another way.
+
+        The token in ``access_token=`` is checked first: without a good one the answer is WeChat's (or WeCom's) error.
+
+        Args:
+            path: The API's path, such as ``/cgi-bin/tags/get``.
+            answer: A dict or bytes; or a function of the :class:`APICall` that gives them, or ``None`` for errcode 0.
+                Left out, this is a decorator of such a function.
+            method: Answer any other method 43001 or 43002.
+
+        Raises:
+            ConfigurationError: The path is a token endpoint's or no path, or the answer is of no use.
+        """
+        if answer is None:
+            return partial(self._routed, path, method)
+        self._routes[path] = route_of(path, answer, method)
+        return None
+
+    def _routed(self, path: str, method: str | None, handler: HandlerT) -> HandlerT:
+        self._routes[path] = route_of(path, handler, method)
+        return handler
 
     @property
     def accounts(self) -> Mapping[str, SimulatedAccount]:

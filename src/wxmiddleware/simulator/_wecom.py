@@ -28,6 +28,8 @@ _TEXTS: dict[int, str] = {
     41001: "access_token missing",
     41002: "corpid missing",  # U
     41004: "corpsecret missing",
+    43001: "require GET method",  # U
+    43002: "require POST method",  # U
     42001: "access_token expired",
     44002: "empty post data",
     45009: "api freq out of limit",
@@ -151,6 +153,12 @@ class Corps:
             if token is None or token.void:
                 return 40014
             return token.app if self._clock() < token.expires_at else 42001
+
+    def app(self, access_token: str | None) -> SimulatedApp | None:
+        """Whose token this is or was; ``None`` if it is none of WeCom's."""
+        with self._lock:
+            token = self._tokens.get(access_token or "")
+            return None if token is None else token.app
 
     def ticket(self, app: SimulatedApp, kind: str) -> Json | None:
         """A ticket of the corp, or of the app for ``agent_config``; ``None`` if it was asked for too often."""
