@@ -59,6 +59,13 @@ class TestAccount:
             (" wx1", SECRET, "appid has white space"),
             ("wx 1", SECRET, "appid has white space"),
             ("wx1", f"{SECRET}\n", "secret has white space"),
+            ('"wx1"', SECRET, "appid has quotes around it.*docker run"),
+            ("\u201cwx1\u201d", SECRET, "appid has quotes"),
+            ("wx1", f"'{SECRET}'", "secret has quotes"),
+            ("wx1", f'"{SECRET}', "secret has quotes"),
+            ("wx1", f"{SECRET}'", "secret has quotes"),
+            ("wx1", f'"{SECRET}"\n', "secret has quotes"),
+            ("wx1", '""', "secret has quotes"),
             ("wx1", f"{SECRET}\x00", "secret has white space or control characters"),
             ("wx1", f"{SECRET}\u3000", "secret has white space"),
             ("wx1", f"{SECRET}\u200b", "secret has white space or control characters"),
@@ -213,6 +220,22 @@ class TestFromEnv:
         """What is malformed is refused as anywhere else."""
         with pytest.raises(ConfigurationError, match="secret has white space"):
             Account.from_env({"WECHAT_APPID": "wx1", "WECHAT_SECRET": f"{SECRET}\n"})
+
+    @pytest.mark.parametrize("quoted", ["appid", "secret", "url"])
+    @pytest.mark.parametrize(("kind", "prefix"), [(Account, "WECHAT_APPID"), (WeComAccount, "WECOM_CORPID")])
+    def test_quotes_of_an_env_file(self, kind: type[Account], prefix: str, quoted: str) -> None:
+        """``docker run --env-file`` keeps quotes; they are no part of an id, a secret or a URL."""
+        brand = prefix.partition("_")[0]
+        values = {
+            "appid": (prefix, "wx1"),
+            "secret": (f"{brand}_SECRET", SECRET),
+            "url": (f"{brand}_BASE_URL", "https://h"),
+        }
+        environ = {name: f'"{text}"' if each == quoted else text for each, (name, text) in values.items()}
+        with pytest.raises(ConfigurationError, match="quotes around it") as caught:
+            kind.from_env(environ)
+
+        assert SECRET not in str(caught.value)
 
 
 class TestFailure:

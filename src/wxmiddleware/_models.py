@@ -36,8 +36,8 @@ class Account:
             or the simulator.
 
     Raises:
-        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one, or is plain http
-            to WeChat's own hosts.
+        ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
+            one, or is plain http to WeChat's own hosts.
     """
 
     appid: str
@@ -110,8 +110,8 @@ class WeComAccount(Account):
         base_url: Where WeCom's API is: a proxy of yours, or the simulator.
 
     Raises:
-        ConfigurationError: A value is empty, has white space in it, or the URL is not an http(s) one, or is plain http
-            to WeChat's own hosts.
+        ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
+            one, or is plain http to WeChat's own hosts.
     """
 
     base_url: str = field(default=WECOM_URL, kw_only=True)
@@ -137,11 +137,29 @@ class AuthorizerAccount(Account):
     _hints: ClassVar = ("WeChat names it in api_query_auth.", "It stands on the platform's page at open.weixin.qq.com.")
 
 
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\uff02\uff07"
+
+
+def check_quotes(name: str, value: str) -> None:
+    """
+    See whether quotes were left around a value that comes from a file of the environment.
+
+    Raises:
+        ConfigurationError: They were. The message does not quote the value.
+    """
+    if value.strip()[:1] in tuple(_QUOTES) or value.strip()[-1:] in tuple(_QUOTES):
+        raise ConfigurationError(
+            f"{name} has quotes around it, and they count as a part of it. Leave them off: a shell takes them away, "
+            "`docker run --env-file` does not."
+        )
+
+
 def _check_word(name: str, value: object, hint: str) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a str, not {type(value).__name__}. {hint}")
     if not value:
         raise ConfigurationError(f"{name} is empty. {hint}")
+    check_quotes(name, value)
     if value != value.strip() or any(c.isspace() or not c.isprintable() for c in value):
         raise ConfigurationError(f"{name} has white space or control characters in it. {hint}")
 
@@ -150,6 +168,7 @@ def _checked_url(url: object) -> str:
     advice = f"Give one like {WECHAT_URL!r}, with http:// or https:// and no query."
     if not isinstance(url, str):
         raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}. {advice}")
+    check_quotes("base_url", url)
     try:
         parts = urlsplit(url)
         wellformed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

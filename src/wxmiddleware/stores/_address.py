@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from .._models import check_quotes
 from ..exceptions import ConfigurationError
 
 ENCODE = (
@@ -60,11 +61,7 @@ def checked_text(url: object, advice: str) -> str:
         raise ConfigurationError(f"The store's URL must be a str, not {type(url).__name__}. {advice}")
     if not url.strip():
         raise ConfigurationError(f"The store's URL is empty. {advice}")
-    if url[0] in "\"'" or url[-1] in "\"'":
-        raise ConfigurationError(
-            "The store's URL has quotes around it. Leave them off: a shell removes them, `docker run --env-file` "
-            "does not."
-        )
+    check_quotes("The store's URL", url)
     if url != url.strip() or any(ord(c) < 32 or c == "\x7f" for c in url):
         raise ConfigurationError(f"The store's URL has white space around it or control characters in it. {advice}")
     return url
