@@ -135,6 +135,14 @@ _ELSEWHERE = "It comes from an address that is not WeChat's. Check senders= and 
 FORBIDDEN = Answer(403, b"Forbidden.\n")
 SUCCESS = Answer(200, b"success")
 _NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, POST"),))
+# By the very answer: an app behind the webhook may say the same, and that is its own business.
+_REFUSALS = {
+    id(_NOT_ALLOWED): "405, its method is neither GET nor POST.",
+    id(Spoilt.LARGE.value): "413, its body is too large. limit= says how many bytes it may have.",
+    id(Spoilt.SLOW.value): "408, its body has not come in time. body_timeout= says how many seconds it may take.",
+    id(Spoilt.GONE.value): "400, its body was cut off.",
+    id(Spoilt.ODD.value): "400, its Content-Length is no length.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,13 +370,16 @@ class Webhook:
     def serve(self, request: Request) -> Conversation:
         """Answer a request."""
         try:
-            return (yield from self._serve(request))
+            answer = yield from self._serve(request)
+            why: object = _REFUSALS.get(id(answer))
         except Refused as refused:
-            who = named_sender(request.peer, request.forwarded, self._hops)
-            _logger.warning("Refused a push to the webhook from %s: %s", who, refused)
-            return FORBIDDEN
+            answer, why = FORBIDDEN, refused
         except Unavailable:
-            return Spoilt.BUSY.value
+            answer, why = Spoilt.BUSY.value, None
+        if why is not None:
+            who = named_sender(request.peer, request.forwarded, self._hops)
+            _logger.warning("Refused a push to the webhook from %s: %s", who, why)
+        return answer
 
     def _serve(self, request: Request) -> Conversation:
         # What is cheap and decides comes first: strangers make nobody wait for WeChat's list, and hold no thread.

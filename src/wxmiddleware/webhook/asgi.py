@@ -16,6 +16,7 @@ import anyio
 from wxmiddleware._paths import Kinship
 from wxmiddleware._selection import check_app
 
+from ._advice import Advice
 from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
 from ._options import guard_of, tell_of_near
@@ -61,7 +62,7 @@ class WebhookMiddleware:
         ConfigurationError: One of these cannot be right.
     """
 
-    __slots__ = ("_app", "_guard", "_webhook")
+    __slots__ = ("_advice", "_app", "_guard", "_webhook")
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class WebhookMiddleware:
         check_app(app, speaks="asgi", twin="wxmiddleware.webhook.{} import WebhookMiddleware")
         self._app = app
         self._guard = guard_of(path, exempt)
+        self._advice = Advice()
         self._webhook = Webhook(token=token, **options)
 
     async def __call__(
@@ -93,7 +95,7 @@ class WebhookMiddleware:
             return
 
         async def work(push: Push, deliver: Callable[[Answer], None]) -> None:
-            await _run(self._app, _plain(scope, push), push.body, deliver)
+            await _run(self._app, _plain(scope, push), push.body, self._advice.heard(scope["path"], deliver))
 
         if kinship is Kinship.NEAR:
             tell_of_near(scope["method"], scope["path"], self._guard.path)

@@ -17,6 +17,7 @@ from wxmiddleware._paths import Kinship, text_of
 from wxmiddleware._selection import check_app
 from wxmiddleware.exceptions import ConfigurationError
 
+from ._advice import Advice
 from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
 from ._options import guard_of, tell_of_near
@@ -59,7 +60,7 @@ class WebhookMiddleware:
         ConfigurationError: One of these cannot be right.
     """
 
-    __slots__ = ("_app", "_guard", "_webhook")
+    __slots__ = ("_advice", "_app", "_guard", "_webhook")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class WebhookMiddleware:
         check_app(app, speaks="wsgi", twin="wxmiddleware.webhook.{} import WebhookMiddleware")
         self._app = app
         self._guard = guard_of(path, exempt)
+        self._advice = Advice()
         self._webhook = wsgi_webhook(token=token, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -83,7 +85,7 @@ class WebhookMiddleware:
             return self._app(environ, start_response)
 
         def work(push: Push, deliver: Callable[[Answer], None]) -> None:
-            _run(self._app, plain_environ(environ, push), deliver)
+            _run(self._app, plain_environ(environ, push), self._advice.heard(path, deliver))
 
         if kinship is Kinship.NEAR:
             tell_of_near(environ.get("REQUEST_METHOD", ""), path, self._guard.path)
