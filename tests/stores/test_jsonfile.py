@@ -845,7 +845,7 @@ class TestBadPlaces:
         os.chown(path, 1234, 1234)
         path.chmod(0o644)
         path.with_name("access_token.json.lock").chmod(0o644)
-        path.parent.chmod(0o777)
+        path.parent.chmod(0o1777)
         told = as_nobody(path, lambda: outcome(put, store), own=False)
 
         assert "belongs to user 1234" in told[0]

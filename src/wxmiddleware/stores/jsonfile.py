@@ -30,6 +30,7 @@ from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
 from ._codec import dumps, parsed
 from ._keys import digits_of_messages
+from ._private import MODE, check_directory, check_file, check_link, check_own_directory, close_to_others
 
 try:
     import fcntl
@@ -194,21 +195,31 @@ class JSONFileStore:
 
     def _read(self, file: _File) -> tuple[_Entries, os.stat_result | None]:
         try:
+            anybody = self._guard(file)
             # Without O_NONBLOCK a pipe would keep us waiting.
-            descriptor = os.open(file.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(file.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             return {}, None
         try:
             status = os.fstat(descriptor)
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "")
-            if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{file.name} is not a regular file. Give the store the path of one.")
+            check_file(status, file.name, anybody=anybody)
+            close_to_others(status, file.real)
             with open(descriptor, "rb", closefd=False) as stream:
                 content = stream.read()
         finally:
             os.close(descriptor)
         return _parse(content, file.name), status
+
+    def _guard(self, file: _File) -> bool:
+        """See that nobody else can put a file there; whether everybody can put others beside it."""
+        directory = os.path.dirname(file.real)
+        if file.of_messages:
+            check_own_directory(directory, anybody=check_directory(os.path.dirname(directory)))
+            return False
+        check_link(self._path, anybody=check_directory(os.path.dirname(self._path)))
+        return check_directory(directory)
 
     def _replace(self, file: _File, entries: _Entries, owner: os.stat_result | None, lock: int) -> bool:
         """Write the file anew; not if the lock is none any more, because somebody has deleted its file."""
@@ -284,13 +295,19 @@ class JSONFileStore:
 
     def _lock(self, file: _File, lost: Callable[[], bool] | None) -> int | None:
         name = f"{file.real}.lock"
+        anybody = self._guard(file)
         patience = _Patience(file.real)
         while True:
             # Opened anew each time: threads and forked children then have locks of their own.
-            descriptor = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = _open_lock(name)
             self._locks.add(descriptor)
             held = False
             try:
+                status = os.fstat(descriptor)
+                check_file(status, name, anybody=anybody)
+                if stat.S_IMODE(status.st_mode) != MODE:
+                    with suppress(PermissionError):  # who can open it, can hold it for ever
+                        os.fchmod(descriptor, MODE)
                 while not _try_lock(descriptor) and _same_file(descriptor, name):
                     if lost is None or (patience.written() and lost()):
                         return None
@@ -367,6 +384,14 @@ def _hand_over(descriptor: int, owner: os.stat_result | None, name: str) -> None
             "Run all processes that share it as one user, or give the store another path."
         )
     os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _open_lock(name: str) -> int:
+    # As above: without O_NONBLOCK a pipe would keep us waiting.
+    flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with suppress(IsADirectoryError):
+        return os.open(name, flags, MODE)
+    raise StoreError(f"{name} is not a regular file but a directory. Remove it, or give the store another path.")
 
 
 def _lock_of_owner(descriptor: int, file: _File) -> None:

@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Self, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from .. import _fork
 from .._models import Loaded, Record
@@ -26,6 +27,7 @@ from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import namespace
+from ._private import secure_database
 
 try:
     import sqlalchemy as sa
@@ -73,6 +75,7 @@ class _Forks:
     def __init__(self) -> None:
         self._inside: set[object] = set()
         self._changed = threading.Condition()
+        self.opening = threading.Lock()
         _fork.register(self)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after_in_parent)
@@ -99,7 +102,7 @@ class _Forks:
 
     def after_fork(self) -> None:
         """A child begins anew."""
-        self._inside, self._changed = set(), threading.Condition()
+        self._inside, self._changed, self.opening = set(), threading.Condition(), threading.Lock()
 
 
 _forks = _Forks()
@@ -142,6 +145,9 @@ class SQLStore:
         self._create = create
         self._engine = _own(engine)
         self._left: list[object] = []
+        self._file = _file(engine.url) if engine.dialect.name == "sqlite" else None
+        # A creator of the user's may make another one than the URL says.
+        self._makes_file = engine.pool._creator.__module__.startswith("sqlalchemy.") and "mode" not in engine.url.query
         now, self._second = _CLOCKS[engine.dialect.name]
         clock = sa.select(sa.literal_column(now).label("now")).subquery("wx_clock")
         columns = self._table.c
@@ -289,8 +295,12 @@ class SQLStore:
         guard: AbstractContextManager[None] = nullcontext()
         if self._engine.dialect.name == "sqlite":
             guard = _forks.kept_out()
-        with guard, self._engine.begin() as connection:
-            yield connection
+        with guard:
+            if self._file is not None:
+                with _forks.opening:  # to make the file is to open and close it, which ends all locks of this process
+                    secure_database(self._file, create=self._makes_file)
+            with self._engine.begin() as connection:
+                yield connection
 
     def _created(self) -> str:
         """Create the table; what stood against it, if anything did."""
@@ -499,6 +509,12 @@ def _reason(error: SQLAlchemyError) -> tuple[Any, str]:
         return first, ""
     code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     return code, str(first) if hasattr(cause, "sqlite_errorname") else ""
+
+
+def _file(url: URL) -> str:
+    """The file of an SQLite database."""
+    name = url.database or ""
+    return os.path.abspath(unquote(urlsplit(name).path) if name.startswith("file:") and "uri" in url.query else name)
 
 
 def _is_missing(error: SQLAlchemyError) -> bool:
