@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wxmiddleware.webhook import _cdata
 from wxmiddleware.webhook._wire import Format, Unreadable, read, write
 
 BOMB = (
@@ -140,6 +141,128 @@ class TestRead:
                 body[chance.randrange(len(body))] = chance.randrange(256)
             with contextlib.suppress(Unreadable):
                 read(bytes(body))
+
+
+def pushed(**fields: str) -> str:
+    """What WeChat makes of what a user has typed: it escapes nothing."""
+    parts = [f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items()]
+    return "<xml>" + "\n".join(parts) + "\n<MsgId>24</MsgId>\n</xml>"
+
+
+HEAD = {"ToUserName": "gh_1", "FromUserName": "oAda", "MsgType": "text"}
+TYPED = [
+    "]]>",
+    "a]]>b",
+    "]]]]>>",
+    "x]]]",
+    "<![CDATA[a]]>",
+    "<![CDATA[<![CDATA[]]>]]>",
+    "<xml><a><![CDATA[x]]></a><status>1</status></xml>",
+    "]]></Content>",
+    "]]></Content></xml>",
+    "]]></Content></xml><xml>",
+    "]]></Other> ]]></Content >",
+    "]]><!DOCTYPE a [<!ENTITY b 'c'>]>&b;",
+    "]]></Content>" * 50,
+    "]]>" * 1000,
+    pushed(**HEAD, Content="hi"),
+    pushed(**HEAD, Content=pushed(**HEAD, Content="hi")) * 5,
+]
+
+
+class TestUsersXml:
+    """A user types the end of a CDATA section, and WeChat lets it through."""
+
+    @pytest.mark.parametrize("typed", TYPED, ids=lambda typed: typed[:24])
+    def test_read(self, typed: str) -> None:
+        """It is text like any other, whatever looks like a message in it."""
+        assert {**HEAD, "Content": typed, "MsgId": "24"} == read(pushed(**HEAD, Content=typed).encode())[0]
+
+    def test_several(self) -> None:
+        """Also in several fields."""
+        fields = {"Title": "a]]>b", "Description": "<b><![CDATA[c]]></b>", "Url": "]]>", "Label": ""}
+
+        assert {**fields, "MsgId": "24"} == read(pushed(**fields).encode())[0]
+
+    def test_nested(self) -> None:
+        """Also in nested ones, of which there are many."""
+        items = "".join(f"<item><Title><![CDATA[{each}]]></Title><N>1</N><E/></item>" for each in ("a]]>b", "c", "]]>"))
+        body = f"<?xml version='1.0'?><xml><Articles>{items}</Articles><Content><![CDATA[d]]>e]]></Content></xml>"
+        found = [{"Title": each, "N": "1", "E": ""} for each in ("a]]>b", "c", "]]>")]
+
+        assert {"Articles": {"item": found}, "Content": "d]]>e"} == read(body.encode())[0]
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "x]]></Content><Content><![CDATA[y",
+            "x]]></Content><MsgId>9</MsgId><Content><![CDATA[y",
+            "x]]></Content><Event><![CDATA[subscribe]]></Event><Content><![CDATA[y",
+            "x]]></Content><FromUserName><![CDATA[oBob]]></FromUserName><Content><![CDATA[y",
+        ],
+    )
+    def test_no_fields_of_a_users(self, typed: str) -> None:
+        """Who types the end of a field and the beginning of another makes no field."""
+        assert {**HEAD, "Content": typed, "MsgId": "24"} == read(pushed(**HEAD, Content=typed).encode())[0]
+
+    def test_lists(self) -> None:
+        """What WeChat has repeated is a list, as always."""
+        assert {"A": ["1", "2"]} == read(b"<xml><A><![CDATA[1]]></A><A><![CDATA[2]]></A></xml>")[0]
+
+    @pytest.mark.parametrize("body", ["<xml><Content>1</Content><Content>2</Content></xml>"])
+    def test_twice(self, body: str) -> None:
+        """Nor is it lost what cannot be read otherwise."""
+        assert {"Content": ["1", "2"]} == read(body.encode())[0]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "<xml>" + "<A><![CDATA[" * 20_000,
+            "<xml>" + "<A><![CDATA[x]]></A>]]></A>" * 9_000,
+            "<xml>" + "<A>" * 20_000 + "]]>",
+            "<xml><A><![CDATA[" + "]]></A>" * 30_000,
+            "<xml><A><![CDATA[" + "]]></A><A><![CDATA[" * 15_000,
+            "<xml>" + "".join(f"<A{n}><![CDATA[" for n in range(15_000)) + "]]></A>",
+            "<xml><A>]]></A></xml>",
+            "<A><![CDATA[]]>]]></A>",
+            "<xml></A>]]>",
+            "<xml><A><![CDATA[a]]>b]]></A></xml><xml/>",
+            "<!DOCTYPE xml [<!ENTITY a 'b'>]><xml><A><![CDATA[a]]>b]]></A><B>&a;</B></xml>",
+            "<xml>" + "<A>" * 12 + "<B><![CDATA[]]>]]></B>" + "</A>" * 12 + "</xml>",
+        ],
+        ids=lambda body: body[:24],
+    )
+    def test_refuses(self, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is none of WeChat's messages is refused, and costs no more than a few readings."""
+        steps = 0
+        step = _cdata._step
+
+        def counted(*args: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return step(*args)
+
+        monkeypatch.setattr(_cdata, "_step", counted)
+        with pytest.raises(Unreadable):
+            read(body.encode())
+
+        assert steps < 10_000
+
+
+class TestHalves:
+    @pytest.mark.parametrize("escape", ["\\ud83d", "\\uD83D", "\\ude00\\ud83d", "\\ud83d x \\ude00"])
+    def test_json(self, escape: str) -> None:
+        """Half of an emoji in an escape costs that half, in keys and lists, too; a whole one stays."""
+        fields, _ = read(f'{{"a{escape}": ["\\ud83d\\ude00{escape}", {{"b": "{escape}", "c": 1}}]}}'.encode())
+        text = json.dumps(fields, ensure_ascii=False)
+
+        assert text.encode()
+        assert "😀" in text
+        assert "\ufffd" in text
+
+    def test_no_escape(self) -> None:
+        """A backslash before it makes none of it."""
+        assert {"A": "\\ud83d"} == read(rb'{"A": "\\ud83d"}')[0]
 
 
 class TestWrite:

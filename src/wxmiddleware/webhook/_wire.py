@@ -21,6 +21,8 @@ except ImportError as exc:
         "Webhooks need the defusedxml package: pip install 'wxmiddleware[webhook]'", name=exc.name
     ) from None
 
+from ._cdata import ONCE, escaped
+
 #: A string, or what is nested in it: WeChat's pictures and articles come as lists of items.
 Fields: TypeAlias = "dict[str, Any]"
 
@@ -54,7 +56,7 @@ def read(body: bytes) -> tuple[Fields, Format]:
     text = body.decode("utf-8-sig", "replace").strip()
     if text.startswith("{"):
         return _from_json(text), Format.JSON
-    return _from_xml(_FORBIDDEN.sub("\ufffd", text)), Format.XML
+    return _from_users_xml(_FORBIDDEN.sub("\ufffd", text)), Format.XML
 
 
 def write(fields: Mapping[str, Any], style: Format) -> bytes:
@@ -92,12 +94,38 @@ def _from_json(text: str) -> Fields:
         fields = None
     if not isinstance(fields, dict) or _too_deep(fields, _DEPTH):
         raise Unreadable
+    if "\\ud" in text or "\\uD" in text:
+        whole: Fields = _without_halves(fields)
+        return whole
     return fields
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_without_halves, value))
+    return _HALVES.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _too_deep(value: Any, left: int) -> bool:
     inner: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return left < 0 or any(_too_deep(each, left - 1) for each in inner)
+
+
+def _from_users_xml(text: str) -> Fields:
+    try:
+        fields = _from_xml(text)
+        if not any(isinstance(fields.get(name), list) for name in ONCE):
+            return fields
+    except Unreadable:
+        fields = None
+    mended = escaped(text) if "]]>" in text else None
+    if mended is not None:
+        return _from_xml(mended)
+    if fields is None:
+        raise Unreadable
+    return fields
 
 
 def _from_xml(text: str) -> Fields:
