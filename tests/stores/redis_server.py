@@ -129,6 +129,60 @@ class RedisServer:
         self.kill()
 
 
+class Twemproxy:
+    """
+    Twitter's proxy before servers of a test's own: it forwards commands with a key, and closes on HELLO and CLIENT.
+
+    Args:
+        directory: Where its settings and log are.
+        servers: What is behind it.
+    """
+
+    def __init__(self, directory: Path, *servers: RedisServer) -> None:
+        self._program = shutil.which("nutcracker") or shutil.which("nutcracker", path="/usr/sbin") or ""
+        if not self._program:
+            reason = "needs twemproxy: apt-get install nutcracker"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        self.port = free_port()
+        self._settings, self._log = directory / "nutcracker.yml", directory / "nutcracker.log"
+        behind = "".join(f"    - 127.0.0.1:{each.port}:1\n" for each in servers)
+        self._settings.write_text(
+            f"pool:\n  listen: 127.0.0.1:{self.port}\n  redis: true\n  hash: fnv1a_64\n  hash_tag: '{{}}'\n"
+            f"  distribution: ketama\n  auto_eject_hosts: false\n  timeout: 2000\n  servers:\n{behind}"
+        )
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        where = ("-c", str(self._settings), "-o", str(self._log), "-a", "127.0.0.1", "-s", str(free_port()))
+        self._process = subprocess.Popen(
+            [self._program, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text() if self._log.exists() else "It ended at once."
+            assert time.monotonic() < deadline, "The proxy does not answer."
+            time.sleep(0.01)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"*1\r\n$4\r\nPING\r\n")
+                return connection.recv(100).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
 _MEMBER = """
 import os
 import sys

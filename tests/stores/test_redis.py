@@ -467,6 +467,11 @@ class TestForeignData:
         ("text", "hint"),
         [
             (f"unknown command 'EVALSHA', with args beginning with: '{TOKEN}'", "Lua"),
+            (f"unknown command `HELLO`, with args beginning with: `3` `{TOKEN}`", "RESP3.*protocol=2"),
+            ("NOPROTO unsupported protocol version", "RESP3.*protocol=2"),
+            ("unknown command 'client'", "client_name"),
+            ("unknown command 'SELECT'", "db=0"),
+            (f"unknown command '{TOKEN}'", "Its own log"),
             ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
             ("NOPERM this user has no permissions", "EVALSHA"),
             ("READONLY You can't write against a read only replica.", "primary"),

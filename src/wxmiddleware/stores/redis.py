@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -74,6 +75,18 @@ _HINTS = {
     "NoPermissionError": "Let its user run EVAL, EVALSHA, HGET, HSET, EXISTS, PEXPIREAT and TIME on the store's keys.",
     "OutOfMemoryError": "It has no memory left: raise maxmemory, or let it evict keys that expire (volatile-ttl).",
     "ReadOnlyError": "It is a replica: give the store the primary, or a Sentinel client's master_for().",
+}
+# Which command a server or a proxy does not know. Only the name: what follows may be a token.
+_UNKNOWN = re.compile(r"unknown command [`'\"]?(\w+)|NOPROTO|unsupported protocol", re.IGNORECASE)
+_LUA = "It must be able to run Lua scripts (EVAL and EVALSHA), also where a proxy is in between."
+_UNKNOWN_HINTS = {
+    "HELLO": "The client speaks RESP3 and begins with HELLO, which the server or a proxy in between does not know. "
+    "Make the client with protocol=2.",
+    "CLIENT": "The client has a client_name, and says so with CLIENT, which the server or a proxy in between does not "
+    "know. Make the client without.",
+    "SELECT": "It has no numbered databases: use db=0.",
+    "EVAL": _LUA,
+    "EVALSHA": _LUA,
 }
 
 
@@ -297,8 +310,8 @@ def _explain(exc: ResponseError, name: str) -> str:
         hint = _HINTS["OutOfMemoryError"]
     elif hint is None and _is_replica(exc):
         hint = _HINTS["ReadOnlyError"]
-    elif hint is None and "unknown command" in text:
-        hint = "It must be able to run Lua scripts (EVAL and EVALSHA)."
+    elif hint is None and (unknown := _UNKNOWN.search(text)):
+        hint = _UNKNOWN_HINTS.get(unknown[1].upper() if unknown[1] else "HELLO")
     return f"Redis refused a command ({type(exc).__name__}). {hint or 'Its own log says more.'}"
 
 
