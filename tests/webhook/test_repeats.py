@@ -523,7 +523,7 @@ class TestSendReply:
         send_reply(provider, "oAda", ImageReply("MEDIA"))
         send_reply(provider, "oAda", TextReply("half \ud83d"))
 
-        assert [("image", {"media_id": "MEDIA"}), ("text", {"content": "half ?"})] == [
+        assert [("image", {"media_id": "MEDIA"}), ("text", {"content": "half \ufffd"})] == [
             (sent.body["msgtype"], sent.body[sent.body["msgtype"]]) for sent in wechat.sent
         ]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.webhook import (
     Article,
     ImageReply,
@@ -140,5 +141,11 @@ def test_no_reply(body: bytes) -> None:
 
 @pytest.mark.parametrize("articles", ["", "<Articles/>", "<Articles>x</Articles>", "<Articles><item/></Articles>"])
 def test_odd_news(articles: str) -> None:
-    """News without articles are news without articles."""
-    assert NewsReply([]) == parse_reply(f"<xml><MsgType>news</MsgType>{articles}</xml>".encode())
+    """News without articles are no reply."""
+    assert parse_reply(f"<xml><MsgType>news</MsgType>{articles}</xml>".encode()) is None
+
+
+def test_no_news() -> None:
+    """News without articles are a mistake that is told at once."""
+    with pytest.raises(ConfigurationError, match="at least one article"):
+        NewsReply([])

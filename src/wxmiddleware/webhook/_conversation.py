@@ -27,12 +27,13 @@ from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
+from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
 from ._seen import Answered, Seen, Standing
 from .addresses import Addresses, Known, Networks, named_sender, sender_of
-from .late import send_reply
-from .replies import Reply, parse_reply, render, reply_from
+from .late import check_sender, send_reply
+from .replies import RawReply, Reply, parse_reply, render, reply_from
 
 if TYPE_CHECKING:
     from wxmiddleware._provider import TokenProvider
@@ -194,13 +195,20 @@ class Attempt:
 
     Args:
         afterwards: What is to be done with an outcome that came too late.
+        unfit: Whether an outcome, though in time, has to be sent afterwards.
         ended: To be called when all is over, also what is done afterwards.
     """
 
-    __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "ended")
+    __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "_unfit", "ended")
 
-    def __init__(self, afterwards: Callable[[Outcome], Conversation], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        afterwards: Callable[[Outcome], Conversation],
+        unfit: Callable[[Outcome], bool],
+        ended: Callable[[], None],
+    ) -> None:
         self._afterwards = afterwards
+        self._unfit = unfit
         self.ended = ended
         self._late = False
         self._lock = threading.Lock()
@@ -211,15 +219,16 @@ class Attempt:
         with self._lock:
             if self._outcome is None:
                 self._outcome = outcome
+                self._late = self._late or self._unfit(outcome)
                 return
         if isinstance(outcome, Failed):
             _tell_of(outcome.error)
 
     def give_up(self) -> Outcome | None:
-        """Get the outcome, if it is there. If not, it will be late."""
+        """Get the outcome, if it is there and can be sent now. If not, it will be late."""
         with self._lock:
-            self._late = self._outcome is None
-            return self._outcome
+            self._late = self._late or self._outcome is None
+            return None if self._late else self._outcome
 
     def afterwards(self) -> Conversation | None:
         """What is left to be done when the handler has ended."""
@@ -292,8 +301,9 @@ class Webhook:
         store: Where the messages that have been here are remembered; a shared one where there are several processes.
         deadline: Seconds from the request's arrival until it is answered ``success`` and its handler goes on behind
             it. ``None`` waits for the handler, in the request's own thread.
-        late: How a reply is sent that came after that: the provider of a token for the customer-service API, or a
-            function of the message and the reply, which may be async where there is an event loop.
+        late: How a reply is sent that came after that, or a text that is too long for the response: the provider of
+            an account, for the customer-service API, or of a WeCom app; or a function of the message and the reply,
+            which may be async where there is an event loop.
         concurrency: How many handlers may be at work at once. What comes beyond that is answered 503, and repeated.
         limit: Bytes that a body may have.
         body_timeout: Seconds that a body may take to arrive.
@@ -477,7 +487,7 @@ class Webhook:
             yield Do(partial(self._seen.release, identity), blocks=shared)
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
             return Spoilt.BUSY.value
-        attempt = Attempt(partial(self._afterwards, push.message, identity), self.room.leave)
+        attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
         seconds = None if self._deadline is None else max(0.0, until - self._clock())
         outcome: Outcome | None = yield Handle(push, attempt, seconds)
         if outcome is None:
@@ -488,6 +498,7 @@ class Webhook:
             if isinstance(outcome, Failed):
                 raise outcome.error
             return outcome
+        outcome = self._fitted(push, outcome)
         yield Do(partial(self._seen.finish, identity, Answered(outcome.body, outcome.content_type)), blocks=shared)
         return outcome
 
@@ -499,7 +510,9 @@ class Webhook:
             return SUCCESS
         if outcome.status == 200 and outcome.body in (b"", b"success"):
             return SUCCESS
-        reply = outcome.reply or (parse_reply(outcome.body) if outcome.status == 200 else None)
+        reply = _reply_of(outcome)
+        if reply is not None and is_empty(reply):
+            return SUCCESS
         if reply is None:
             _logger.warning("An answer came after the deadline and is lost: it is no reply that could be sent later.")
             return SUCCESS
@@ -508,11 +521,30 @@ class Webhook:
             return SUCCESS
         try:
             yield Do(partial(self._late, message, reply), blocks=not _is_async(self._late))
-        except APIError as error:
+        except (APIError, ConfigurationError) as error:
             _logger.warning("A late reply was not sent: %s", error)
         except Exception as error:
             _tell_of(error)
         return SUCCESS
+
+    def _is_unfit(self, outcome: Outcome) -> bool:
+        """Whether it is too long for the response, and there is another way."""
+        if self._late is None or isinstance(outcome, Failed) or len(outcome.body) <= TEXT:
+            return False
+        return is_long(_reply_of(outcome))
+
+    def _fitted(self, push: Push, outcome: Answer) -> Answer:
+        """Leave out of an answer what WeChat does not take."""
+        reply = None if outcome.body in (b"", b"success") else _reply_of(outcome)
+        if reply is None:
+            return outcome
+        if is_empty(reply):
+            return SUCCESS
+        fitted = cut(reply)
+        if fitted is reply:
+            return outcome
+        body, content_type = render(fitted, push.message, push.style, self._wall())
+        return replace(outcome, body=body, content_type=content_type, reply=fitted)
 
     def answer(self, push: Push, value: object) -> Answer:
         """
@@ -535,6 +567,7 @@ def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
     if late is None:
         return None
     if hasattr(late, "get_token"):
+        check_sender("late=", late)
         return partial(_send_with, late)
     if not callable(late):
         raise ConfigurationError(
@@ -544,7 +577,15 @@ def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
 
 
 def _send_with(provider: TokenProvider, message: Message, reply: Reply) -> None:
-    send_reply(provider, message.from_user, reply)
+    send_reply(provider, message.from_user, reply, agent=message.agent_id)
+
+
+def _reply_of(outcome: Answer) -> Reply | None:
+    """What a handler has answered with, or an app that wrote it by itself; ``None`` if it is no reply that is known."""
+    if outcome.status != 200:
+        return None
+    reply = outcome.reply
+    return (parse_reply(outcome.body) or reply) if reply is None or isinstance(reply, RawReply) else reply
 
 
 def _tell_of(error: BaseException) -> None:

@@ -80,10 +80,13 @@ def _element(name: str, value: Any) -> str:
     return f"<{name}>{inner}</{name}>"
 
 
+def carried(text: str) -> str:
+    """Say what of a text arrives: every parser makes newlines of returns, and some characters cannot be sent."""
+    return _FORBIDDEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def _cdata(text: str) -> str:
-    # Every parser makes a newline of these; like this it is the same text in JSON and in the customer-service API.
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _FORBIDDEN.sub("\ufffd", text)
+    text = carried(text)
     return f"<![CDATA[{text.replace(']]>', ']]]]><![CDATA[>')}]]>"
 
 

@@ -22,7 +22,9 @@ from wxmiddleware._context import use_provider
 from wxmiddleware._flight import threads_freeze
 from wxmiddleware._quiet import untraced
 from wxmiddleware.decorators import with_token
-from wxmiddleware.exceptions import ConfigurationError, WxMiddlewareError
+from wxmiddleware.exceptions import APIError, ConfigurationError, WxMiddlewareError
+
+from .late import check_sender
 
 if TYPE_CHECKING:
     from wxmiddleware._provider import TokenProvider
@@ -112,6 +114,7 @@ class CallbackAddresses:
     ) -> None:
         if not hasattr(provider, "get_token"):
             raise ConfigurationError("CallbackAddresses(provider) takes a TokenProvider.")
+        check_sender("CallbackAddresses(provider)", provider)
         self._provider = provider
         self._every = every
         self._timeout = timeout
@@ -178,16 +181,21 @@ class CallbackAddresses:
                 answer = _callback_ips(f"{self._provider.account.base_url}/cgi-bin/getcallbackip", self._timeout)
             return tuple(_network(str(each)) for each in answer["ip_list"]) or None
         except (requests.RequestException, WxMiddlewareError, LookupError, TypeError, ValueError) as error:
-            # Its text has the URL in it, and so the token.
-            _logger.warning("WeChat gave no list of its addresses (%s).", type(error).__name__)
+            # The text of others has the URL in it, and so the token.
+            problem = str(error) if isinstance(error, APIError) else type(error).__name__
+            _logger.warning("WeChat gave no list of its addresses (%s).", problem)
             return None
 
 
 @with_token(parameter="token")  # a name whose value error trackers hide
 def _callback_ips(token: str, url: str, timeout: float) -> dict[str, Any]:
     with untraced():
-        answer: dict[str, Any] = requests.get(url, {"access_token": token}, timeout=timeout).json()
-    return answer
+        # A redirect would take the token elsewhere, and bring somebody else's list.
+        answer = requests.get(url, {"access_token": token}, timeout=timeout, allow_redirects=False)
+    if 300 <= answer.status_code < 400:
+        raise APIError("A redirect, which is not followed; check base_url.")
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def sender_of(peer: str, forwarded: str, hops: int) -> str:

@@ -2,7 +2,8 @@
 What a handler answers with, in the two shapes it travels in.
 
 In time, it is the body of the response (the passive reply of [SK-MSG]). Too late for that, it is sent through the
-customer-service API (``/cgi-bin/message/custom/send``), which takes all of them but `TransferReply` and `RawReply`.
+customer-service API (``/cgi-bin/message/custom/send``), which takes all of them but `TransferReply` and `RawReply`. At
+WeCom that is ``/cgi-bin/message/send``, which takes no `MusicReply` either.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from wxmiddleware.exceptions import ConfigurationError
 
 from ._wire import Format, Unreadable, read, write
 
@@ -161,7 +164,12 @@ class Article:
 
 @dataclass(frozen=True, slots=True)
 class NewsReply(Reply):
-    """Articles with pictures. WeChat shows one in most situations, and eight at the very most."""
+    """
+    Articles with pictures. WeChat shows one in most situations, and eight at the very most; more are left out.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
 
     articles: Sequence[Article]
 
@@ -169,6 +177,8 @@ class NewsReply(Reply):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "articles", tuple(self.articles))
+        if not self.articles:
+            raise ConfigurationError("NewsReply(articles) needs at least one article; WeChat takes no news without.")
 
     def _passive(self) -> dict[str, Any]:
         items = [
@@ -262,7 +272,8 @@ def parse_reply(body: bytes) -> Reply | None:
             urls = part["MusicUrl"], part["HQMusicUrl"]
             return MusicReply(part["ThumbMediaId"], *urls, part["Title"], part["Description"])
         case "news":
-            return NewsReply([_article(_Part(one)) for one in _items(fields.get("Articles"))])
+            articles = [_article(_Part(one)) for one in _items(fields.get("Articles"))]
+            return NewsReply(articles) if articles else None
         case "transfer_customer_service":
             return TransferReply(_Part(fields.get("TransInfo"))["KfAccount"])
     return None
