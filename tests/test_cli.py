@@ -762,7 +762,7 @@ class TestSimulate:
             "--host ::1 --port 81 --no-admin --quiet --speed 60 --appid wx1 --lifetime 20 --overlap 0 --token-latency 2"
         )
 
-        line += " --allow-host wechat --allow-host 10.0.0.5"
+        line += " --allow-host wechat --allow-host 10.0.0.5 --accounts 3 --platform"
 
         assert main(["simulate", *line.split(), "--wecom", "--propagation-lag=1", "--secret-file", str(file)]) == 0
 
@@ -771,6 +771,8 @@ class TestSimulate:
             "port": 81,
             "admin": False,
             "hosts": ["wechat", "10.0.0.5"],
+            "accounts": 3,
+            "platform": True,
             "wecom": True,
             "quiet": True,
             "speed": 60.0,

@@ -179,7 +179,8 @@ def _simulate(options: argparse.Namespace) -> int:
         knobs["secret"] = _read_secret(options.secret_file)
     where = {"host": options.host, "port": options.port, "admin": options.admin, "hosts": options.allow_host}
     try:
-        return simulate(**where, wecom=options.wecom, quiet=options.quiet, speed=options.speed, **knobs)
+        there = {"accounts": options.accounts, "platform": options.platform, "wecom": options.wecom}
+        return simulate(**where, **there, quiet=options.quiet, speed=options.speed, **knobs)
     except OSError as error:  # the port is taken, or not ours to take
         return _fail(f"{error.strerror or error}", UNEXPECTED)
 
@@ -201,6 +202,7 @@ def _push(options: argparse.Namespace) -> int:
         profile=options.profile,
         patience=options.patience,
         tries=options.tries,
+        wait=options.wait,
     )
 
 
@@ -415,6 +417,8 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument("--no-admin", dest="admin", action="store_false", help="do not serve /_simulator/")
     hosts = "another name under which /_simulator/ is reached, such as that of a container; may be given more than once"
     command.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=hosts)
+    command.add_argument("--accounts", type=int, default=1, metavar="N", help="how many accounts there are (1)")
+    command.add_argument("--platform", action="store_true", help="have a third-party platform there, too")
     command.add_argument("--wecom", action="store_true", help="have a WeCom corp with an app there, too")
     command.add_argument("--quiet", action="store_true", help="print no line per request")
     command.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (1)")
@@ -473,6 +477,8 @@ def _push_options() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
     common.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
+    wait = "wait for a reply through the customer-service API of `simulate`, whose URL is in WECHAT_BASE_URL"
+    common.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help=f"{wait} (60)")
     for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):
         common.add_argument(option, action=_Never, nargs="?", const=name, help=argparse.SUPPRESS)
     return common

@@ -657,9 +657,41 @@ def test_admin(wechat: WeChat, wechat_clock: SimulatedClock, token: str) -> None
     assert http.post("/_simulator/reset").json["fetches"] == 0
 
 
+def test_admin_of_a_platform(wechat: WeChat) -> None:
+    """The shell's user has a platform's ticket and an account's auth_code, which the platform's APIs take."""
+    http: Any = WSGIClient(create_app(wechat, admin=True))
+    assert http.post("/_simulator/ticket").status_code == 400
+    platform = wechat.add_platform("wxc", "made-up")
+    ticket = http.post("/_simulator/ticket").json["component_verify_ticket"]
+    asked = {"component_appid": "wxc", "component_appsecret": platform.secret, "component_verify_ticket": ticket}
+    token = http.post("/cgi-bin/component/api_component_token", json=asked).json["component_access_token"]
+    code = http.post("/_simulator/authorise?platform=wxc").json["auth_code"]
+    query = {"component_appid": "wxc", "authorization_code": code}
+    found = http.post(f"/cgi-bin/component/api_query_auth?access_token={token}", json=query).json
+
+    assert found["authorization_info"]["authorizer_appid"] == wechat.appid
+    assert http.post("/_simulator/authorise?appid=wx0").status_code == 400
+    wechat.add_platform("wxd", "made-up")
+    assert http.post("/_simulator/ticket").status_code == 400
+    assert http.post("/_simulator/ticket?platform=wxd").status_code == 200
+
+
+def test_admin_tells_what_was_sent(wechat: WeChat, token: str) -> None:
+    """The shell's user sees the messages that a user got, and not the token that sent them."""
+    http: Any = WSGIClient(create_app(wechat, admin=True))
+    for openid in ("oA", "oB"):
+        http.post(f"/cgi-bin/message/custom/send?access_token={token}", json={**TEXT, "touser": openid})
+    answer = http.get("/_simulator/sent?touser=oB")
+
+    assert [{**TEXT, "touser": "oB"}] == [each["body"] for each in answer.json["sent"]]
+    assert 2 == len(http.get("/_simulator/sent").json["sent"])
+    assert token not in answer.text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
+        ("POST", "/_simulator/sent", None, 400),
         ("POST", "/_simulator/dance", None, 400),
         ("GET", "/_simulator/steal", None, 405),
         ("POST", "/_simulator/steal?slot=x", None, 400),

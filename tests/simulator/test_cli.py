@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 import requests
 
+from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import _cli
 
 
@@ -78,6 +80,65 @@ def test_wecom() -> None:
 
     assert (0, 7200) == (answer["errcode"], answer["expires_in"])
     assert out.getvalue().count(env["WECOM_SECRET"]) == 1
+
+
+def test_accounts_and_platform() -> None:
+    """Each account is another one, and the platform's ticket and codes are good for it."""
+    out, stop = Paper(), threading.Event()
+    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop, accounts=3, platform=True))
+    thread.start()
+    try:
+        assert out.wait_for("authorise")
+        env = exported(out.getvalue())
+        url = env["WECHAT_BASE_URL"]
+        tokens = set()
+        for number in ("", "_2", "_3"):
+            query = {"appid": env[f"WECHAT_APPID{number}"], "secret": env[f"WECHAT_SECRET{number}"]}
+            query["grant_type"] = "client_credential"
+            tokens.add(requests.get(f"{url}/cgi-bin/token", params=query, timeout=10).json()["access_token"])
+        asked = {
+            "component_appid": env["WECHAT_COMPONENT_APPID"],
+            "component_appsecret": env["WECHAT_COMPONENT_SECRET"],
+            "component_verify_ticket": env["WECHAT_COMPONENT_TICKET"],
+        }
+        platform = requests.post(f"{url}/cgi-bin/component/api_component_token", json=asked, timeout=10).json()
+        authorised = []
+        for number in ("", "_2", "_3"):
+            code = {**asked, "authorization_code": env[f"WECHAT_AUTH_CODE{number}"]}
+            answer = requests.post(
+                f"{url}/cgi-bin/component/api_query_auth",
+                params={"access_token": platform["component_access_token"]},
+                json=code,
+                timeout=10,
+            ).json()
+            authorised.append(answer["authorization_info"]["authorizer_appid"])
+    finally:
+        stop.set()
+        thread.join(10)
+
+    assert 3 == len(tokens)
+    assert [env["WECHAT_APPID"], env["WECHAT_APPID_2"], env["WECHAT_APPID_3"]] == authorised
+
+
+@pytest.mark.parametrize("accounts", [0, -1, 101, True, "2"])
+def test_useless_number_of_accounts(accounts: Any) -> None:
+    """A number of accounts that cannot be is refused."""
+    with pytest.raises(ConfigurationError, match="accounts"):
+        _cli.simulate(accounts=accounts)
+
+
+def test_unplayed_api_is_said() -> None:
+    """The line of an API that the simulator does not play says that."""
+    out, stop = Paper(), threading.Event()
+    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop))
+    thread.start()
+    try:
+        assert out.wait_for("steal")
+        requests.get(exported(out.getvalue())["WECHAT_BASE_URL"] + "/cgi-bin/tags/get", timeout=10)
+        assert out.wait_for("/cgi-bin/tags/get  errcode 40066  the simulator does not play this API")
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def test_quiet() -> None:

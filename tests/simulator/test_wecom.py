@@ -124,6 +124,7 @@ def test_apps_are_apart(client: Client, app: SimulatedApp) -> None:
         ("GET", "/cgi-bin/message/send", None, 43002),
         ("POST", "/cgi-bin/message/send", None, 44002),
         ("POST", "/cgi-bin/message/send", b"{", 47001),
+        ("POST", "/cgi-bin/message/send", b'{"agentid": 7, "msgtype": "text", "text": {"content": ""}}', 44004),
         ("GET", "/cgi-bin/ticket/get", None, 40097),
     ],
 )

@@ -12,10 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from wxmiddleware.exceptions import ConfigurationError
+
 from ._clock import SimulatedClock
 from ._log import LogEntry
 from ._server import SimulatorServer
 from ._wechat import WeChat
+
+_MOST_ACCOUNTS = 100
 
 
 def simulate(
@@ -24,6 +28,8 @@ def simulate(
     *,
     admin: bool = True,
     hosts: Sequence[str] = (),
+    accounts: int = 1,
+    platform: bool = False,
     wecom: bool = False,
     quiet: bool = False,
     speed: float = 1.0,
@@ -39,6 +45,8 @@ def simulate(
         port: The port, or 0 for a free one.
         admin: Also serve ``/_simulator/``.
         hosts: Other names under which ``/_simulator/`` is served.
+        accounts: How many accounts there are.
+        platform: Have a third-party platform there, too, with a ticket, and an ``auth_code`` of each account.
         wecom: Have a WeCom corp with an app there, too.
         quiet: Print no line per request.
         speed: Simulated seconds per real second; 60 lets a token die after two minutes.
@@ -53,6 +61,8 @@ def simulate(
         ConfigurationError: An argument is of no use.
         OSError: The port is taken.
     """
+    if isinstance(accounts, bool) or not isinstance(accounts, int) or not 1 <= accounts <= _MOST_ACCOUNTS:
+        raise ConfigurationError(f"accounts is how many there are, 1 to {_MOST_ACCOUNTS}; got {accounts!r}.")
     out = sys.stdout if out is None else out
     stop = threading.Event() if stop is None else stop
     wechat = WeChat(clock=SimulatedClock(time.time(), speed), **knobs)
@@ -60,6 +70,11 @@ def simulate(
         print(f"A simulated WeChat answers at {server.url}. Ctrl-C ends it.\n", file=out)
         # The secrets are made up here, open nothing and have to be known to be used.
         names = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}
+        for number in range(2, accounts + 1):
+            account = wechat.add_account(f"wx{secrets.token_hex(8)}", secrets.token_hex(16))
+            names |= {f"WECHAT_APPID_{number}": account.appid, f"WECHAT_SECRET_{number}": account.secret}
+        if platform:
+            names |= _platform(wechat)
         if wecom:
             corpid, secret = f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32)
             wechat.add_app(corpid, secret)
@@ -77,9 +92,21 @@ def simulate(
             fault = '{"path": "/cgi-bin/stable_token", "kind": "errcode", "errcode": 40164}'
             print(f"curl -X POST {server.url}/_simulator/faults --json {shlex.quote(fault)}", file=out)
             print(f"curl -X POST '{server.url}/_simulator/advance?seconds=7200'", file=out)
+            if platform:
+                print(f"curl -X POST {server.url}/_simulator/ticket", file=out)
+                print(f"curl -X POST '{server.url}/_simulator/authorise?appid={wechat.appid}'", file=out)
         print(file=out, flush=True)
         _follow(wechat, stop, None if quiet else out)
     return 0
+
+
+def _platform(wechat: WeChat) -> dict[str, str]:
+    made = wechat.add_platform(f"wx{secrets.token_hex(8)}", secrets.token_hex(16))
+    names = {"WECHAT_COMPONENT_APPID": made.appid, "WECHAT_COMPONENT_SECRET": made.secret}
+    names["WECHAT_COMPONENT_TICKET"] = made.push_ticket()
+    for number, appid in enumerate(wechat.accounts, 1):
+        names["WECHAT_AUTH_CODE" if number == 1 else f"WECHAT_AUTH_CODE_{number}"] = made.authorise(appid)
+    return names
 
 
 def _follow(wechat: WeChat, stop: threading.Event, out: TextIO | None) -> None:

@@ -41,9 +41,9 @@ class Sent:
 
     Attributes:
         at: Simulated Unix seconds.
-        appid: Who sent it.
-        kind: ``custom`` or ``template``.
-        touser: The receiver's OpenID.
+        appid: Who sent it; of a WeCom app the CorpID.
+        kind: ``custom`` or ``template``; ``app`` for a message of a WeCom app.
+        touser: The receiver's OpenID; at WeCom one or more user ids, with ``|`` between them.
         body: The whole JSON body.
         msgid: The id that a template message was answered with, else ``None``.
     """
@@ -57,9 +57,9 @@ class Sent:
 
     @property
     def text(self) -> str | None:
-        """What a custom text message says; ``None`` for any other."""
+        """What a custom or an app's text message says; ``None`` for any other."""
         content = self.body.get("text")
-        said = content.get("content") if self.kind == "custom" and isinstance(content, dict) else None
+        said = content.get("content") if self.kind != "template" and isinstance(content, dict) else None
         return said if isinstance(said, str) else None
 
 

@@ -10,7 +10,8 @@ from typing import Any, TextIO
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._judge import Problem
-from ._pusher import Delivery, Pusher, Try
+from ._late import Mailbox
+from ._pusher import DEFAULT_OPENID, Delivery, Pusher, Try
 from ._wechat import WeChat
 
 _SHOWN = 2000  # characters of an answer
@@ -26,6 +27,7 @@ def push(
     forged: bool = False,
     as_json: bool = False,
     environ: Mapping[str, str],
+    wait: float | None = None,
     out: TextIO | None = None,
     **options: Any,
 ) -> int:
@@ -40,12 +42,14 @@ def push(
         openid: Who writes.
         forged: Sign it wrongly; then it is right not to be answered.
         as_json: Print one JSON object.
-        environ: Where WECHAT_TOKEN, WECHAT_AES_KEY and WECHAT_APPID are.
+        environ: Where WECHAT_TOKEN, WECHAT_AES_KEY and WECHAT_APPID are; WECHAT_BASE_URL if it is waited.
+        wait: Seconds to wait for a reply through the customer-service API of the simulated WeChat that the app calls,
+            if the push is not answered with one.
         out: Where to print; by default the standard output.
         options: More arguments of :class:`Pusher`.
 
     Returns:
-        0 if WeChat is content, else 1.
+        0 if WeChat is content and a late reply that was waited for has come, else 1.
 
     Raises:
         ConfigurationError: Something is missing or of no use.
@@ -62,14 +66,30 @@ def push(
         raise ConfigurationError("Set WECHAT_AES_KEY to the EncodingAESKey that stands beside the token.")
     if aes_key is not None and appid is None:
         raise ConfigurationError("Set WECHAT_APPID (the CorpID for --wecom): encrypted messages name their receiver.")
+    mailbox = None if wait is None else Mailbox(environ.get("WECHAT_BASE_URL"), openid or DEFAULT_OPENID, wait)
     with Pusher(WeChat(appid=appid), to, token=token, aes_key=aes_key, **options) as pusher:
         delivery = _pushed(pusher, kind, value, _fields(fields), openid, forged)
+    waited = mailbox is not None and not forged and delivery.reply is None and "FromUserName" in delivery.message
+    if not as_json:
+        print("\n".join(_lines(delivery, forged)), file=out, flush=True)
+    late = mailbox.wait() if mailbox is not None and waited else []
     if as_json:
-        print(json.dumps(_as_dict(delivery), ensure_ascii=False, indent=1), file=out)
-    else:
-        for text in _lines(delivery, forged):
-            print(text, file=out)
-    return 0 if delivery.ok else 1
+        told = {**_as_dict(delivery), "late": [{"seconds": round(at, 3), **each} for at, each in late]}
+        print(json.dumps(told, ensure_ascii=False, indent=1), file=out)
+    elif waited:
+        print("\n".join(_came_late(late, wait)), file=out)
+    return 0 if delivery.ok and (late or not waited) else 1
+
+
+def _came_late(late: Sequence[tuple[float, Mapping[str, Any]]], wait: float | None) -> list[str]:
+    lines = []
+    for at, each in late:
+        body = each.get("body")
+        kind = body.get("msgtype") if isinstance(body, dict) else None
+        content = body.get("text") if isinstance(body, dict) and kind == "text" else None
+        said = str(content.get("content")) if isinstance(content, dict) else f"a reply of the type {kind}"
+        lines.append(f"After {at:.1f} s the user sees: {_short(said)}")
+    return lines or [f"No reply came through the customer-service API within {wait:g} s."]
 
 
 def _pushed(

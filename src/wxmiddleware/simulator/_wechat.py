@@ -370,12 +370,12 @@ class WeChat(Knobs):
 
     @property
     def sent(self) -> list[Sent]:
-        """The custom and template messages that were accepted, oldest first."""
+        """The custom, template and WeCom apps' messages that were accepted, oldest first."""
         return self._desk.sent()
 
     def sent_to(self, openid: str) -> list[Sent]:
         """The messages among :attr:`sent` that this user got, such as a late reply to what was pushed."""
-        return [message for message in self.sent if message.touser == openid]
+        return [message for message in self.sent if openid in message.touser.split("|")]
 
     @property
     def uploads(self) -> list[Upload]:

@@ -32,6 +32,7 @@ _TEXTS: dict[int, str] = {
     43002: "require POST method",  # U
     42001: "access_token expired",
     44002: "empty post data",
+    44004: "empty content",
     45009: "api freq out of limit",
     47001: "data format error",
     50003: "app is disabled",  # U
@@ -226,6 +227,11 @@ def _send(call: Call, app: SimulatedApp) -> Json | int:
         return body
     if body.get("agentid") != app.agentid:
         return 301002
+    text = body.get("text")
+    if body.get("msgtype") == "text" and not (isinstance(text, dict) and text.get("content")):
+        return 44004
+    if body.get("touser"):
+        call.wechat._desk.take_message(app._account, "app", body)
     return {**OK, "invaliduser": "", "msgid": secrets.token_urlsafe(24)}
 
 
