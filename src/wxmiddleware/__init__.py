@@ -11,7 +11,7 @@ from ._context import acurrent_token, current_provider, current_token, use_provi
 from ._events import Event, Happening, Observer
 from ._models import Account, WeComAccount
 from ._provider import Status, TokenProvider
-from ._verdict import raise_for_errcode
+from ._verdict import araise_for_errcode, raise_for_errcode
 from .decorators import with_token
 from .exceptions import (
     APIError,
@@ -51,6 +51,7 @@ __all__ = [
     "WeComToken",
     "WxMiddlewareError",
     "acurrent_token",
+    "araise_for_errcode",
     "current_provider",
     "current_token",
     "raise_for_errcode",

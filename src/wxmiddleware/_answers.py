@@ -17,13 +17,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ._bodies import LIMIT, abody_of, body_of, may_be_object
 from ._errcodes import CURABLE
 from .exceptions import TokenError
 
-__all__ = ["CURABLE", "aerrcode_of", "errcode_of", "errcode_of_error", "object_in", "refused"]
+__all__ = [
+    "CURABLE",
+    "aerrcode_of",
+    "errcode_of",
+    "errcode_of_error",
+    "note_not_renewed",
+    "object_in",
+    "refused",
+    "why_not_renewed",
+]
 
 
 def refused(errcode: int | None, codes: Collection[int] = CURABLE) -> bool:
@@ -59,6 +70,36 @@ def errcode_of_error(error: BaseException) -> int | None:
     A `TokenError` has one too and is passed over: it comes from the token endpoint, where a new token cures nothing.
     """
     return None if isinstance(error, TokenError) else _number(getattr(error, "errcode", None))
+
+
+# Responses whose refused token was not replaced, and why. The caller may have `raise_for_errcode` look at them later.
+_not_renewed: WeakKeyDictionary[Any, TokenError] = WeakKeyDictionary()
+
+
+def note_not_renewed(answer: object, error: BaseException | None, why: TokenError) -> None:
+    """
+    Remember why the token that was refused could not be replaced.
+
+    Args:
+        answer: The answer that said so.
+        error: Or the error that did; it gets `why` as its cause, and a note.
+    """
+    why.__traceback__ = None  # it has frames, and these the answer
+    if error is not None:
+        if error.__cause__ is None:
+            error.__cause__ = why
+        error.add_note(f"The token was refused, and there is no new one. {why}")
+    elif not isinstance(answer, Mapping | bytes | bytearray | str):
+        with suppress(TypeError):  # it takes no weak reference
+            _not_renewed[answer] = why
+
+
+def why_not_renewed(answer: object) -> TokenError | None:
+    """Tell why the token that this answer says was refused could not be replaced, if that is known."""
+    try:
+        return _not_renewed.get(answer)
+    except TypeError:
+        return None
 
 
 def object_in(body: bytes | bytearray) -> dict[str, Any] | None:

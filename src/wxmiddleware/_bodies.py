@@ -78,21 +78,62 @@ def whole_body_of(answer: object) -> bytes | None:
     Get all of the body of a response if it is in memory, however long; else what `body_of` gets.
 
     Raises:
-        TypeError: It streams in the other colour, or was streamed to somebody else, so that it cannot be looked at.
+        TypeError: It streams in the other colour, or cannot be looked at for another reason, which the text says.
     """
-    family = _family(type(answer))
-    if family is not None and is_file(answer):
-        return None
-    if family == "werkzeug" and getattr(answer, "is_sequence", False):
-        return bytes(answer.get_data())  # type: ignore[attr-defined]  # a response, told by its name
-    held = getattr(answer, "body" if family == "starlette" else "_content", None)
-    if family is None or isinstance(held, bytes):
-        return held if family else None
+    held = _held(answer)
+    if held is not None:
+        return held
     if _streams(answer, "AsyncByteStream") and not _streams(answer, "SyncByteStream"):
-        raise TypeError("This response has not been read yet. Write: await response.aread().")
-    if getattr(answer, "_content_consumed", False) or getattr(answer, "is_stream_consumed", False):
+        raise TypeError(
+            "This response has not been read yet. Write: await response.aread(), or await araise_for_errcode(response)."
+        )
+    return _looked_at(answer, body_of(answer))
+
+
+async def awhole_body_of(answer: object) -> bytes | None:
+    """Get the body of a response. Like `whole_body_of`, and never blocks the event loop."""
+    held = _held(answer)
+    if held is not None:
+        return held
+    if not _streams(answer, "AsyncByteStream"):
+        raise TypeError("This response has not been read yet, and reading it would block the event loop.")
+    return _looked_at(answer, await abody_of(answer))
+
+
+def is_response(answer: object) -> bool:
+    """Tell whether this is a response that can be looked into."""
+    return _family(type(answer)) is not None
+
+
+def _held(response: Any) -> bytes | None:
+    """Get the body that a response holds in memory; ``None`` if it streams and nobody has read of it yet."""
+    family = _family(type(response))
+    if family == "werkzeug":
+        if response.direct_passthrough or not response.is_sequence:
+            raise TypeError("This response streams what the application makes. Look at that before it is sent.")
+        return bytes(response.get_data())
+    if family == "starlette":
+        if not isinstance(getattr(response, "body", None), bytes):
+            raise TypeError("This response streams what the application makes. Look at that before it is sent.")
+        return bytes(response.body)
+    if isinstance(held := getattr(response, "_content", None), bytes):
+        return held
+    if getattr(response, "_content_consumed", False) or getattr(response, "is_stream_consumed", False):
         raise TypeError("This response was streamed to somebody else already. Look at it before.")
-    return body_of(answer)
+    if getattr(response, "is_closed", False):
+        raise TypeError("This response was closed before it was read.")
+    if not _Head.can_unpack(response.headers):
+        raise TypeError("This response streams, packed in a way that is not undone here. Read it, then look at it.")
+    return None
+
+
+def _looked_at(response: Any, body: bytes | None) -> bytes | None:
+    head = getattr(getattr(response, "raw", None) or getattr(response, "stream", None), "wxmiddleware_head", None)
+    if head is not None and head.failure is not None:
+        raise head.failure
+    if body is None and head is None and not _Head.too_long(response.headers):
+        raise TypeError("This response was read in part, or is no stream of its client's own. Look at it before.")
+    return body
 
 
 def discard(answer: object) -> None:
@@ -152,13 +193,21 @@ class _Head:
     @staticmethod
     def of(headers: Any) -> _Head | None:
         """Begin with a body, unless its headers say that it is too long, or packed in a way that is not undone here."""
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > LIMIT:
+        if _Head.too_long(headers) or not _Head.can_unpack(headers):
             return None
         encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding in ("", "identity"):
-            return _Head("")
-        return _Head(encoding) if encoding in ("gzip", "x-gzip", "deflate") else None
+        return _Head("" if encoding == "identity" else encoding)
+
+    @staticmethod
+    def too_long(headers: Any) -> bool:
+        """Tell whether a body says that it is longer than an error answer."""
+        length = headers.get("content-length", "")
+        return bool(length.isdecimal() and len(length) < 20 and int(length) > LIMIT)
+
+    @staticmethod
+    def can_unpack(headers: Any) -> bool:
+        """Tell whether a body is packed in a way that is undone here, if in any."""
+        return headers.get("content-encoding", "").strip().lower() in ("", "identity", "gzip", "x-gzip", "deflate")
 
     def wants_more(self, chunk: bytes) -> bool:
         """Take the next bytes, which are kept in any case."""
@@ -210,7 +259,7 @@ def _body_of_requests(response: Any) -> bytes | None:
 def _put_back(head: _Head, raw: Any) -> Any:
     import urllib3
 
-    return urllib3.HTTPResponse(
+    put_back: Any = urllib3.HTTPResponse(
         body=_Rejoined(head, raw),
         headers=raw.headers,
         status=raw.status,
@@ -224,6 +273,8 @@ def _put_back(head: _Head, raw: Any) -> Any:
         request_method=getattr(raw, "_request_method", None),
         request_url=raw.url,
     )
+    put_back.wxmiddleware_head = head
+    return put_back
 
 
 class _Rejoined(io.BufferedIOBase):
@@ -326,7 +377,7 @@ class _RejoinedChunks:
     """The chunks that were fetched, then the rest of the stream they came from; in the colour of that stream."""
 
     def __init__(self, head: _Head, rest: Any, stream: Any) -> None:
-        self._head = head
+        self._head = self.wxmiddleware_head = head
         self._rest = rest
         self._stream = stream
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Gene
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
+from ._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, note_not_renewed, refused
 from ._bodies import adiscard, discard
 from ._context import note_refreshed
 from ._events import logger
@@ -89,7 +89,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Get a token newer than this one. The reply is that token; ``None`` if none can be had."""
+    """Get a token newer than this one. The reply is that token; if none can be had, why, or ``None``."""
 
     rejected: str = field(repr=False)
 
@@ -129,9 +129,11 @@ def retry_rule(
         What the caller is to get: of the second call if there was one, whatever it says; else of the first.
     """
     # Error trackers show local variables, but not what is called a token.
-    token = _another((yield Refresh(token)), token)
-    # Nobody is helped by hearing that we could not refresh: WeChat's own answer is what the caller asked for.
+    token, why = _another((yield Refresh(token)), token)
     if not token:
+        # WeChat's own answer is what the caller asked for; why there was no newer token is told along with it.
+        if why is not None:
+            note_not_renewed(first.answer, first.error, why)
         return first
     note_refreshed(provider, token)
     if not rewind():
@@ -145,8 +147,10 @@ def retry_rule(
     return second
 
 
-def _another(token: str | None, secret: str) -> str:
-    return "" if token is None or token == secret else token
+def _another(token: str | TokenError | None, secret: str) -> tuple[str, TokenError | None]:
+    if isinstance(token, TokenError):
+        return "", token
+    return "" if token is None or token == secret else token, None
 
 
 def heal(
@@ -209,19 +213,23 @@ async def aheal(
     return outcome.give()
 
 
-def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | None:
-    """Get a token newer than the refused one; ``None`` if none can be had."""
+def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | TokenError | None:
+    """Get a token newer than the refused one; if none can be had, why, or ``None``."""
     try:
         return provider.get_token(rejected=token, timeout=timeout)
-    except (TokenError, ProviderClosed):
+    except TokenError as error:
+        return error
+    except ProviderClosed:
         return None
 
 
-async def anewer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | None:
+async def anewer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | TokenError | None:
     """Get a token newer than the refused one. Like `newer`, and never blocks the event loop."""
     try:
         return await provider.aget_token(rejected=token, timeout=timeout)
-    except (TokenError, ProviderClosed):
+    except TokenError as error:
+        return error
+    except ProviderClosed:
         return None
 
 

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Protocol, TypeVar, overload
+from urllib.parse import urlsplit
 
-from ._answers import errcode_of, object_in
-from ._bodies import may_be_object, whole_body_of
-from ._errcodes import api_error_text, request_id
+from ._answers import errcode_of, object_in, refused, why_not_renewed
+from ._bodies import awhole_body_of, is_file, is_response, may_be_object, whole_body_of
+from ._context import serving_var
+from ._errcodes import api_error_text, is_wecoms, request_id
 from ._masking import mask
+from ._models import WeComAccount
 from .exceptions import APIError
 
-__all__ = ["raise_for_errcode"]
+__all__ = ["araise_for_errcode", "error_in", "raise_for_errcode"]
+
+MappingT = TypeVar("MappingT", bound=Mapping[Any, Any])
+
+_PAGE: Final = (b"<!doctype", b"<!--", b"<html", b"<head", b"<body")
 
 
+class Response(Protocol):
+    """A response of requests, httpx, httpx2, werkzeug (Flask) or starlette."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Any: ...
+
+
+# A picture comes back as the response that it was given as. Nearly all answers are JSON, and whoever reads them should
+# not have to narrow a union, so what else it may be is Any, as in typeshed.
+@overload
+def raise_for_errcode(answer: MappingT) -> MappingT: ...
+@overload
+def raise_for_errcode(answer: Response | bytes | bytearray | memoryview | str) -> dict[str, Any] | Any: ...
 def raise_for_errcode(answer: Any) -> Any:
     """
     Raise WeChat's error if this answer is one; else give what is in it.
@@ -24,24 +47,62 @@ def raise_for_errcode(answer: Any) -> Any:
 
     WeChat says in JSON what went wrong, with HTTP 200 and behind any content type (wechat-api, section 5). The error
     has the ``errcode``, WeChat's ``errmsg``, its ``rid`` for the support staff, and says what a person should do.
-    Inside `with_token` it is healed if it means a refused token. The HTTP status is not looked at.
+    Inside `with_token` it is healed if it means a refused token.
+
+    What cannot be read is no success: an HTTP status other than 2xx, a page of HTML, an empty or broken answer raise an
+    `APIError` whose ``errcode`` is ``None``; what is no answer at all, a `TypeError`.
 
     Args:
         answer: A mapping, ``bytes`` or ``str``, or a response of requests, httpx, httpx2, werkzeug or starlette. One
             that still streams is looked at only as far as an error can reach, and keeps every byte.
 
     Returns:
-        The mapping, or the JSON object that was in the body. What is no JSON object, such as a picture, comes back as
-        it was given, and so does a response that streams more than an error.
+        The mapping, or the JSON object that was in the body. What is no JSON object, such as a picture, and what is
+        marked as a file comes back as it was given, and so does a response that streams more than an error.
 
     Raises:
-        APIError: The errcode is not 0.
-        TypeError: An async response has not been read yet (``await response.aread()``), or was streamed already.
+        APIError: The errcode is not 0; or, without one, there is no answer of WeChat's.
+        TypeError: It is no answer, such as a coroutine that was not awaited or a response of another client; or it
+            streams and cannot be looked at here: for an async one there is `araise_for_errcode`.
     """
-    found = _object_of(answer)
+    if isinstance(answer, Mapping):
+        found: Mapping[str, Any] | None = answer
+    elif isinstance(answer, bytes | bytearray | memoryview | str):
+        found = _read(_bytes_of(answer))
+    else:
+        _check(answer)
+        found = _read_response(answer, None if is_file(answer) else whole_body_of(answer))
+    return _judged(answer, found)
+
+
+@overload
+async def araise_for_errcode(answer: MappingT) -> MappingT: ...
+@overload
+async def araise_for_errcode(answer: Response | bytes | bytearray | memoryview | str) -> dict[str, Any] | Any: ...
+async def araise_for_errcode(answer: Any) -> Any:
+    """
+    Raise WeChat's error if this answer is one; else give what is in it. Like `raise_for_errcode`, for async clients.
+
+    ::
+
+        async with client.stream("GET", url) as response:
+            await araise_for_errcode(response)          # an error in the place of a picture is raised
+            async for chunk in response.aiter_bytes(): ...
+
+    A response that still streams is looked at only as far as an error can reach, without blocking the event loop, and
+    keeps every byte.
+    """
+    if isinstance(answer, Mapping | bytes | bytearray | memoryview | str):
+        return raise_for_errcode(answer)
+    _check(answer)
+    found = _read_response(answer, None if is_file(answer) else await awhole_body_of(answer))
+    return _judged(answer, found)
+
+
+def _judged(answer: Any, found: Mapping[str, Any] | None) -> Any:
     if found is None:
         return answer
-    error = error_in(found)
+    error = error_in(found, answer)
     if error is None:
         return found
     # A gateway may quote the URL it was asked for, and error trackers show local variables.
@@ -49,23 +110,99 @@ def raise_for_errcode(answer: Any) -> Any:
     raise error
 
 
-def error_in(answer: Mapping[str, Any]) -> APIError | None:
-    """Make the error that an answer stands for, or ``None`` if it is none."""
-    errcode = errcode_of(answer)
-    return _error(errcode, answer) if errcode else None
+def error_in(found: Mapping[str, Any], answer: Any = None) -> APIError | None:
+    """
+    Make the error that an answer stands for, or ``None`` if it is none.
 
-
-def _object_of(answer: Any) -> Mapping[str, Any] | None:
-    if isinstance(answer, Mapping):
-        return answer
-    if isinstance(answer, str):
-        answer = answer.encode("utf-8", "replace")
-    body = bytes(answer) if isinstance(answer, bytes | bytearray) else whole_body_of(answer)
-    return object_in(body) if body and may_be_object(body) else None
-
-
-def _error(errcode: int, found: Mapping[str, Any]) -> APIError:
+    Args:
+        found: The JSON object.
+        answer: The response that it was in, if there is one.
+    """
+    errcode = errcode_of(found)
+    if errcode is None and found.get("errcode") is not None:
+        return _nonsense("an errcode that is no number")
+    if not errcode:
+        return None
     nested = found.get("base_resp")
     text = found.get("errmsg") or (nested.get("errmsg") if isinstance(nested, Mapping) else None)
+    # A gateway may quote the URL it was asked for.
     errmsg = mask(text) if isinstance(text, str) else ""
-    return APIError(api_error_text(errcode, errmsg), errcode=errcode, errmsg=errmsg, rid=request_id(errmsg))
+    wecom = is_wecoms(errcode, errmsg, _host_of(answer)) or _serves_wecom()
+    because = why_not_renewed(answer) if refused(errcode) else None
+    error = APIError(
+        api_error_text(errcode, errmsg, wecom=wecom, because=None if because is None else str(because)),
+        errcode=errcode,
+        errmsg=errmsg,
+        rid=request_id(errmsg),
+    )
+    error.__cause__ = because
+    return error
+
+
+def _host_of(answer: Any) -> str | None:
+    if isinstance(answer, Mapping):
+        return None
+    try:
+        return urlsplit(str(answer.url)).hostname
+    except Exception:  # a response that was made by hand has no request; those of frameworks have no URL
+        return None
+
+
+def _serves_wecom() -> bool:
+    serving = serving_var.get()
+    return serving is not None and isinstance(getattr(serving[0].provider, "account", None), WeComAccount)
+
+
+def _check(answer: Any) -> None:
+    """See that this is something to look into."""
+    if is_response(answer):
+        return
+    if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
+        raise TypeError(f"This is a {type(answer).__name__}, not an answer: it was not awaited. Write: await ....")
+    if answer is None:
+        raise TypeError("This is None, not an answer. Does the function that makes the call return it?")
+    raise TypeError(
+        f"raise_for_errcode() cannot look into a {type(answer).__name__} of {type(answer).__module__}. Give it the "
+        "body or its JSON: await response.json(content_type=None) of aiohttp, response.data of urllib3, "
+        "response.read() of urllib."
+    )
+
+
+def _bytes_of(answer: Any) -> bytes:
+    return answer.encode("utf-8", "replace") if isinstance(answer, str) else bytes(answer)
+
+
+def _ok(response: Any) -> bool:
+    status = response.status_code
+    return not isinstance(status, int) or 200 <= status < 300
+
+
+def _read_response(response: Any, body: bytes | None) -> Mapping[str, Any] | None:
+    """Find the JSON object in a response; ``None`` if it is something else that WeChat may have answered."""
+    if _ok(response):
+        html = "text/html" in str(response.headers.get("content-type", "")).lower()
+        return None if body is None else _read(body, html)
+    found = object_in(body) if body and may_be_object(body) else None
+    if found is not None and errcode_of(found):
+        return found
+    raise APIError(
+        f"No answer of WeChat's, but HTTP {response.status_code}. Check the URL and what stands between you and WeChat."
+    )
+
+
+def _read(body: bytes, html: bool = False) -> Mapping[str, Any] | None:
+    if not may_be_object(body):
+        if html or body.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower().startswith(_PAGE):
+            raise _nonsense("a page of HTML")
+        return None
+    found = object_in(body)
+    if found is None:
+        raise _nonsense("JSON that is cut short or broken" if body.strip() else "nothing: the body is empty")
+    return found
+
+
+def _nonsense(what: str) -> APIError:
+    return APIError(
+        f"No answer of WeChat's, but {what}. Nobody knows whether the call succeeded. Check the URL and what stands "
+        "between you and WeChat."
+    )

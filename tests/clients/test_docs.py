@@ -9,9 +9,17 @@ from typing import Any
 import anyio
 import pytest
 
+from wxmiddleware import APIError
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "clients.md"
+
+
+async def _picture(names: dict[str, Any]) -> bytes:
+    url = names["account"].base_url
+    async with names["httpx"].AsyncClient(auth=names["WeChatAuth"](names["provider"]), base_url=url) as client:
+        found: bytes = await names["picture"](client, "no-such-media")
+        return found
 
 
 def test_blocks(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +34,9 @@ def test_blocks(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: pyt
         if number == 0:
             wechat.revoke()
 
-    assert 5 == len(blocks)
+    assert 7 == len(blocks)
+    with pytest.raises(APIError, match="40007"):
+        anyio.run(_picture, names)
     assert "oABC" == names["user"]["openid"] == anyio.run(names["nickname"], "oABC")["openid"]
     assert ["hello", "hello"] == [one.body["text"]["content"] for one in wechat.sent]
     assert (2, 1) == (wechat.fetches(), wechat.refusals())

@@ -11,7 +11,7 @@ import requests
 import wxmiddleware.httpx
 import wxmiddleware.httpx2
 import wxmiddleware.requests
-from wxmiddleware import TokenProvider, raise_for_errcode
+from wxmiddleware import TokenProvider, araise_for_errcode, raise_for_errcode
 from wxmiddleware.contrib import wechatpy, werobot
 
 
@@ -41,6 +41,22 @@ def check(provider: TokenProvider) -> None:
 
     found: dict[str, Any] = raise_for_errcode(session.get("x"))
     assert found
+    # Of a mapping its own type; of an answer a dict, or what it was given if that is a picture.
+    assert_type(raise_for_errcode({"a": 1}), dict[str, int])
+    assert_type(raise_for_errcode(session.get("x")), dict[str, Any] | Any)
+    assert_type(raise_for_errcode(httpx.get("x")), dict[str, Any] | Any)
+    assert_type(raise_for_errcode(b"{}"), dict[str, Any] | Any)
+    raise_for_errcode(httpx.AsyncClient().get("x"))  # type: ignore[call-overload]
+    raise_for_errcode(None)  # type: ignore[call-overload]
 
+
+async def acheck(client: httpx.AsyncClient) -> None:
+    assert_type(await araise_for_errcode({"a": 1}), dict[str, int])
+    found: dict[str, Any] = await araise_for_errcode(await client.get("x"))
+    assert found
+    await araise_for_errcode(client.get("x"))  # type: ignore[call-overload]
+
+
+def check_adapters(provider: TokenProvider) -> None:
     assert_type(wechatpy.with_provider(Client(), provider), Client)
     assert_type(werobot.with_provider(Client(), provider), Client)

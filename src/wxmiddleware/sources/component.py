@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .._advice import Place, causes_at
 from .._clock import clock
 from .._errcodes import ErrorTable
 from .._models import Account, AuthorizerAccount, Cause, Failure, Grant
@@ -21,33 +22,11 @@ from ._http import Endpoint, Form, grant_of
 
 __all__ = ["AuthorizerToken", "ComponentToken"]
 
-_AGAIN = "Its owner has to authorise the platform again."
-_REFUSED = (Cause.PASSING, "The component_access_token was refused, and so was a newer one.")
-_ADVICE: dict[int, tuple[Cause, str]] = {
-    -1: (Cause.PASSING, "WeChat is busy."),
-    40001: (Cause.FINAL, "Check the platform's AppSecret: it is wrong or was reset."),
-    40013: (Cause.FINAL, "Check the platform's AppID: WeChat does not know it."),
-    40125: (Cause.FINAL, "Check the platform's AppSecret: it is wrong or was reset."),
-    41018: (Cause.FINAL, "The platform's AppID did not arrive; check what stands between you and WeChat."),
-    45009: (Cause.QUOTA, "The day's quota is used up."),
-    45011: (Cause.PASSING, "Too many requests in this minute."),
-    61004: (Cause.FINAL, "Add {ip} to the platform's IP allowlist at open.weixin.qq.com."),
-    61005: (Cause.PASSING, "The component_verify_ticket is too old; WeChat pushes a new one every ten minutes."),
-    61006: (Cause.PASSING, "The component_verify_ticket is wrong; WeChat pushes a new one every ten minutes."),
-    61010: (Cause.FINAL, f"The auth_code is too old, or was used before. {_AGAIN}"),
-    61011: (Cause.FINAL, "Check the platform's AppID: WeChat does not know it."),
-}
+_ADVICE = causes_at(Place.PLATFORM)
 _COMPONENT = Form("component_access_token", errors=ErrorTable("WeChat gives the platform no token", _ADVICE))
 _AUTHORIZER_ERRORS = ErrorTable(
     "WeChat gives no token of the authorised account",
-    {
-        **_ADVICE,
-        40001: _REFUSED,
-        40014: _REFUSED,
-        42001: _REFUSED,
-        61003: (Cause.FINAL, f"The account has not authorised this platform, or not any more. {_AGAIN}"),
-        61023: (Cause.FINAL, f"The refresh token is void, and WeChat's list has no other. {_AGAIN}"),
-    },
+    {**_ADVICE, **causes_at(Place.AUTHORIZER)},
 )
 _AUTHORIZER = Form("authorizer_access_token", "authorizer_refresh_token", _AUTHORIZER_ERRORS)
 _NO_TICKET = Failure(

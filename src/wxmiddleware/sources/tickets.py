@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .._advice import Place, causes_at
 from .._errcodes import ErrorTable
-from .._models import Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount
+from .._models import Account, AuthorizerAccount, Failure, Grant, WeComAccount
 from ..exceptions import ConfigurationError
 from ._borrowed import Lender, borrow, check_lender
 from ._http import Endpoint, Form
@@ -20,21 +21,11 @@ from .wecom import WECOM_ADVICE
 
 __all__ = ["AgentTicket", "CardTicket", "JsapiTicket"]
 
-_REFUSED = (Cause.PASSING, "The access token was refused, and so was a newer one: it may be of another kind.")
-_ADVICE: dict[int, tuple[Cause, str]] = {
-    -1: (Cause.PASSING, "WeChat is busy."),
-    40001: _REFUSED,
-    40014: _REFUSED,
-    42001: _REFUSED,
-    45009: (Cause.QUOTA, "The day's quota of ticket fetches is used up; see who else fetches."),
-    45011: (Cause.PASSING, "Too many requests in this minute."),
-    48001: (Cause.FINAL, "This account may not use this API."),
-    48004: (Cause.FINAL, "WeChat has blocked this API for the account; its owner sees why at mp.weixin.qq.com."),
-    50002: (Cause.FINAL, "The account is limited; its owner sees why at mp.weixin.qq.com."),
-    61007: (Cause.FINAL, "The account's owner did not grant this to the platform; ask for authorisation again."),
-}
+_ADVICE = causes_at(Place.TICKET)
 _WECHAT = Form("ticket", errors=ErrorTable("WeChat gives no ticket", _ADVICE))
-_WECOM = Form("ticket", errors=ErrorTable("WeCom gives no ticket", {**WECOM_ADVICE, 40014: _REFUSED, 42001: _REFUSED}))
+_WECOM = Form(
+    "ticket", errors=ErrorTable("WeCom gives no ticket", {**WECOM_ADVICE, 40014: _ADVICE[40014], 42001: _ADVICE[42001]})
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from .._advice import Place, causes_at
 from .._errcodes import ErrorTable
-from .._models import Account, Cause, Failure, Grant, WeComAccount
+from .._models import Account, Failure, Grant, WeComAccount
 from ._http import Endpoint, Form
 
 __all__ = ["WeComToken"]
@@ -14,18 +15,7 @@ __all__ = ["WeComToken"]
 # WeCom bans the caller's IP for an hour if wrong secrets come again and again; it does not say how many.
 _WRONG_SECRET_REST = 600.0
 
-WECOM_ADVICE: dict[int, tuple[Cause, str]] = {
-    -1: (Cause.PASSING, "WeCom is busy."),
-    40001: (Cause.FINAL, "Check the secret: it is wrong, was reset, is another corp's, or its app is disabled."),
-    40013: (Cause.FINAL, "Check the CorpID: WeCom does not know it."),
-    41002: (Cause.FINAL, "The CorpID did not arrive; check what stands between you and WeCom."),
-    41004: (Cause.FINAL, "The secret did not arrive; check what stands between you and WeCom."),
-    45009: (Cause.QUOTA, "Too many requests; WeCom blocks for a minute, or for an hour."),
-    45033: (Cause.PASSING, "Too many requests at a time."),
-    48002: (Cause.FINAL, "This app may not use this API."),
-    50003: (Cause.FINAL, "The app is disabled."),
-    60020: (Cause.FINAL, "Add {ip} to the app's trusted IPs at work.weixin.qq.com; that takes about a minute."),
-}
+WECOM_ADVICE = causes_at(Place.WECOM_TOKEN)
 _FORM = Form(errors=ErrorTable("WeCom gives no token", WECOM_ADVICE))
 
 
