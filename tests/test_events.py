@@ -83,6 +83,7 @@ class TestLog:
             (Happening.OTHER_SYSTEM, logging.WARNING),
             (Happening.STORE_FAILED, logging.WARNING),
             (Happening.STORE_BACK, logging.INFO),
+            (Happening.STORE_LAGS, logging.WARNING),
         ],
     )
     def test_level(self, name: Happening, level: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,7 +124,7 @@ class TestLog:
         told = [line.partition(" (")[0] for line in done.stderr.splitlines()]
 
         assert (0, "") == (done.returncode, done.stdout)
-        assert ["fetch_failed", "refused", "kept", "cooling", "other_system", "store_failed"] == told[:-1]
+        assert ["fetch_failed", "refused", "kept", "cooling", "other_system", "store_failed", "store_lags"] == told[:-1]
         assert "An observer of wxmiddleware's events raised ValueError." == told[-1]
 
     def test_goes_through_to_the_root(self) -> None:

@@ -37,6 +37,7 @@ class Happening(StrEnum):
     OTHER_SYSTEM = "other_system"  # somebody else seems to fetch tokens for this account
     STORE_FAILED = "store_failed"
     STORE_BACK = "store_back"
+    STORE_LAGS = "store_lags"  # it does not show yet what it has taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ _LEVELS = {
     Happening.KEPT: logging.WARNING,
     Happening.OTHER_SYSTEM: logging.WARNING,
     Happening.STORE_FAILED: logging.WARNING,
+    Happening.STORE_LAGS: logging.WARNING,
 }
 
 

@@ -97,6 +97,7 @@ class Keeper:
         "hearsay",
         "key",
         "known",
+        "lag_told",
         "listeners",
         "lonely",
         "look_again",
@@ -132,6 +133,7 @@ class Keeper:
         self.cooldown: Cooldown | None = None  # on the process's clock
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.at_store: Refresh | None = None  # who waits for the store's answer
+        self.lag_told = False  # that the store's reads lag behind its writes
         self.store_down = False
         self.store_failed_at = -math.inf
         self.store_failures = 0  # in a row

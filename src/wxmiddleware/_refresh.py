@@ -46,7 +46,6 @@ Outcome = Snapshot | Failure
 
 _POLL = 0.1  # between two looks at the store while another process refreshes
 _SWAPS = 5  # one is the rule; more only if others write in the same moment
-_CLAIMS = 20
 _INSISTENCE = 0.5  # between two tries to save what nobody gives a second time
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
@@ -92,15 +91,19 @@ class Refresh:
     """
 
     __slots__ = (
+        "_beaten",
         "_claimed",
         "_clock",
         "_events",
         "_flight",
         "_keeper",
+        "_losses",
+        "_lost_at",
         "_owner",
         "_reason",
         "_rejected",
         "_store_failed",
+        "_waited",
     )
 
     def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None, events: list[Event]) -> None:
@@ -113,6 +116,10 @@ class Refresh:
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
         self._claimed: _Seen | None = None
+        self._losses = 0  # races for the lease
+        self._lost_at = math.inf  # the first of them
+        self._waited = 0.0  # for what others have saved
+        self._beaten: Any = None  # the version over which another process has saved
 
     def run(self, flight: Flight[Outcome]) -> Outcome:
         """Do it, in whatever thread this is."""
@@ -120,11 +127,10 @@ class Refresh:
         self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         keeper = self._keeper
         patience = self._clock() + self._lease() + 1.0
-        lost = 0
         while True:
             seen = self._look()
             keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
-            if lost >= _CLAIMS or self._store_failed:
+            if self._store_failed or self._waited_enough():
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
                 keeper.looked(flight if self._reason is Reason.LOOK else None)
@@ -141,12 +147,9 @@ class Refresh:
                     return self._nobody_came()
                 keeper.world.sleep(_POLL)
                 continue
-            claim = self._claim(seen)
-            # Somebody was faster, or the lease ran out: look what they did.
-            outcome = None if claim is None else self._fetch(claim)
+            outcome = self._attempt(seen)
             if outcome is not None:
                 return outcome
-            lost += 1
 
     def mishap(self, exc: BaseException) -> Outcome:
         """The refresh broke: a mistake in a source or store of the user's, or the interpreter's end."""
@@ -292,6 +295,31 @@ class Refresh:
 
     # Claim
 
+    def _attempt(self, seen: _Seen) -> Outcome | None:
+        """Take the lease, ask, publish. ``None`` if somebody was faster, or the lease ran out: look what they did."""
+        # A lost swap is another process's save, also while it cannot be seen yet; so wait in time, not in tries.
+        hidden = seen.version is not None and seen.version == self._beaten
+        if hidden or self._losses > 1:
+            self._wait_for_others()
+        if hidden:
+            self._reads_lag()
+            return None
+        claim = self._claim(seen)
+        self._beaten = seen.version if claim is None else None
+        outcome = None if claim is None else self._fetch(claim)
+        if outcome is None:
+            self._losses += 1
+            self._lost_at = min(self._lost_at, self._clock())
+        return outcome
+
+    def _wait_for_others(self) -> None:
+        self._waited += _POLL
+        self._keeper.world.sleep(_POLL)
+
+    def _waited_enough(self) -> bool:
+        """Whether what others have saved could have been seen by now; the clock may stand, too."""
+        return max(self._waited, self._clock() - self._lost_at) >= self._lease()
+
     def _claim(self, seen: _Seen) -> _Seen | None:
         """Take the lease, if nothing has changed since the look."""
         if seen.version is None:
@@ -400,9 +428,14 @@ class Refresh:
             return keeper.snapshot  # frozen, thawed, and by now an old story
         mine = self._minted(claim, claim.record, grant, asked)
         saved = self._save(mine, claim) if claim.version is not None else None
-        swaps = 0
-        while saved is None and swaps < _SWAPS and (not self._store_failed or self._insists()):
+        swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
+        # Who had the lease waits for as long, if the store does not show what has been saved meanwhile.
+        while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
+            if self._store_failed and not self._insists():
+                break
             swaps += 1
+            if swaps > _SWAPS:
+                self._wait_for_others()
             theirs = self._load()
             if theirs is None:
                 continue
@@ -532,6 +565,12 @@ class Refresh:
         version = self._try(lambda: store.save(key, record, seen.version))
         return None if version is None else replace(seen, record=record, version=version)
 
+    def _reads_lag(self) -> None:
+        """Say once that the store does not show what it has just taken."""
+        if not self._keeper.lag_told:
+            self._keeper.lag_told = True
+            self._note(Happening.STORE_LAGS, _LAGS)
+
     def _try(self, call: Callable[[], Any]) -> Any:
         """Ask the store. What it raises is said once, and stays here."""
         keeper = self._keeper
@@ -592,6 +631,10 @@ ASK_WHO = (
 _NOWHERE_TO_KEEP = Failure(
     Cause.PASSING,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
+)
+_LAGS = (
+    "Another process has saved to the store, and the store does not show it yet: its reads lag behind its writes. "
+    "Give the store the address of the primary, without a read/write splitter."
 )
 _NO_TOKEN = Failure(
     Cause.AMBIGUOUS,
