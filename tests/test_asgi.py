@@ -383,8 +383,41 @@ class TestSelection:
         await call(TokenMiddleware(app, provider, paths=["/wechat"], required=True), {"type": kind})
 
         assert app.scope == {"type": kind}
-        assert app.serving is None
+        assert (app.serving is None) is (kind != "lifespan")
         assert provider.waits == []
+
+    @pytest.mark.parametrize("required", [False, True])
+    @pytest.mark.parametrize(
+        ("options", "path", "chosen"),
+        [
+            ({"exclude": ["/healthz", "/metrics"]}, "/healthz", False),
+            ({"exclude": ["/healthz", "/metrics"]}, "/api/metrics/x", False),
+            ({"exclude": ["/healthz", "/metrics"]}, "/healthzx", True),
+            ({"exclude": "/wechat/static/", "paths": ["/wechat"]}, "/wechat/static", False),
+            ({"exclude": "/wechat/static/", "paths": ["/wechat"]}, "/api/wechat/x", True),
+            ({"exclude": "/x", "only": lambda scope: True}, "/x", False),
+            ({"exclude": "/x", "only": lambda scope: True}, "/y", True),
+            ({"exclude": "/x", "only": lambda scope: False}, "/y", False),
+        ],
+    )
+    async def test_exclude(self, options: dict[str, Any], path: str, chosen: bool, required: bool) -> None:
+        """What is excluded goes through untouched, also where a token is required."""
+        app = App()
+        provider = fake_provider(None, error=TokenUnavailable("No."))
+
+        await call(TokenMiddleware(app, provider, required=required, **options), scope_of(path, root_path="/api"))
+
+        assert len(provider.waits) == chosen
+        assert (app.scope is None) is (chosen and required)
+
+    async def test_in_vain(self) -> None:
+        """A request waits as long as the provider says that this is of use."""
+        provider = fake_provider(None)
+        provider.worth_waiting = lambda seconds: seconds / 4
+
+        await call(TokenMiddleware(App(), provider, wait=2.0))
+
+        assert provider.waits == [0.5]
 
 
 class TestAccounts:
@@ -425,13 +458,66 @@ class TestAccounts:
 
     async def test_raises(self) -> None:
         """An error of the function is not hidden."""
-        with pytest.raises(KeyError):
-            await call(TokenMiddleware(App(), lambda scope: {}["nobody"]))
+        with pytest.raises(ZeroDivisionError):
+            await call(TokenMiddleware(App(), lambda scope: 1 / 0))  # type: ignore[arg-type,return-value]
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_no_account(self, is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+        """A LookupError of the function is a 404, and the log says where it was raised, without its words."""
+
+        def find(scope: Any) -> Any:
+            return {}["nobody"]
+
+        async def afind(scope: Any) -> Any:
+            return {}["nobody"]
+
+        app = App()
+        sent = await Server().call(TokenMiddleware(app, afind if is_async else find), scope_of())
+
+        assert [404, b"Not found.\n"] == [sent[0]["status"], sent[1]["body"]]
+        assert app.scope is None
+        assert "KeyError at" in caplog.text
+        assert "nobody" not in caplog.text
+
+    async def test_no_account_of_a_websocket(self) -> None:
+        """A websocket is closed."""
+        middleware = TokenMiddleware(App(), lambda scope: {}["nobody"])
+        sent = await Server("websocket.connect").call(middleware, scope_of(type="websocket"))
+
+        assert [{"type": "websocket.close", "code": 1008, "reason": "Not found."}] == sent
 
     async def test_wrong(self) -> None:
         """Finding something else than a provider is said clearly, without showing it."""
         with pytest.raises(ConfigurationError, match="returned a str, not a TokenProvider"):
             await call(TokenMiddleware(App(), lambda scope: "secret"))  # type: ignore[arg-type,return-value]
+
+
+class TestLifespan:
+    async def test_tasks(self) -> None:
+        """The app's start-up and the tasks that are started there have the token; afterwards nobody is served."""
+        provider = fake_provider()
+        found: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            found.append(current_token())
+            async with anyio.create_task_group() as group:
+                group.start_soon(task)
+
+        async def task() -> None:
+            found.append(await acurrent_token())
+
+        await call(TokenMiddleware(app, provider), {"type": "lifespan"})
+
+        assert found == ["T1", "T1"]
+        assert serving_now() is None
+
+    async def test_several_accounts(self) -> None:
+        """With several accounts nobody knows whose token is meant there."""
+        app = App()
+
+        await call(TokenMiddleware(app, lambda scope: fake_provider()), {"type": "lifespan"})
+
+        assert app.serving is None
 
 
 class TestWarm:

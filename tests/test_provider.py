@@ -378,6 +378,56 @@ class TestTimeout:
         with pytest.raises(TokenUnavailable, match=rf"^No token came within {timeout} s; the refresh goes on\."):
             get(hanging.provider(), timeout=timeout)
 
+    def test_together(self, hanging: World) -> None:
+        """Requests wait together for a refresh that hangs as long as one would; the later ones do not wait again."""
+        provider = hanging.provider()
+        assert provider.peek() is None
+        fresh = provider.worth_waiting(2.0)
+        flight = provider._own.flight
+        assert flight is not None
+        flight.since -= 1.5
+        later = provider.worth_waiting(2.0)
+        flight.since -= 0.6
+
+        assert 1.0 < fresh <= 2.0
+        assert 0.0 <= later <= 0.5
+        assert 0.0 == provider.worth_waiting(2.0)
+
+    def test_overdue(self, hanging: World) -> None:
+        """A refresh that should have ended is waited for: who waits overtakes it."""
+        provider = hanging.provider()
+        assert provider.peek() is None
+        flight = provider._own.flight
+        assert flight is not None
+        flight.since -= 100
+        hanging.clock.now = flight.due
+
+        assert 2.0 == provider.worth_waiting(2.0)
+
+    def test_after_a_failure(self, world: World) -> None:
+        """The refresh after one that failed is waited for only for a moment, until one succeeds."""
+        go_on, answers = threading.Event(), [Failure(Cause.PASSING, "No."), Grant("T", 7200)]
+
+        def fetch(account: Account, *, force: bool = False) -> Grant | Failure:
+            if len(answers) == 1:
+                go_on.wait(20)
+            return answers.pop(0)
+
+        world.source.fetch = fetch  # type: ignore[method-assign]
+        provider = world.provider()
+        with pytest.raises(TokenUnavailable):
+            provider.get_token()
+        cooling = provider.worth_waiting(2.0)
+        world.clock.now += 120
+        assert provider.peek() is None
+        again = provider.worth_waiting(2.0)
+        go_on.set()
+        landed()
+
+        assert 2.0 == cooling  # for the reason, which is at hand
+        assert again <= 0.25
+        assert "T" == provider.peek()
+
     def test_of_the_provider(self, hanging: World, get: Callable[..., str]) -> None:
         """Else it is the provider's time."""
         with pytest.raises(TokenUnavailable, match=r"within 0\.03 s") as caught:
@@ -546,6 +596,7 @@ class TestClose:
             TokenProvider.status,
             TokenProvider.settle,
             lambda provider: provider.confirm("T"),
+            lambda provider: provider.worth_waiting(1.0),
         ],
     )
     @pytest.mark.parametrize("warm", [False, True])
@@ -585,6 +636,22 @@ class TestClose:
 
         assert entered is provider
         assert provider.closed
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_async_context_manager(self, world: World, backend: str) -> None:
+        """So it is at the end of an async with block, and by aclose."""
+        one, other = world.provider(), world.provider()
+
+        async def main() -> None:
+            async with one as entered:
+                assert entered is one
+            await other.aclose()
+            await other.aclose()
+
+        anyio.run(main, backend=backend)
+
+        assert one.closed
+        assert other.closed
 
 
 class TestRepr:

@@ -575,6 +575,43 @@ class TestSelection:
         assert app.environ is not None
         assert (KEY in app.environ) is chosen
 
+    @pytest.mark.parametrize("required", [False, True])
+    @pytest.mark.parametrize(
+        ("options", "path", "chosen"),
+        [
+            ({"exclude": ["/healthz", "/metrics"]}, "/healthz", False),
+            ({"exclude": ["/healthz", "/metrics"]}, "/metrics/x", False),
+            ({"exclude": ["/healthz", "/metrics"]}, "/healthzx", True),
+            ({"exclude": ["/healthz", "/metrics"]}, "/", True),
+            ({"exclude": "/wechat/static/", "paths": ["/wechat"]}, "/wechat/static", False),
+            ({"exclude": "/wechat/static/", "paths": ["/wechat"]}, "/wechat/x", True),
+            ({"exclude": "/wechat/static/", "paths": ["/wechat"]}, "/x", False),
+            ({"exclude": "/x", "only": lambda environ: True}, "/x", False),
+            ({"exclude": "/x", "only": lambda environ: True}, "/y", True),
+            ({"exclude": "/x", "only": lambda environ: False}, "/y", False),
+            ({"exclude": "/微信"}, "/微信/x".encode().decode("latin-1"), False),
+            ({"exclude": []}, "/x", True),
+        ],
+    )
+    def test_exclude(self, options: dict[str, Any], path: str, chosen: bool, required: bool) -> None:
+        """What is excluded goes through untouched, also where a token is required."""
+        app = Hello()
+        provider = fake_provider(None, error=TokenUnavailable("No."))
+
+        call(TokenMiddleware(app, provider, required=required, **options), environ_of() | {"PATH_INFO": path})
+
+        assert len(provider.waits) == chosen
+        assert (app.environ is None) is (chosen and required)
+
+    def test_in_vain(self) -> None:
+        """A request waits as long as the provider says that this is of use."""
+        provider = fake_provider(None)
+        provider.worth_waiting = lambda seconds: seconds / 4
+
+        call(TokenMiddleware(Hello(), provider, wait=2.0))
+
+        assert provider.waits == [0.5]
+
     def test_no_path(self) -> None:
         """An environ without PATH_INFO is the root's."""
         app = Hello()
@@ -642,8 +679,20 @@ class TestAccounts:
 
     def test_raises(self) -> None:
         """An error of the function is not hidden."""
-        with pytest.raises(KeyError):
-            call(TokenMiddleware(Hello(), lambda environ: {}["nobody"]))
+        with pytest.raises(ZeroDivisionError):
+            call(TokenMiddleware(Hello(), lambda environ: 1 / 0))  # type: ignore[arg-type,return-value]
+
+    @pytest.mark.parametrize(("method", "body"), [("GET", [b"Not found.\n"]), ("HEAD", [])])
+    def test_no_account(self, method: str, body: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+        """A LookupError of the function is a 404, and the log says where it was raised, without its words."""
+        app = Hello()
+
+        response = call(TokenMiddleware(app, lambda environ: {}["nobody"]), environ_of(REQUEST_METHOD=method))
+
+        assert ("404 Not Found", body) == (response.status, response.body)
+        assert app.environ is None
+        assert "KeyError at" in caplog.text
+        assert "nobody" not in caplog.text
 
     def test_wrong(self) -> None:
         """Finding something else than a provider is said clearly, without showing it."""
@@ -687,6 +736,12 @@ class TestConstruction:
             ({"paths": b"/wechat"}, "a path or a list of paths, not a bytes"),
             ({"paths": 1}, "a path or a list of paths, not a int"),
             ({"paths": (path for path in ["/a"])}, "a path or a list of paths, not a generator"),
+            ({"exclude": 1}, "exclude= must be a path or a list"),
+            ({"exclude": ["healthz"]}, "exclude= must begin with a slash"),
+            ({"exclude": "/health*"}, "exclude= looks like a pattern"),
+            ({"exclude": "/$APPID$/x"}, "has no place in it"),
+            ({"exclude": "/"}, "leaves no request"),
+            ({"exclude": ["/a"], "paths": ["/a/b", "/a"]}, "leaves no request"),
             ({"wait": -1}, "wait= must be a number of seconds"),
             ({"wait": float("nan")}, "wait= must be"),
             ({"wait": float("inf")}, "wait= must be"),

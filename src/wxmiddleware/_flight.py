@@ -41,6 +41,7 @@ class Flight(Generic[T]):
         inline: Whoever starts it may as well run it.
 
     Attributes:
+        since: When it was made, in seconds of `time.monotonic`.
         overtaken: Another flight has taken off since; what this one may fail with is of no interest any more.
     """
 
@@ -55,6 +56,7 @@ class Flight(Generic[T]):
         "due",
         "inline",
         "overtaken",
+        "since",
     )
 
     def __init__(
@@ -72,6 +74,7 @@ class Flight(Generic[T]):
         self.due = due
         self.inline = inline
         self.overtaken = False
+        self.since = time.monotonic()
         self._begin = threading.Lock()
         self._grounded = False
         self._thread: int | None = None

@@ -45,6 +45,7 @@ _draw = random.SystemRandom().random
 
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
 _ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was refused since
+_MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,26 @@ class TokenProvider:
         answer = self._live().decide()
         return answer.value if isinstance(answer, Snapshot) else None
 
+    def worth_waiting(self, seconds: float) -> float:
+        """
+        Tell how many of these seconds a request should wait for the token that `peek` did not have.
+
+        All requests together wait for one refresh as long as one would: while WeChat hangs, the later ones do not wait
+        again. A refresh that follows a failure is waited for only for a moment.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        flight, cooldown = keeper.flight, keeper.cooldown
+        now = keeper.world.clock()
+        # One that should have ended is overtaken by whoever waits, and only then; frozen threads run while one waits.
+        if flight is None or flight.done or now >= flight.due or threads_freeze():
+            return seconds
+        if cooldown is not None and now >= cooldown.until:
+            seconds = min(seconds, _MOMENT)
+        return max(0.0, seconds - (time.monotonic() - flight.since))
+
     def confirm(self, token: str) -> None:
         """
         Tell that WeChat accepted `token` in a call that it had refused with an earlier one.
@@ -355,6 +376,18 @@ class TokenProvider:
         if not self.closed:
             self._keeper = _CLOSED
             self._observers = ()
+
+    async def aclose(self) -> None:
+        """Do what `close` does. It waits for nothing."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+import traceback
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,22 +20,31 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_WAIT",
     "SORRY",
+    "UNKNOWN",
     "Options",
     "check_app",
+    "check_exclude",
     "check_path",
     "check_selection",
     "check_wait",
     "is_provider",
     "retry_after_seconds",
+    "tell_of_no_account",
+    "tell_of_no_token",
+    "worth_waiting",
 ]
 
 #: Seconds a request waits for its token at most. A webhook has five seconds in all.
 DEFAULT_WAIT = 2.0
 
+#: The body of a 404 where a request is for no account that is known.
+UNKNOWN = b"Not found.\n"
+
 #: The body of a 503, the same for everyone: it tells a stranger nothing about the account.
 SORRY = b"This service is waiting for an answer from WeChat. Please try again later.\n"
 
 _DEFAULT_RETRY_AFTER = 5
+_logger = logging.getLogger("wxmiddleware")
 _ARGUMENTS = {"wsgi": 2, "asgi": 3}
 _PATTERN_CHARACTERS = frozenset("*?#<>{}[]$^|\\")
 
@@ -42,6 +53,7 @@ class Options(TypedDict, total=False):
     """The options of both middlewares, for the ``init_app`` functions."""
 
     paths: str | Collection[str] | None
+    exclude: str | Collection[str] | None
     only: Callable[[Any], bool] | None
     wait: float
     required: bool
@@ -118,13 +130,57 @@ def check_selection(paths: object, only: object) -> tuple[str, ...] | None:
             raise ConfigurationError("only= must not be async: a coroutine counts as true for every request.")
     if paths is None:
         return None
+    found = _check_paths(paths, "paths")
+    if not found:
+        raise ConfigurationError("paths= is empty, so no request would ever get a token. Leave it out to choose all.")
+    return found
+
+
+def check_exclude(exclude: object, paths: tuple[str, ...] | None) -> tuple[str, ...]:
+    """
+    Check the paths of the requests that are never chosen, and return them without a slash at their ends.
+
+    Args:
+        exclude: The paths.
+        paths: Those that `check_selection` has returned.
+
+    Raises:
+        ConfigurationError: They are not what they should be, or nothing is left to be chosen.
+    """
+    found = () if exclude is None else _check_paths(exclude, "exclude")
+    if any(APPID in path.split("/") for path in found):
+        raise ConfigurationError(f"A path in exclude= is meant as it stands, so {APPID} has no place in it.")
+    chosen = ("",) if paths is None else paths
+    if all(any(f"{path}/".startswith(f"{each}/") for each in found) for path in chosen):
+        raise ConfigurationError("exclude= leaves no request that would get a token. Name fewer paths in it.")
+    return found
+
+
+def _check_paths(paths: object, option: str) -> tuple[str, ...]:
     if isinstance(paths, str):
         paths = (paths,)
     if not isinstance(paths, Collection) or isinstance(paths, (bytes, bytearray)):
-        raise ConfigurationError(f"paths= must be a path or a list of paths, not {_kind(paths)}.")
-    if not paths:
-        raise ConfigurationError("paths= is empty, so no request would ever get a token. Leave it out to choose all.")
-    return tuple(check_path(path) for path in paths)
+        raise ConfigurationError(f"{option}= must be a path or a list of paths, not {_kind(paths)}.")
+    return tuple(check_path(path, option) for path in paths)
+
+
+def worth_waiting(provider: Any, wait: float | None) -> float | None:
+    """Seconds to wait for a token that is not at hand: `wait`, or less where that would be in vain."""
+    tell: Callable[[float], float] | None = getattr(provider, "worth_waiting", None)  # somebody's own need not know
+    return wait if tell is None or wait is None else tell(wait)
+
+
+def tell_of_no_token(error: TokenError) -> None:
+    """Log why a request was answered 503: its body says nothing."""
+    _logger.warning("A request was answered 503, since its view had no token: %s", error)
+
+
+def tell_of_no_account(error: LookupError) -> None:
+    """Log that a request was answered 404, since nobody knows its account."""
+    # The text may have the caller's words in it, or a secret; a mistake in the function is found by its place.
+    places = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" at {place.filename}:{place.lineno}" for place in places)
+    _logger.warning("A request is for no account that is known (%s%s): 404.", type(error).__name__, where)
 
 
 def retry_after_seconds(error: TokenError) -> int:

@@ -19,9 +19,8 @@ from fastapi import Depends, HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
 from wxmiddleware._provider import TokenProvider
-from wxmiddleware._selection import SORRY, retry_after_seconds
 from wxmiddleware.exceptions import TokenError
-from wxmiddleware.starlette import get_token, init_app, provider_from
+from wxmiddleware.starlette import get_token, init_app, no_token, provider_from
 
 __all__ = ["DepProvider", "DepToken", "get_token", "init_app", "provider_from"]
 
@@ -32,8 +31,8 @@ async def _token(request: HTTPConnection) -> str:
     except TokenError as error:
         if request.scope["type"] == "websocket":
             raise WebSocketException(1013, "Try again later.") from error
-        headers = {"Retry-After": str(retry_after_seconds(error))}
-        raise HTTPException(503, SORRY.decode().strip(), headers) from error
+        unavailable = no_token(error)
+        raise HTTPException(503, unavailable.detail, unavailable.headers) from error  # FastAPI's own kind
 
 
 async def _provider(request: HTTPConnection) -> TokenProvider:

@@ -16,9 +16,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask, current_app
+from werkzeug.exceptions import ServiceUnavailable
 
 from wxmiddleware._context import add_fallback, current_provider, current_token
-from wxmiddleware.exceptions import ConfigurationError, NoProvider
+from wxmiddleware._selection import SORRY, retry_after_seconds, tell_of_no_token
+from wxmiddleware.exceptions import ConfigurationError, NoProvider, TokenError
 from wxmiddleware.wsgi import TokenMiddleware
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ def init_app(
     Args:
         app: The Flask app.
         provider: As in `wxmiddleware.wsgi.TokenMiddleware`.
-        **options: ``paths``, ``only``, ``wait`` and ``required``, as there.
+        **options: ``paths``, ``only``, ``exclude``, ``wait`` and ``required``, as there.
+
+    A view that fails for want of a token (`TokenError`) is answered 503 with ``Retry-After``, as `ServiceUnavailable`
+    of the app's own would be; unless the app has an error handler for it, or for one of its bases.
 
     Raises:
         ConfigurationError: An argument is wrong, or `app` has been given to this function before.
@@ -58,6 +63,7 @@ def init_app(
         raise ConfigurationError("init_app() was called for this app before. Call it once for each app.")
     app.wsgi_app = TokenMiddleware(app.wsgi_app, provider, **options)  # type: ignore[method-assign]
     app.extensions[_NAME] = provider
+    _handle(app)
     add_fallback(_provider_of_app_context)
     return app
 
@@ -87,6 +93,22 @@ def get_token() -> str:
     Raises what `wxmiddleware.current_token` does.
     """
     return current_token()
+
+
+def _handle(app: Flask) -> None:
+    ours = app.error_handler_spec[None][None]
+    if TokenError in ours:
+        return
+
+    def answer(error: TokenError) -> Any:
+        # It might be registered later than ours: a handler of the app's for all errors is for this one, too.
+        theirs = next((ours[kind] for kind in TokenError.__mro__[1:] if kind in ours), None)
+        if theirs is not None:
+            return app.ensure_sync(theirs)(error)
+        tell_of_no_token(error)
+        return app.handle_http_exception(ServiceUnavailable(SORRY.decode(), retry_after=retry_after_seconds(error)))
+
+    app.register_error_handler(TokenError, answer)
 
 
 def _provider_of(app: Flask) -> TokenProvider | None:

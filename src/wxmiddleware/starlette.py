@@ -9,17 +9,22 @@ For Starlette apps::
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 # Not for annotations alone: FastAPI reads them at run time.
 from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
 
 from wxmiddleware._context import acurrent_token, serving_now
 from wxmiddleware._provider import TokenProvider
+from wxmiddleware._selection import SORRY, retry_after_seconds, tell_of_no_token
 from wxmiddleware.asgi import TokenMiddleware
-from wxmiddleware.exceptions import ConfigurationError, NoProvider
+from wxmiddleware.exceptions import ConfigurationError, NoProvider, TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +56,11 @@ def init_app(
     Args:
         app: The Starlette or FastAPI app, not started yet.
         provider: As in `wxmiddleware.asgi.TokenMiddleware`.
-        **options: ``paths``, ``only``, ``wait``, ``required`` and ``warm``, as there.
+        **options: ``paths``, ``only``, ``exclude``, ``wait``, ``required`` and ``warm``, as there.
+
+    An endpoint that fails for want of a token (`TokenError`) is answered 503 with ``Retry-After``, as an
+    `HTTPException` with that status would be, and a websocket is closed with 1013; unless the app has an exception
+    handler for it, or for one of its bases.
 
     Raises:
         ConfigurationError: An argument is wrong, or `app` has been given to this function before.
@@ -64,7 +73,37 @@ def init_app(
     TokenMiddleware(app, provider, **options)
     app.add_middleware(TokenMiddleware, provider, **options)
     setattr(app.state, _NAME, provider)
+    app.exception_handlers.setdefault(TokenError, _answer)
     return app
+
+
+async def _answer(request: Any, error: Exception) -> Any:
+    """Answer a request or a websocket whose endpoint has no token."""
+    assert isinstance(error, TokenError)  # it is registered for those
+    handlers: Any = request.app.exception_handlers
+    # A handler of the app's for all errors is for this one, too.
+    theirs = next((handlers[kind] for kind in TokenError.__mro__[1:] if kind in handlers), None)
+    if theirs is not None:
+        return await _call(theirs, request, error)
+    tell_of_no_token(error)
+    if request.scope["type"] == "websocket":
+        return await request.close(1013, "Try again later.")
+    unavailable = no_token(error)
+    theirs = handlers.get(503) or handlers.get(HTTPException)
+    if theirs is not None:
+        return await _call(theirs, request, unavailable)
+    return PlainTextResponse(unavailable.detail, 503, unavailable.headers)
+
+
+async def _call(handler: Any, request: Any, error: Exception) -> Any:
+    if inspect.iscoroutinefunction(handler):
+        return await handler(request, error)
+    return await run_in_threadpool(handler, request, error)
+
+
+def no_token(error: TokenError) -> HTTPException:
+    """Make the 503 of an endpoint that has no token."""
+    return HTTPException(503, SORRY.decode().strip(), {"Retry-After": str(retry_after_seconds(error))})
 
 
 def provider_from(request: HTTPConnection) -> TokenProvider:

@@ -16,11 +16,15 @@ from wxmiddleware._paths import Prefixes, text_of
 from wxmiddleware._selection import (
     DEFAULT_WAIT,
     SORRY,
+    UNKNOWN,
     check_app,
+    check_exclude,
     check_selection,
     check_wait,
     is_provider,
     retry_after_seconds,
+    tell_of_no_account,
+    worth_waiting,
 )
 from wxmiddleware.exceptions import ConfigurationError, TokenError
 
@@ -49,12 +53,15 @@ class TokenMiddleware:
     Args:
         app: The WSGI application.
         provider: Gives the token; or a function of the environ that returns a provider for this request
-            (several accounts), or ``None`` to let it through untouched.
+            (several accounts), or ``None`` to let it through untouched. If it raises a `LookupError`, the request is
+            for no account that is known, and answered 404.
         paths: Choose the requests at or below these paths, as the wrapped app sees them: ``PATH_INFO``, whatever
             ``SCRIPT_NAME`` it is mounted at. ``"/wechat"`` means ``/wechat`` and ``/wechat/x``, not ``/wechatx``; also
             ``//wechat`` and what else a router may read as that. ``$APPID$`` stands for any one part of a path.
         only: Choose the requests for which this function of the environ is true. Not together with `paths`.
-        wait: Seconds a request waits at most when the token is not at hand. Then it goes on without one.
+        exclude: Never choose the requests at or below these paths, such as ``["/healthz", "/metrics"]``.
+        wait: Seconds a request waits at most when the token is not at hand. Then it goes on without one. It does not
+            wait while that is in vain: others have waited for the same refresh, or the last one has just failed.
         required: Answer 503 with ``Retry-After`` instead of going on without a token.
 
     Raises:
@@ -71,13 +78,15 @@ class TokenMiddleware:
         *,
         paths: str | Collection[str] | None = None,
         only: Callable[[WSGIEnvironment], bool] | None = None,
+        exclude: str | Collection[str] | None = None,
         wait: float = DEFAULT_WAIT,
         required: bool = False,
     ) -> None:
         check_app(app, speaks="wsgi")
         self._app = app
         self._wait = check_wait(wait)
-        self._chosen = _chooser(check_selection(paths, only)) or only
+        prefixes = check_selection(paths, only)
+        self._chosen = _excluding(check_exclude(exclude, prefixes), _chooser(prefixes) or only)
         self._binding: Binding | None = None
         self._find: Any = provider
         if is_provider(provider, may_be_async=False):
@@ -93,7 +102,11 @@ class TokenMiddleware:
             return self._app(environ, start_response)
         binding = self._binding
         if binding is None:
-            provider = self._find(environ)
+            try:
+                provider = self._find(environ)
+            except LookupError as unknown:
+                tell_of_no_account(unknown)
+                return _answer(environ, start_response, "404 Not Found", UNKNOWN)
             if provider is None:
                 return self._app(environ, start_response)
             binding = self._bind(provider)
@@ -104,7 +117,8 @@ class TokenMiddleware:
         else:
             error = _attach(binding, environ)
             if error is not None and self._required:
-                return _say_no(environ, start_response, error)
+                retry = ("Retry-After", str(retry_after_seconds(error)))
+                return _answer(environ, start_response, "503 Service Unavailable", SORRY, retry)
 
         serving = (binding, environ)
         mark = serving_var.set(serving)
@@ -195,9 +209,24 @@ def _chooser(prefixes: tuple[str, ...] | None) -> Callable[[WSGIEnvironment], bo
     return chosen
 
 
+def _excluding(
+    excluded: tuple[str, ...], chosen: Callable[[WSGIEnvironment], bool] | None
+) -> Callable[[WSGIEnvironment], bool] | None:
+    if not excluded:
+        return chosen
+    exactly = frozenset(path.encode().decode("latin-1") for path in excluded)
+    below = tuple(path + "/" for path in exactly)
+
+    def left(environ: WSGIEnvironment) -> bool:
+        path: str = environ.get("PATH_INFO", "")
+        return not (path.startswith(below) or path in exactly) and (chosen is None or chosen(environ))
+
+    return left
+
+
 def _attach(binding: Binding, environ: WSGIEnvironment) -> TokenError | None:
     try:
-        environ[TOKEN_KEY] = binding.provider.get_token(timeout=binding.wait)
+        environ[TOKEN_KEY] = binding.provider.get_token(timeout=worth_waiting(binding.provider, binding.wait))
     except TokenError as error:
         # An outer middleware may have left another account's token here.
         environ.pop(TOKEN_KEY, None)
@@ -216,12 +245,14 @@ def _is_file(body: object, environ: WSGIEnvironment) -> bool:
     return hasattr(body, "read")
 
 
-def _say_no(environ: WSGIEnvironment, start_response: StartResponse, error: TokenError) -> Iterable[bytes]:
+def _answer(
+    environ: WSGIEnvironment, start_response: StartResponse, status: str, body: bytes, *more: tuple[str, str]
+) -> Iterable[bytes]:
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(SORRY))),
-        ("Retry-After", str(retry_after_seconds(error))),
+        ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
+        *more,
     ]
-    start_response("503 Service Unavailable", headers)
-    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [SORRY]
+    start_response(status, headers)
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]

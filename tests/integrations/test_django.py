@@ -51,7 +51,7 @@ class Urls:
 @pytest.fixture(scope="module", autouse=True)
 def _django() -> Iterator[None]:
     if not settings.configured:  # once in a process
-        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
+        settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
         django.setup()
     with override_settings(ROOT_URLCONF=Urls):
         yield

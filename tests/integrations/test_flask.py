@@ -11,8 +11,14 @@ import flask
 import pytest
 from fake_provider import fake_provider
 
-from wxmiddleware import NoProvider, TokenProvider, acurrent_token, current_token, use_provider
-from wxmiddleware.exceptions import ConfigurationError, ProviderClosed
+from wxmiddleware import Account, NoProvider, TokenProvider, acurrent_token, current_token, use_provider
+from wxmiddleware.exceptions import (
+    ConfigurationError,
+    ProviderClosed,
+    TokenError,
+    TokenUnavailable,
+    WxMiddlewareError,
+)
 from wxmiddleware.flask import get_token, init_app, provider_from
 from wxmiddleware.simulator import WeChat
 
@@ -265,3 +271,47 @@ class TestInitApp:
 
         with pytest.raises(ProviderClosed):
             init_app(app, provider)
+
+
+class TestNoToken:
+    def test_503(self, app: flask.Flask, provider: TokenProvider, no_token: None) -> None:
+        """A view that fails for want of a token is a 503 that tells a stranger nothing."""
+        init_app(app, provider, wait=0)
+        app.add_url_rule("/", view_func=get_token)
+
+        answer = app.test_client().get("/")
+
+        assert 503 == answer.status_code
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "40164" not in answer.text
+        assert provider.account.appid not in answer.text
+
+    def test_page_of_the_app(self, app: flask.Flask, provider: TokenProvider, no_token: None) -> None:
+        """The app's own page for 503 is used."""
+        init_app(app, provider, wait=0)
+        app.add_url_rule("/", view_func=get_token)
+        app.register_error_handler(503, lambda error: ("my page", 503))
+
+        assert ("my page", 503) == _answer_of(app)
+
+    @pytest.mark.parametrize("kind", [TokenUnavailable, TokenError, WxMiddlewareError, Exception])
+    @pytest.mark.parametrize("first", [False, True])
+    def test_handler_of_the_app(
+        self, app: flask.Flask, wechat_account: Account, wechat: WeChat, kind: type[Exception], first: bool
+    ) -> None:
+        """A handler of the app's, for this error or for all, is the one that counts, whenever it was registered."""
+        wechat.faults.add("/cgi-bin/stable_token", "errcode", None, errcode=-1)
+        with TokenProvider(wechat_account) as provider:
+            if not first:
+                init_app(app, provider, wait=0)
+            app.register_error_handler(kind, lambda error: (f"mine: {type(error).__name__}", 418))
+            if first:
+                init_app(app, provider, wait=0)
+            app.add_url_rule("/", view_func=get_token)
+
+            assert ("mine: TokenUnavailable", 418) == _answer_of(app)
+
+
+def _answer_of(app: flask.Flask) -> tuple[str, int]:
+    answer = app.test_client().get("/")
+    return answer.text, answer.status_code

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 from fake_provider import fake_provider
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -18,9 +21,23 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from wxmiddleware import NoProvider, TokenProvider, acurrent_token, current_token, use_provider
+from wxmiddleware import (
+    Account,
+    NoProvider,
+    TokenProvider,
+    acurrent_token,
+    current_provider,
+    current_token,
+    use_provider,
+)
 from wxmiddleware.asgi import TokenMiddleware
-from wxmiddleware.exceptions import ConfigurationError, ProviderClosed
+from wxmiddleware.exceptions import (
+    ConfigurationError,
+    ProviderClosed,
+    TokenError,
+    TokenUnavailable,
+    WxMiddlewareError,
+)
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.starlette import get_token, init_app, provider_from
 
@@ -274,3 +291,83 @@ class TestInitApp:
         """So is a provider that was closed."""
         with pytest.raises(ProviderClosed):
             init_app(Starlette(), fake_provider(closed=True))
+
+
+class TestNoToken:
+    @pytest.mark.parametrize("make", [Starlette, FastAPI])
+    def test_503(self, client: Any, provider: TokenProvider, no_token: None, make: Any) -> None:
+        """An endpoint that fails for want of a token is a 503 that tells a stranger nothing."""
+        app = init_app(make(routes=[Route("/", one_token)]), provider, wait=0)
+
+        answer = client(app).get("/")
+
+        assert 503 == answer.status_code
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "40164" not in answer.text
+        assert provider.account.appid not in answer.text
+
+    def test_websocket(self, client: Any, provider: TokenProvider, no_token: None) -> None:
+        """A websocket is closed: try again later."""
+
+        async def endpoint(websocket: WebSocket) -> None:
+            await websocket.accept()
+            await get_token(websocket)
+
+        app = init_app(Starlette(routes=[WebSocketRoute("/", endpoint)]), provider, wait=0)
+        with client(app).websocket_connect("/") as websocket, pytest.raises(WebSocketDisconnect) as caught:
+            websocket.receive_text()
+
+        assert 1013 == caught.value.code
+
+    @pytest.mark.parametrize("kind", [503, HTTPException])
+    def test_page_of_the_app(self, client: Any, provider: TokenProvider, no_token: None, kind: Any) -> None:
+        """The app's own page for 503 is used."""
+        app = init_app(Starlette(routes=[Route("/", one_token)]), provider, wait=0)
+        app.add_exception_handler(kind, lambda request, error: PlainTextResponse("my page", error.status_code))
+
+        answer = client(app).get("/")
+
+        assert ("my page", 503) == (answer.text, answer.status_code)
+
+    @pytest.mark.parametrize("kind", [TokenUnavailable, TokenError, WxMiddlewareError, Exception])
+    @pytest.mark.parametrize("first", [False, True])
+    def test_handler_of_the_app(
+        self, client: Any, wechat_account: Account, wechat: WeChat, kind: type[Exception], first: bool
+    ) -> None:
+        """A handler of the app's, for this error or for all, is the one that counts, whenever it was registered."""
+        wechat.faults.add("/cgi-bin/stable_token", "errcode", None, errcode=-1)
+
+        async def mine(request: Request, error: Exception) -> Response:
+            return PlainTextResponse(f"mine: {type(error).__name__}", 418)
+
+        with TokenProvider(wechat_account) as provider:
+            app = Starlette(routes=[Route("/", one_token)])
+            if not first:
+                init_app(app, provider, wait=0)
+            app.add_exception_handler(kind, mine)
+            if first:
+                init_app(app, provider, wait=0)
+
+            answer = client(app).get("/")
+
+        assert ("mine: TokenUnavailable", 418) == (answer.text, answer.status_code)
+
+
+def test_lifespan(client: Any, provider: TokenProvider) -> None:
+    """The provider is known in the app's start-up, and in the tasks that are started there."""
+    found: list[Any] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(task)
+            yield
+        found.append(current_provider())
+
+    async def task() -> None:
+        found.append(await acurrent_token())
+
+    with client(init_app(Starlette(lifespan=lifespan), provider)):
+        pass
+
+    assert [provider.get_token(), provider] == found
