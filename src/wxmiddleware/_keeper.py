@@ -39,7 +39,7 @@ from ._policies import (
     minted_later,
     state,
 )
-from ._refresh import ASK_WHO, MENDED_BY_A_REFUSAL, TOO_SOON, Outcome, Reason, Refresh
+from ._refresh import ASK_WHO, TOO_SOON, Outcome, Reason, Refresh, overruled
 from .sources import TokenSource
 from .stores import TokenStore
 
@@ -95,6 +95,7 @@ class Keeper:
         "first_refusal",
         "flight",
         "hearsay",
+        "kept_generation",
         "key",
         "known",
         "lag_told",
@@ -140,6 +141,7 @@ class Keeper:
         self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
         self.refusals_from = -math.inf  # a refused token is of no use to anybody before this time
+        self.kept_generation = -1  # a token that was refused, and stays in use as no fetch could replace it
         self.first_refusal = (0, -math.inf)  # which generation was refused, and when for the first time
         self.cured_generation = -1  # the last one that a refused call was accepted with
         self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
@@ -173,8 +175,8 @@ class Keeper:
             accused = bool(rejected) and rejected == self.snapshot.value and not self.snapshot.refused
             kept = self._accuse(now, events) if accused else None
             answer, launch = (kept, None) if kept else self._answer(now, events, accused=accused, overtake=overtake)
-            if self.hearsay and isinstance(answer, Failure):
-                self.acquit()
+            if isinstance(answer, Failure):
+                self._keep()
         if launch is not None:
             self._launch(launch, awaited=answer is launch)
         else:  # a flight would tell them, before its own
@@ -185,7 +187,7 @@ class Keeper:
         self, now: float, events: list[Event], *, accused: bool, overtake: bool
     ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
         snapshot, flight = self.snapshot, self._under_way()
-        current = state(snapshot, now)
+        current = State.REFUSED if accused else state(snapshot, now)
         if self.plan.cache and current in _USABLE:
             if now >= snapshot.hot_until and self._out_of_touch(now):
                 # It may have been replaced, and be dead by now: this one time callers wait for a look, unless it hangs.
@@ -200,7 +202,7 @@ class Keeper:
             return flight, None
         cooldown = self.cooldown
         # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
-        mended = accused and cooldown is not None and cooldown.failure.cause in MENDED_BY_A_REFUSAL
+        mended = accused and cooldown is not None and overruled(cooldown, snapshot.generation)
         if cooldown is not None and now < cooldown.until and not mended:
             if (self.store.shared or self.plan.follow) and now >= self.look_again:
                 # Another process may have been luckier.
@@ -290,6 +292,8 @@ class Keeper:
             if first:
                 events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
             return replace(TOO_SOON, retry_after=wait)
+        if snapshot.generation == self.kept_generation:
+            return None  # those who were not refused have it until a fetch has brought another
         self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
         events.append(self.event(Happening.REFUSED, "WeChat refused the token in use.", generation=snapshot.generation))
@@ -404,14 +408,26 @@ class Keeper:
             if self.snapshot.value:
                 self.snapshot = replace(self.snapshot, expires_at=min(expires_at, self.snapshot.expires_at))
                 self._heat()
-            if self.hearsay:
-                self.acquit()
+            self._keep()
 
     def landed(self, flight: Flight[Outcome]) -> None:
         """The flight has ended."""
         with self._lock:
             if self.flight is flight:
                 self.flight = None
+
+    def _keep(self) -> None:
+        """
+        The refused token could not be replaced, for want of a fetch: it stays in use for those who were not refused.
+
+        An API may refuse a token that all others accept. Who was refused has an error, and each later refusal too. The
+        token is renewed as soon as WeChat may be asked again, unless the refusal was hearsay.
+        """
+        if self.snapshot.refused:
+            self.kept_generation = self.snapshot.generation
+            if not self.hearsay:
+                self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
+            self.acquit()
 
     def acquit(self) -> None:
         """A refusal could not be acted upon; the token is handed out as before."""

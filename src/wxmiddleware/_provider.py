@@ -168,7 +168,8 @@ class TokenProvider:
 
         Args:
             rejected: The token that WeChat has just refused in an API call (40001, 40014, 42001). If it is still the
-                newest that anyone knows, it is replaced, and not handed out again; if not, this costs nothing.
+                newest that anyone knows, it is replaced, and not handed out again; if not, this costs nothing. If no
+                other can be fetched, that error is raised here, and callers who were not refused keep the token.
             timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
 
         Raises:

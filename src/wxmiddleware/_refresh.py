@@ -141,7 +141,7 @@ class Refresh:
             if keeper.rotates and seen.version is None:
                 return self._cool(_NOWHERE_TO_KEEP, 1)
             if keeper.plan.follow or self._leased(seen):
-                if keeper.usable() and not self._doubts(seen):
+                if self._usable() and not self._doubts(seen):
                     return keeper.snapshot  # somebody is at it
                 if self._clock() >= patience:
                     return self._nobody_came()
@@ -215,7 +215,7 @@ class Refresh:
         if known.refresh is not None and follows(known.generation, seen.record.generation):
             # Also if its token is over: what the next one is asked for with is in it.
             record = replace(known, lease=None)
-        elif not follows(ours.generation, seen.record.generation) or not keeper.usable():
+        elif not follows(ours.generation, seen.record.generation) or not self._usable():
             return seen
         elif seen.record.value is not None and minted_later(seen.record.sent_at + seen.behind, ours.received_at):
             return seen  # a wall clock was ahead when ours got its number
@@ -237,7 +237,7 @@ class Refresh:
         keeper = self._keeper
         if self._reason is Reason.LOOK:
             return True
-        if not keeper.plan.reuse or not keeper.usable():
+        if not keeper.plan.reuse or not self._usable():
             return False
         snapshot = keeper.snapshot
         if self._reason is Reason.AHEAD:
@@ -245,6 +245,10 @@ class Refresh:
                 return True  # the store is down: carry on with what there is
             return self._clock() < snapshot.ahead_at
         return not self._doubts(seen)
+
+    def _usable(self) -> bool:
+        """Whether there is a token for those who wait for this: one that is not the refused."""
+        return self._keeper.usable() and self._keeper.snapshot.value != self._rejected
 
     def _doubts(self, seen: _Seen) -> bool:
         """
@@ -273,8 +277,7 @@ class Refresh:
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until:
             return None
-        news = self._reason is Reason.REFUSED and follows(keeper.snapshot.generation, cooldown.refused)
-        if news and cooldown.failure.cause in MENDED_BY_A_REFUSAL:
+        if self._reason is Reason.REFUSED and overruled(cooldown, keeper.snapshot.generation):
             return None
         keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
         return replace(cooldown.failure, retry_after=cooldown.until - now)
@@ -407,7 +410,7 @@ class Refresh:
     def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Outcome:
         """WeChat stands by the token that its API refused. Then the fault is not the token's, and it is kept."""
         self._publish(claim, asked, confirmed=True)
-        if self._keeper.usable() and self._keeper.snapshot.value != self._rejected:
+        if self._usable():
             return self._keeper.snapshot  # meanwhile another process has published a newer one
         self._keeper.acquit()
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
@@ -465,7 +468,7 @@ class Refresh:
             reason=self._reason.value,
         )
         # The token may also have been refused while it was asked for once more; then the callers start anew.
-        if not keeper.usable() and mine.value not in keeper.dead:
+        if not self._usable() and mine.value not in keeper.dead:
             return self._cool(_DEAD_ON_ARRIVAL, 1)
         return keeper.snapshot
 
@@ -535,19 +538,21 @@ class Refresh:
             keeper.known = (record, claim.behind)
         elif not self._store_failed:
             self._look()  # somebody has written meanwhile; what they know is newer than our failure
-            if keeper.usable() and keeper.snapshot.value != self._rejected:
+            if self._usable():
                 return keeper.snapshot
         return told
 
     def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
         keeper = self._keeper
-        usable, draw = keeper.usable(), keeper.world.draw()
+        usable, draw = self._usable(), keeper.world.draw()
         # A source may know better.
         seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
         seconds = min(seconds, LONGEST_PAUSE)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.overtaken:
-            keeper.cool(Cooldown(self._clock() + seconds, failure, streak), expires_at=expires_at)
+            before = 0 if keeper.cooldown is None else keeper.cooldown.refused
+            refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before
+            keeper.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
                 f"WeChat is left alone for {seconds:.0f} s ({failure.cause} failure).",
@@ -620,7 +625,12 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
     return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
 
 
-MENDED_BY_A_REFUSAL = (Cause.PASSING, Cause.AMBIGUOUS)
+def overruled(cooldown: Cooldown, generation: int) -> bool:
+    """Whether the refusal of a token is news that lets WeChat be asked in spite of a failure: once for each token."""
+    passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
+    return passing and follows(generation, cooldown.refused)
+
+
 TOO_SOON = Failure(
     Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
 )

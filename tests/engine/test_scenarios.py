@@ -418,7 +418,7 @@ class TestRefused:
         assert 3 == world.issuer.fetches
 
     def test_refresh_fails(self, world: World) -> None:
-        """When the fetch for a refused token fails, all get that error, and the refused token stays put away."""
+        """When the fetch for a refused token fails, the refused get that error; the others keep the token meanwhile."""
         world.script("T1", BUSY, "T2")
         provider = world.provider()
         world.get(provider)
@@ -426,10 +426,71 @@ class TestRefused:
         results = world.herd(provider, "T1")
 
         assert [-1] * 64 == [error.errcode for error in results]
-        assert -1 == world.error(provider).errcode
+        assert ["T1"] * 64 == world.herd(provider)
+        assert [-1] * 64 == [error.errcode for error in world.herd(provider, "T1")]
         assert 2 == world.issuer.fetches
         world.advance(2)
+        assert "T1" == world.get(provider)  # and it is renewed in the background
+        world.settle()
         assert "T2" == world.get(provider)
+
+    @pytest.mark.parametrize("failure", [BUSY, LOST, WRONG, QUOTA], ids=["busy", "lost", "wrong", "quota"])
+    def test_kept_for_want_of_a_fetch(self, world: World, failure: Failure) -> None:
+        """One API refuses the token while none can be fetched: other calls go on, and nobody loops."""
+        world.script("T1", *[failure] * 30)
+        provider = world.provider()
+        other = world.elsewhere() if world.store.shared else provider
+        assert ["T1", "T1"] == [world.get(provider), world.get(other)]
+        errors = []
+        for _ in range(20):
+            errors += [world.error(provider, "T1").errcode, world.error(other, "T1").errcode]
+            assert "T1" == world.get(provider)
+            assert "T1" == world.get(other)
+            world.settle()
+        at_once = world.issuer.fetches
+        for _ in range(10):
+            world.advance(20)
+            errors.append(world.error(provider, "T1").errcode)
+            assert "T1" == world.get(other)
+            world.settle()
+
+        assert {failure.errcode} == set(errors)
+        assert 2 == at_once
+        assert world.issuer.fetches <= 12
+
+    def test_kept_while_it_is_being_replaced(self, world: World) -> None:
+        """While the next fetch for it is under way, those who were not refused go on with the token."""
+        world.script("T1", WRONG, "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.error(provider, "T1")
+        world.advance(61)
+        held = gate(world)
+        healed: list[str] = []
+        refused = threading.Thread(target=lambda: healed.append(world.get(provider, "T1")), daemon=True)
+        refused.start()
+        world.issuer.wait_for(3)
+        others = world.herd(provider)
+        held.set()
+        refused.join(20)
+
+        assert ["T1"] * 64 == others
+        assert ["T2"] == healed
+        assert 3 == world.issuer.fetches
+
+    def test_kept_no_longer_than_it_lives(self, world: World) -> None:
+        """A token that was kept ends when its time is over; a lost answer of the classic endpoint shortens that."""
+        world.script("T1", LOST, *[BUSY] * 100)
+        provider = world.provider()
+        world.get(provider)
+        world.error(provider, "T1")
+        world.advance(280)
+        before = world.get(provider)
+        world.settle()
+        world.advance(20)
+
+        assert "T1" == before
+        assert -1 == world.error(provider).errcode
 
     def test_refusal_after_a_lost_answer(self, world: World) -> None:
         """After a lost answer a refusal is news: the fetch is repeated at once, and not after the pause."""
