@@ -12,6 +12,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,27 @@ def test_trickle(world: World) -> None:
         answer = slow.recv(1000)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_slow_bot(tmp_path: Path) -> None:
+    """One worker that serves one at a time answers all of a crowd while every handler is still at work."""
+    kind = Kind("gunicorn-sync", "gunicorn --bind {address} --worker-class sync processes.webhook_apps:flask_app", 1)
+    # A deadline that never comes: whoever waits for a handler does not answer in this test.
+    server = Server(kind, {**settings(tmp_path, WeChat(), ""), "WX_TEST_DEADLINE": "1000"})
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    try:
+        with ExitStack() as ends:
+            crowd = [ends.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(5)]
+            for n, each in enumerate(crowd[:4]):
+                pushed = pusher().sealed(text(msg_id=f"slow {n}"), nonce=str(n))
+                each.sendall(_head(pushed, f"Content-Length: {len(pushed.body)}", "Connection: close") + pushed.body)
+            answers = [b"".join(iter(partial(each.recv, 1000), b"")) for each in crowd[:4]]
+    finally:
+        server.close()
+
+    assert {(b"HTTP/1.1 200 OK", b"success")} == {
+        (answer.partition(b"\r\n")[0], answer.rpartition(b"\r\n\r\n")[2]) for answer in answers
+    }
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])

@@ -29,7 +29,7 @@ from wxmiddleware.webhook import (
     _seen,
     send_reply,
 )
-from wxmiddleware.webhook._conversation import Answer, Do
+from wxmiddleware.webhook._conversation import Answer, Do, Handle, Pause, Read, Request
 from wxmiddleware.webhook._gate import Push
 from wxmiddleware.webhook._seen import Answered, Seen, Standing
 from wxmiddleware.webhook._wire import Format
@@ -587,3 +587,42 @@ class TestWithoutThreads:
 
         assert 200 == make_site(lambda message: "x").push(pusher.plain(text())).status
         assert "wxmiddleware-webhook-body" not in started
+
+
+def test_no_deadline(pusher: Pusher) -> None:
+    """Without a deadline a repeat waits as long as the first: WeChat cuts the second try, and the third brings it."""
+    now = [0.0]
+    webhook = Webhook(token="AAAAA", wall=lambda: float(NOW), clock=lambda: now[0], deadline=None)
+    pushed = pusher.plain(text())
+    request = Request("POST", pushed.url.partition("?")[2], None, "6.6.6.6", "")
+    talks = [webhook.serve(request) for _ in range(2)]
+    handle, pause = (step_of(talk, pushed.body) for talk in talks)
+    assert isinstance(handle, Handle)
+    for now[0] in (5.0, 100.0):
+        assert isinstance(pause, Pause)
+        pause = step_of(talks[1])
+    handle.attempt.deliver(webhook.answer(handle.push, "at last"))
+    first, second = (
+        answer_of(talk, value) for talk, value in zip(talks, (handle.attempt.give_up(), None), strict=True)
+    )
+
+    assert b"at last" in first.body
+    assert first.body == second.body
+
+
+def step_of(talk: Any, body: bytes | None = None) -> Any:
+    """Take steps of a conversation until one is not a look into memory."""
+    step = next(talk) if body is not None else talk.send(None)
+    while isinstance(step, Read | Do):
+        step = talk.send(body if isinstance(step, Read) else step.function())
+    return step
+
+
+def answer_of(talk: Any, value: Any) -> Any:
+    """Take steps until the answer."""
+    try:
+        while True:
+            step = talk.send(value)
+            value = step.function() if isinstance(step, Do) else None
+    except StopIteration as end:
+        return end.value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import threading
 import time
@@ -178,11 +179,13 @@ class Handle:
         push: What has come.
         attempt: Where the outcome is to be delivered.
         seconds: ``None`` waits for as long as it takes, and needs no thread.
+        hurry: Whether the outcome can as well be sent later, so that nobody has to wait for it.
     """
 
     push: Push
     attempt: Attempt
     seconds: float | None
+    hurry: bool
 
 
 Step: TypeAlias = "Read | Do | Pause | Handle"
@@ -300,7 +303,8 @@ class Webhook:
         window: Seconds that a push's timestamp may be off. ``None`` does not look.
         store: Where the messages that have been here are remembered; a shared one where there are several processes.
         deadline: Seconds from the request's arrival until it is answered ``success`` and its handler goes on behind
-            it. ``None`` waits for the handler, in the request's own thread.
+            it. A worker that serves one request at a time answers earlier if others wait and there is `late`. ``None``
+            waits for the handler, in the request's own thread; and so does a repeat.
         late: How a reply is sent that came after that, or a text that is too long for the response: the provider of
             an account, for the customer-service API, or of a WeCom app; or a function of the message and the reply,
             which may be async where there is an event loop.
@@ -467,7 +471,7 @@ class Webhook:
         # In the encrypted modes the signature covers the message: a replay is a repeat. In plain mode who has seen one
         # signed URL could send anything to it; also to another spelling of its path.
         nonce = (self._names.of_token(push.token), push.signature) if push.signature else None
-        until = arrived + (4.5 if self._deadline is None else self._deadline)
+        until = math.inf if self._deadline is None else arrived + self._deadline
         while True:
             standing, answered = yield Do(partial(self._seen.claim, identity, nonce), blocks=self._seen.shared)
             if standing is Standing.REPLAYED:
@@ -489,7 +493,7 @@ class Webhook:
             return Spoilt.BUSY.value
         attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
         seconds = None if self._deadline is None else max(0.0, until - self._clock())
-        outcome: Outcome | None = yield Handle(push, attempt, seconds)
+        outcome: Outcome | None = yield Handle(push, attempt, seconds, self._late is not None)
         if outcome is None:
             yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared)
             return SUCCESS

@@ -159,7 +159,7 @@ async def _do(step: Step, receive: Receive | None, work: Work | None) -> Any:
         case Read(limit, seconds):
             assert receive is not None
             return await _read(receive, limit, seconds)
-        case Handle(push, attempt, seconds):
+        case Handle(push, attempt, seconds, _):
             assert work is not None
             return await _handle(work, push, attempt, seconds)
 

@@ -32,6 +32,7 @@ from ._conversation import (
     Webhook,
     length_of,
 )
+from ._crowd import Crowd
 from ._gate import Push
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _GRACE = 1.0  # seconds in which a reader that was woken ends
 # How many bodies may be on their way at once. Not every server lets go of a thread that waits for a stranger's next
 # byte; more than so many threads there never are.
 _readers = Room(64)
+_crowd = Crowd()
 
 
 def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = "") -> Answer:
@@ -100,12 +102,16 @@ def _do(step: Step, environ: WSGIEnvironment | None, work: Work | None) -> Any:
         case Read(limit, seconds):
             assert environ is not None
             return _read(environ, limit, seconds)
-        case Handle(push, attempt, seconds):
+        case Handle(push, attempt, seconds, hurry):
             assert work is not None
-            return _handle(work, push, attempt, seconds)
+            assert environ is not None
+            alone = environ.get("wsgi.multithread") is False and not threads_freeze()
+            return _handle(work, push, attempt, seconds, hurry=hurry if alone else None)
 
 
-def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | None) -> Answer | Failed | None:
+def _handle(
+    work: Work, push: Push, attempt: Attempt, seconds: float | None, *, hurry: bool | None
+) -> Answer | Failed | None:
     there = threading.Event()
 
     def deliver(answer: Answer) -> None:
@@ -134,7 +140,10 @@ def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | None) -> 
         thread.start()
     except RuntimeError:  # no more threads
         run()
-    there.wait(seconds)
+    if hurry is None:
+        there.wait(seconds)
+    else:
+        _crowd.wait(there, seconds, hurry=hurry)
     return attempt.give_up()
 
 
