@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from functools import partial
 from typing import Any
 
@@ -9,6 +11,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from leaks import shown
 
 from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable, WeComAccount
 from wxmiddleware.jssdk import JSSDK, sign
@@ -194,3 +197,105 @@ def test_repr(jssdk: JSSDK, wechat: WeChat) -> None:
     jssdk.signature(PAGE)
 
     assert f"<JSSDK {wechat.appid}>" == repr(jssdk)
+
+
+HALF = json.loads('"\\ud83d"')
+PLAIN_PAGE = "https://example.com/"
+
+
+class _Tickets:
+    """A ticket that is in use, and who said that it was refused."""
+
+    account = Account("wx00000000000000a1", "x" * 32)
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+
+    def peek(self) -> str:
+        return "kgt8ON7yVITDhtdwci0qeWq"
+
+    def get_token(self, rejected: str | None = None) -> str:
+        self.asked.append(rejected)
+        return self.peek()
+
+    async def aget_token(self, rejected: str | None = None) -> str:
+        return self.get_token(rejected)
+
+
+def _jssdk() -> tuple[JSSDK, _Tickets]:
+    jssdk, tickets = JSSDK(TokenProvider(Account("wx00000000000000a1", "x" * 32))), _Tickets()
+    jssdk.tickets = tickets  # type: ignore[assignment]
+    return jssdk, tickets
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{PLAIN_PAGE}{HALF}",
+        f"{PLAIN_PAGE}?x={HALF}",
+        f"https://{HALF}/",
+        f"{PLAIN_PAGE}#{HALF}",
+        HALF,
+        None,
+        1,
+        b"x",
+        [PLAIN_PAGE],
+        {},
+        "",
+        "//x/y",
+    ],
+    ids=ascii,
+)
+def test_a_url_that_is_none(url: Any) -> None:
+    """A page may send anything; it is told in the one error that is promised."""
+    jssdk, tickets = _jssdk()
+    for call in (jssdk.signature, lambda url: asyncio.run(jssdk.asignature(url))):
+        with pytest.raises(ConfigurationError):
+            call(url)
+
+    assert [] == tickets.asked
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"nonceStr": HALF, "timestamp": 1, "signature": "x"},
+        {"nonceStr": "n", "timestamp": HALF, "signature": "x"},
+        {"nonceStr": "n", "timestamp": 1, "signature": HALF},
+        {"nonceStr": "n", "timestamp": 1, "signature": "\u540d"},
+        {"nonceStr": "n", "timestamp": 10**5000, "signature": "x"},
+        {"nonceStr": "n", "timestamp": -1, "signature": "x"},
+        {"nonceStr": "n", "timestamp": 1.5, "signature": "x"},
+        {"nonceStr": {"a": HALF}, "timestamp": [1], "signature": None},
+        {"nonceStr": 1, "timestamp": None, "signature": b"x"},
+        {HALF: HALF},
+        {},
+        [],
+        [HALF],
+        HALF,
+        "x",
+        1,
+        None,
+        True,
+    ],
+    ids=[str(number) for number in range(18)],
+)
+def test_refused_that_was_never_signed(refused: Any) -> None:
+    """It is passed over: the page is signed, and no ticket is blamed."""
+    jssdk, tickets = _jssdk()
+    for config in (
+        jssdk.signature(PLAIN_PAGE, refused=refused),
+        asyncio.run(jssdk.asignature(PLAIN_PAGE, refused=refused)),
+    ):
+        assert 40 == len(config["signature"])
+
+    assert [None, None] == tickets.asked
+
+
+def test_sign_quotes_no_ticket() -> None:
+    """What cannot be signed is told without the ticket, also behind the error."""
+    for url, nonce in ((f"{PLAIN_PAGE}{HALF}", "n"), (PLAIN_PAGE, HALF)):
+        with pytest.raises(ConfigurationError) as caught:
+            sign(TICKET, url, nonce=nonce, timestamp=1)
+
+        assert TICKET not in shown(caught.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from typing import Protocol
+from typing import NoReturn, Protocol, Self
 from weakref import WeakSet
 
 
@@ -48,3 +48,25 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
+
+
+class InOneProcess:
+    """
+    What has locks, threads or connections: a copy of it is itself, and it is not pickled.
+
+    Two providers with the same locks would be wrong, and two with different ones a second cache.
+    """
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"A {type(self).__name__} is not pickled: it has locks and connections of this process. Make one in each "
+            "process, from the same settings; what processes share is in the store (store=)."
+        )

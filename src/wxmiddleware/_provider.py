@@ -76,7 +76,7 @@ class Status:
     reason: str | None
 
 
-class TokenProvider:
+class TokenProvider(_fork.InOneProcess):
     """
     Gives a token that WeChat will accept, to threads and to tasks of any event loop, and fetches as rarely as it can.
 

@@ -69,21 +69,23 @@ class _WeChatSays(WxMiddlewareError):
     def __init__(
         self,
         message: str,
-        *,
         errcode: int | None = None,
         errmsg: str = "",
         rid: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        # All of them are arguments: a queue that sends errors as JSON makes them anew with type(error)(*error.args).
+        given = [message, errcode, errmsg, rid, retry_after]
+        while len(given) > 1 and given[-1] in (None, ""):
+            given.pop()
+        super().__init__(*given)
         self.errcode = errcode
         self.errmsg = errmsg
         self.rid = rid
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive the default pickling; workers send exceptions to each other.
-        return (_rebuild, (type(self), self.args[0], self.errcode, self.errmsg, self.rid, self.retry_after))
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class TokenError(_WeChatSays):
@@ -100,14 +102,3 @@ class TokenUnavailable(TokenError):
 
 class APIError(_WeChatSays):
     """An API answered with an errcode other than 0."""
-
-
-def _rebuild(
-    kind: type[_WeChatSays],
-    message: str,
-    errcode: int | None,
-    errmsg: str,
-    rid: str | None,
-    retry_after: float | None,
-) -> _WeChatSays:
-    return kind(message, errcode=errcode, errmsg=errmsg, rid=rid, retry_after=retry_after)

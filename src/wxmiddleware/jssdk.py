@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 from urllib.parse import urlsplit
 
+from . import _fork
 from ._provider import TokenProvider
 from .exceptions import ConfigurationError, TokenError
 from .sources import AgentTicket, JsapiTicket
@@ -46,13 +47,21 @@ def sign(ticket: str, url: str, *, nonce: str, timestamp: int) -> str:
         url: The page's, exactly as the browser shows it. ``#`` and what follows do not count.
         nonce: A random word; ``nonceStr`` of ``wx.config``.
         timestamp: Seconds since 1970, the same that ``wx.config`` gets.
+
+    Raises:
+        ConfigurationError: The url or the nonce has half an emoji in it, which has no UTF-8.
     """
-    # Raw values: nothing is URL-encoded here.
-    text = f"jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={url.partition('#')[0]}"
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    try:
+        # Raw values: nothing is URL-encoded here.
+        text = f"jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={url.partition('#')[0]}".encode()
+    except UnicodeEncodeError:
+        text = b""
+    if not text:  # outside of the except clause: that error has the ticket in it
+        raise ConfigurationError("url or nonce has half an emoji in it (a lone surrogate), so it cannot be signed.")
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
-class JSSDK:
+class JSSDK(_fork.InOneProcess):
     """
     Signs the pages of one account, or of one app of WeCom.
 
@@ -95,7 +104,8 @@ class JSSDK:
                 same ticket again, it is signed with that: most often it is the `url` that was not the page's.
 
         Raises:
-            ConfigurationError: `url` is not an absolute http(s) URL.
+            ConfigurationError: `url` is not an absolute http(s) URL that can be written in UTF-8. A `refused` that can
+                never have been signed is passed over.
             TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`. What a browser says takes none away.
         """
         page = _checked(url)
@@ -111,35 +121,40 @@ class JSSDK:
     async def asignature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
         """Sign a page: `signature` for tasks of asyncio and trio."""
         page = _checked(url)
-        blamed = self._blamed(page, refused)
+        token = self._blamed(page, refused)
         try:
-            ticket = await self.tickets.aget_token(blamed)
+            token = await self.tickets.aget_token(token)
         except TokenError:
-            kept = self._kept(blamed)
-            if kept is None:
+            token = self._kept(token)
+            if token is None:
                 raise
-            ticket = kept
-        return self._signed(page, ticket)
+        return self._signed(page, token)
 
-    def _signed(self, url: str, ticket: str) -> Config:
+    def _signed(self, url: str, token: str) -> Config:
         nonce, timestamp = self._nonce(), int(self._wall())
         return {
             "appId": self.tickets.account.appid,
             "timestamp": timestamp,
             "nonceStr": nonce,
-            "signature": sign(ticket, url, nonce=nonce, timestamp=timestamp),
+            "signature": sign(token, url, nonce=nonce, timestamp=timestamp),
         }
 
     def _blamed(self, url: str, refused: Mapping[str, object] | None) -> str | None:
         """The ticket in use, if the refused signature was made with it."""
-        ticket = self.tickets.peek() if refused else None
-        if refused is None or ticket is None:
+        token = self.tickets.peek() if isinstance(refused, Mapping) and refused else None
+        if refused is None or token is None:
             return None
         nonce, timestamp, signature = (refused.get(name) for name in ("nonceStr", "timestamp", "signature"))
-        if not isinstance(nonce, str) or not isinstance(timestamp, int | str) or not isinstance(signature, str):
+        # As the page sends them: anything may be there.
+        if not isinstance(nonce, str) or not isinstance(signature, str) or not signature.isascii():
             return None
-        made = sign(ticket, url, nonce=nonce, timestamp=timestamp)  # type: ignore[arg-type]  # as the page sends it
-        return ticket if hmac.compare_digest(made.encode(), signature.encode()) else None
+        if not isinstance(timestamp, str) and not (isinstance(timestamp, int) and 0 <= timestamp < 2**63):
+            return None
+        try:
+            made = sign(token, url, nonce=nonce, timestamp=timestamp)  # type: ignore[arg-type]  # as the page sends it
+        except ConfigurationError:
+            return None
+        return token if hmac.compare_digest(made, signature) else None
 
     def _kept(self, blamed: str | None) -> str | None:
         """The ticket in use, if it was blamed and is in use all the same."""
@@ -161,6 +176,20 @@ def _checked(url: object) -> str:
         parts = urlsplit(url) if isinstance(url, str) else None
     except ValueError:
         parts = None
-    if not isinstance(url, str) or parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+    if (
+        not isinstance(url, str)
+        or parts is None
+        or parts.scheme not in ("http", "https")
+        or not parts.netloc
+        or _has_half_an_emoji(url)
+    ):
         raise ConfigurationError("url must be the page's whole URL, as location.href gives it.")
     return url
+
+
+def _has_half_an_emoji(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
+from . import _fork
 from ._events import Observer, checked_observers
 from ._models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
 from ._policies import believable, next_generation
@@ -48,7 +49,7 @@ _FORGETFUL = (
 )
 
 
-class Platform:
+class Platform(_fork.InOneProcess):
     """
     A third-party platform (第三方平台).
 

@@ -45,7 +45,7 @@ class _Made:
         raise self.error
 
 
-class ProviderPool:
+class ProviderPool(_fork.InOneProcess):
     """
     Providers by AppID, the least recently used of which go.
 

@@ -14,6 +14,7 @@ error that a session raises because no answer came; urllib3 quotes the URL there
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -60,7 +61,19 @@ def shield(session: SessionT) -> SessionT:
     """
     if not isinstance(session.send, _Shielded):
         session.send = _Shielded(session.send)  # type: ignore[method-assign]
+        # A copy of a session has none of its attributes but those that requests knows.
+        session.__reduce_ex__ = functools.partial(_reduced, session)  # type: ignore[method-assign]
     return session
+
+
+def _reduced(session: requests.Session, protocol: object) -> tuple[Any, ...]:
+    return _shielded_anew, (type(session), session.__getstate__())
+
+
+def _shielded_anew(kind: type[requests.Session], state: Any) -> requests.Session:
+    session = object.__new__(kind)
+    session.__setstate__(state)  # type: ignore[attr-defined]
+    return shield(session)
 
 
 class _Shielded:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from .. import _fork
 from .._models import LONGEST_LIFE, Loaded, Record
 from ..exceptions import ConfigurationError, StoreError
 from . import TokenStore
@@ -48,7 +49,7 @@ _HOW = (
 )
 
 
-class EncryptedStore:
+class EncryptedStore(_fork.InOneProcess):
     """
     Encrypts the token in another store, with Fernet (AES-128-CBC and HMAC-SHA256).
 

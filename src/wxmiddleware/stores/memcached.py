@@ -145,7 +145,7 @@ class _Server:
         self._pool.clear()
 
 
-class MemcachedStore:
+class MemcachedStore(_fork.InOneProcess):
     """
     Keeps records in memcached, one item for each, which ends by itself.
 

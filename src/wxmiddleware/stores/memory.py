@@ -20,7 +20,7 @@ __all__ = ["MemoryStore"]
 _Entry = tuple[Record, int]
 
 
-class MemoryStore:
+class MemoryStore(_fork.InOneProcess):
     """
     Keeps records in a `cachetools.TLRUCache`: each for as long as its own token lives.
 

@@ -108,7 +108,7 @@ class _Script:
 _load, _save = _Script(_LOAD), _Script(_SAVE)
 
 
-class RedisStore:
+class RedisStore(_fork.InOneProcess):
     """
     Keeps each record in a Redis hash that expires by itself.
 

@@ -108,7 +108,7 @@ class _Forks:
 _forks = _Forks()
 
 
-class SQLStore:
+class SQLStore(_fork.InOneProcess):
     """
     Keeps records in a table, one row for each.
 
