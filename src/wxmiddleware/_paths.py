@@ -107,10 +107,11 @@ class PathGuard:
         stripped = without_root(path, root.rstrip("/")) if root else path
         if stripped in self._exempt:
             return Kinship.OTHER
-        if self._is_own(stripped):
+        # The framework need not heed the request's own prefix, if it has been given another one.
+        if self._is_own(stripped) or (root and self._is_own(path)):
             return Kinship.OWN
         if _usual(path):
-            near = self._is_usual(stripped) or (root and self._strays(path, stripped, root))
+            near = self._is_usual(path) or (root and (self._is_usual(stripped) or self._strays(path, stripped, root)))
             return Kinship.NEAR if near else Kinship.OTHER
         return Kinship.NEAR if self._may_be(path, root) else Kinship.OTHER
 

@@ -149,10 +149,11 @@ def test_signed(name: str) -> None:
 
 ROOTS = ["/api", "/api/", "/", "/x/api", "/wechat"]
 ROOTED = ["quart", "starlette", "fastapi", "litestar", "django-asgi"]
+FORCED = ["fastapi-rooted", "fastapi-rooted-in-full", "django-asgi-forced", "django-asgi-forced-in-full"]
 
 
 @pytest.mark.parametrize("root", ROOTS)
-@pytest.mark.parametrize("name", ROOTED)
+@pytest.mark.parametrize("name", [*ROOTED, *FORCED])
 def test_root_path(name: str, root: str) -> None:
     """The server's root_path, in the path or not, with a slash at its end or without, opens nothing."""
     more = [root + target for target in SPELLINGS[:20]] + [root.rstrip("/") + "x" + root + "/wechat"]
@@ -210,6 +211,11 @@ OWN, NEAR, OTHER = Kinship.OWN, Kinship.NEAR, Kinship.OTHER
         ("/wechat", "/x/apiwechat", "/api", NEAR),
         ("/wechat", "/apiwechat", "", OTHER),
         ("/wechat", "/api/users", "/api", OTHER),
+        ("/wechat", "/wechat", "/wechat", OWN),  # for a framework that has another prefix of its own
+        ("/wechat", "/WeChat", "/WeChat", NEAR),
+        ("/api/wechat", "/api/wechat", "/api", OWN),
+        ("/api/wechat", "/v1/wechat", "/v1", NEAR),
+        ("/api/wechat", "/wechat", "/wechat", NEAR),
         # patterns
         ("/$APPID$/callback", "/wx1/callback", "", OWN),
         ("/$APPID$/callback", "/callback", "", OTHER),
