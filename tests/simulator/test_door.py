@@ -124,11 +124,11 @@ def test_useless_hosts(wechat: WeChat, wrong: Any) -> None:
             make(wechat, hosts=wrong)
 
 
-def ask(server: SimulatorServer, host: str | None, path: str = STATE) -> int:
+def ask(server: SimulatorServer, host: str | None) -> int:
     port = int(server.url.rpartition(":")[2])
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.putrequest("GET", path, skip_host=True)
+        connection.putrequest("GET", STATE, skip_host=True)
         if host is not None:
             connection.putheader("Host", host)
         connection.endheaders()
@@ -141,12 +141,12 @@ def ask(server: SimulatorServer, host: str | None, path: str = STATE) -> int:
 @pytest.mark.parametrize(
     ("bound", "hosts", "codes"),
     [
-        ("127.0.0.1", [], {"127.0.0.1:8000": 200, "10.1.2.3:8000": 403, "evil.example": 403}),
+        ("127.0.0.1", [], {"127.0.0.1:8000": 200, "10.1.2.3:8000": 403, "evil.example": 403, None: 200}),
         ("0.0.0.0", ["wechat"], {"10.1.2.3:8000": 200, "0.0.0.0": 200, "wechat:8000": 200, "evil.example": 403}),
         ("localhost", [], {"localhost:8000": 200, "evil.example": 403}),
     ],
 )
-def test_server(wechat: WeChat, bound: str, hosts: list[str], codes: dict[str, int]) -> None:
+def test_server(wechat: WeChat, bound: str, hosts: list[str], codes: dict[str | None, int]) -> None:
     """A server has the address that it is bound to; one that is bound to all of them has each."""
     with SimulatorServer(wechat, bound, admin=True, hosts=hosts) as server:
         assert codes == {host: ask(server, host) for host in codes}

@@ -334,6 +334,7 @@ class TestWrong:
             ({"MsgType": "text", "Content": "a"}, []),
             ({"MsgType": "text", "Content": ""}, ["content"]),
             ({"MsgType": "text", "Content": "a" * 2049}, ["content"]),
+            ({"MsgType": "text", "Content": "\ud83d"}, []),
             ({"MsgType": "news", "ArticleCount": 1, "Articles": [{"Title": "a"}]}, []),
             ({"MsgType": "news", "ArticleCount": 9, "Articles": [{"Title": "a"}] * 9}, ["content"]),
             ({"MsgType": "news", "ArticleCount": 0, "Articles": []}, ["content", "content"]),

@@ -117,6 +117,15 @@ def test_apps_are_apart(client: Client, app: SimulatedApp) -> None:
     assert (1, 1) == (app.fetches, client.wechat._corps.apps[CORPID, "another-secret"].fetches)
 
 
+def test_sent(client: Client, app: SimulatedApp) -> None:
+    """What an app sends is kept for each of its receivers to see."""
+    body = {"agentid": app.agentid, "touser": "ada|bob", "msgtype": "text", "text": {"content": "at last"}}
+    client.call("POST", "/cgi-bin/message/send", ask(client)["access_token"], json=body)
+
+    assert [("app", CORPID, "at last")] == [(one.kind, one.appid, one.text) for one in client.wechat.sent_to("bob")]
+    assert (1, 0) == (len(client.wechat.sent_to("ada")), len(client.wechat.sent_to("a")))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "errcode"),
     [

@@ -576,6 +576,7 @@ class TestKept:
         copied = how(got)
 
         assert got == copied
+        assert got.fields == copy.copy(got.fields) == copy.deepcopy(got.fields)
         with pytest.raises(TypeError):
             copied.fields["x"] = 1  # type: ignore[index]
 

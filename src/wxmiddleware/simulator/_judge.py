@@ -188,7 +188,7 @@ class Judge:
             yield Problem("type", f"MsgType of the reply is {kind!r}; there are {', '.join(sorted(kinds))}.")
 
     def _beyond(self, kind: str, reply: Mapping[str, Any]) -> Iterator[Problem]:
-        size = len(str(reply.get("Content", "")).encode())
+        size = len(str(reply.get("Content", "")).encode("utf-8", "replace"))  # JSON has halves of emoji
         if kind == "text" and size > _TEXT_LIMIT:
             what = "WeCom cuts it." if self.profile == "wecom" else "WeChat takes none of more than 2048."
             yield Problem("content", f"The text has {size} bytes in UTF-8, and may have {_TEXT_LIMIT}: {what}")
