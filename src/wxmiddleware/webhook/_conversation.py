@@ -7,7 +7,6 @@ waits for nothing itself.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import sys
@@ -28,6 +27,7 @@ from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
+from ._handlers import is_async
 from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
@@ -379,7 +379,7 @@ class Webhook:
     @property
     def late_is_async(self) -> bool:
         """Whether late replies need an event loop to be sent."""
-        return self._late is not None and _is_async(self._late)
+        return self._late is not None and is_async(self._late)
 
     def serve(self, request: Request) -> Conversation:
         """Answer a request."""
@@ -524,7 +524,7 @@ class Webhook:
             _logger.warning("A reply came after the deadline and is lost. Give the webhook late=provider to send it.")
             return SUCCESS
         try:
-            yield Do(partial(self._late, message, reply), blocks=not _is_async(self._late))
+            yield Do(partial(self._late, message, reply), blocks=not is_async(self._late))
         except (APIError, ConfigurationError) as error:
             _logger.warning("A late reply was not sent: %s", error)
         except Exception as error:
@@ -596,10 +596,6 @@ def _tell_of(error: BaseException) -> None:
     # The text of an HTTP client's error has the URL in it, and so the token.
     text = "".join(traceback.format_exception(error))
     _logger.error("A handler of the webhook failed after its push was answered.\n%s", mask(text))
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _positive(name: str, value: object) -> float:

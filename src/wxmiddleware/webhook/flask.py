@@ -10,9 +10,8 @@ A webhook as one Flask view::
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, overload
 
 from flask import Response, request
 
@@ -20,6 +19,7 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ._conversation import Answer, Options
 from ._gate import Push
+from ._handlers import check_handler, is_async
 from ._threads import serve
 from .messages import Message
 from .replies import Reply
@@ -31,14 +31,27 @@ if TYPE_CHECKING:
 __all__ = ["webhook"]
 
 P = ParamSpec("P")
+S = TypeVar("S")
 Handler: TypeAlias = "Callable[Concatenate[Message, P], Reply | str | None]"
 
 
-def webhook(
-    *, token: str | Collection[str], **options: Unpack[Options]
-) -> Callable[[Handler[P]], Callable[P, Response]]:
+class Decorator(Protocol):
+    """What `webhook` makes: for functions, and for methods of class-based views."""
+
+    @overload
+    def __call__(self, handler: Handler[P], /) -> Callable[P, Response]: ...
+
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[S, Message, P], Reply | str | None], /
+    ) -> Callable[Concatenate[S, P], Response]: ...
+
+
+def webhook(*, token: str | Collection[str], **options: Unpack[Options]) -> Decorator:
     """
     Make a view of a function that is given a message and returns what to answer: a reply, a string or ``None``.
+
+    It may be a method of a class-based view, ``def post(self, message)``, as well.
 
     The view answers GET and POST. The function runs in a thread of its own, with the request's context: Flask's
     ``request`` and ``current_token()`` are there, and ``request.get_data()`` is the body, decrypted. What is torn down
@@ -50,19 +63,23 @@ def webhook(
         **options: As for `wxmiddleware.webhook.Webhook`.
 
     Raises:
-        ConfigurationError: One of these cannot be right; or the function is async.
+        ConfigurationError: One of these cannot be right; or the function is async, or takes no message.
     """
     endpoint = wsgi_webhook(token=token, **options)
 
-    def decorate(handler: Handler[P]) -> Callable[P, Response]:
-        if inspect.iscoroutinefunction(handler):
+    def decorate(handler: Any) -> Any:
+        if isinstance(handler, staticmethod | classmethod):
+            return type(handler)(decorate(handler.__func__))
+        check_handler(handler)
+        if is_async(handler):
             raise ConfigurationError("The function under @webhook must not be async in Flask: no event loop runs.")
 
         @functools.wraps(handler)
-        def view(*args: P.args, **kwargs: P.kwargs) -> Response:
+        def view(*bound: Any, **kwargs: Any) -> Response:
             def work(push: Push, deliver: Callable[[Answer], None]) -> None:
                 _leave_body(push)
-                deliver(endpoint.answer(push, handler(push.message, *args, **kwargs)))
+                # What Flask takes from the URL comes by name; what comes by place is the object of a method.
+                deliver(endpoint.answer(push, handler(*bound, push.message, **kwargs)))
 
             answer = serve(endpoint, request.environ, work)
             return Response(answer.body, answer.status, answer.headers, content_type=answer.content_type)

@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from ._conversation import Answer, Options, Webhook
 from ._gate import Push
+from ._handlers import check_handler, is_async, is_method
 from ._tasks import BodyTaken, run_handler, serve
 from .asgi import plain_scope
 from .messages import Message
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["webhook"]
 
 _Said: TypeAlias = "Reply | str | None"
-Handler: TypeAlias = "Callable[Concatenate[Message, ...], _Said | Awaitable[_Said]]"
+_Returned: TypeAlias = "_Said | Awaitable[_Said]"
+Handler: TypeAlias = (
+    "Callable[Concatenate[Message, ...], _Returned] | Callable[Concatenate[Any, Message, ...], _Returned]"
+)
 
 
 def webhook(
@@ -44,6 +48,8 @@ def webhook(
 ) -> Callable[[Handler], Callable[..., Awaitable[Response]]]:
     """
     Make an endpoint of a function that is given a message and returns what to answer: a reply, a string or ``None``.
+
+    It may be a method of an `HTTPEndpoint`, ``async def post(self, message)``, as well.
 
     The endpoint answers GET and POST. The function may be async, or else runs in a thread. If it has a parameter called
     ``request`` it is given the request, with the body decrypted; in FastAPI its other parameters are dependencies. What
@@ -55,23 +61,28 @@ def webhook(
         **options: As for `wxmiddleware.webhook.Webhook`.
 
     Raises:
-        ConfigurationError: One of these cannot be right.
+        ConfigurationError: One of these cannot be right; or the function takes no message.
     """
     endpoint = Webhook(token=token, **options)
 
-    def decorate(handler: Handler) -> Callable[..., Awaitable[Response]]:
+    def decorate(handler: Any) -> Any:
+        if isinstance(handler, staticmethod | classmethod):
+            return type(handler)(decorate(handler.__func__))
+        check_handler(handler)
         signature, wants_request = _signature_for(handler)
-        is_async = inspect.iscoroutinefunction(handler)
+        awaited = is_async(handler)
 
         @functools.wraps(handler)
-        async def view(request: Request, **kwargs: Any) -> Response:
+        async def view(*args: Any, **kwargs: Any) -> Response:
+            # What comes by place is the object of a method, if it is one, and the request unless that has its name.
+            *bound, request = args if "request" not in kwargs else (*args, kwargs.pop("request"))
             if wants_request:
                 kwargs["request"] = request
 
             async def work(push: Push, deliver: Callable[[Answer], None]) -> None:
                 _leave_body(request, push)
-                call = functools.partial(handler, push.message, **kwargs)
-                said = await call() if is_async else await run_handler(call)  # type: ignore[misc]
+                call = functools.partial(handler, *bound, push.message, **kwargs)
+                said = await (call() if awaited else run_handler(call))
                 deliver(endpoint.answer(push, said))
 
             answer = await serve(endpoint, request.scope, _receive_of(request), work)
@@ -90,10 +101,12 @@ def _signature_for(handler: Handler) -> tuple[inspect.Signature, bool]:
         signature = inspect.signature(handler, eval_str=True)
     except NameError:  # an annotation that only a type checker can read
         signature = inspect.signature(handler)
-    rest = list(signature.parameters.values())[1:]
+    parameters = list(signature.parameters.values())
+    before = parameters[: is_method(handler)]
+    rest = parameters[len(before) + 1 :]
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
     others = [each for each in rest if each.name != "request"]
-    return signature.replace(parameters=[first, *others], return_annotation=Response), len(others) < len(rest)
+    return signature.replace(parameters=[*before, first, *others], return_annotation=Response), len(others) < len(rest)
 
 
 def _receive_of(request: Request) -> Receive:
