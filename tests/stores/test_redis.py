@@ -467,6 +467,8 @@ class TestForeignData:
         ("text", "hint"),
         [
             (f"unknown command 'EVALSHA', with args beginning with: '{TOKEN}'", "Lua"),
+            ("MOVED 1234 127.0.0.1:7001", "RedisCluster"),
+            ("ASK 1234 127.0.0.1:7001", "RedisCluster"),
             (f"unknown command `HELLO`, with args beginning with: `3` `{TOKEN}`", "RESP3.*protocol=2"),
             ("NOPROTO unsupported protocol version", "RESP3.*protocol=2"),
             ("unknown command 'client'", "client_name"),

@@ -26,7 +26,7 @@ sa = pytest.importorskip("sqlalchemy")
 
 from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
-from wxmiddleware.stores import sql  # noqa: E402
+from wxmiddleware.stores import _sql_url, sql  # noqa: E402
 from wxmiddleware.stores.sql import SQLStore  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -714,7 +714,7 @@ class TestLocks:
     @pytest.fixture(autouse=True)
     def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql, "LONGEST", 0.3)
-        monkeypatch.setitem(sql._PATIENCE["pymysql"], "read_timeout", 0.3)
+        monkeypatch.setitem(_sql_url._PATIENCE["pymysql"], "read_timeout", 0.3)
 
     @pytest.mark.parametrize("how", ["url", "engine"])
     def test_locked_table(self, server: Server, how: str) -> None:

@@ -78,7 +78,10 @@ class MemoryStore(_fork.InOneProcess):
                 if current != version:
                     return None
                 saved = next(self._versions)
-                self._records[key] = (record, saved)
+                if keep_until(record) > self._clock():
+                    self._records[key] = (record, saved)
+                else:  # cachetools before 8 would leave the one that is there
+                    self._records.pop(key, None)
                 return saved
             finally:
                 self._saving = False

@@ -135,7 +135,7 @@ class RedisStore(_fork.InOneProcess):
                 f"RedisStore(client) takes a client such as redis.Redis(), not {_kind(client)}. "
                 "For a URL there is RedisStore.from_url()."
             )
-        if hasattr(client, "aclose"):
+        if hasattr(client, "aclose") or inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
             raise ConfigurationError(
                 "RedisStore takes a synchronous client such as redis.Redis(), also where tasks use the provider: "
                 "a refresh never runs on the event loop."
@@ -304,7 +304,9 @@ def _explain(exc: ResponseError, name: str) -> str:
         )
     hint = _HINTS.get(type(exc).__name__)
     text = str(exc)
-    if hint is None and "NOPERM" in text:
+    if hint is None and text.startswith(("MOVED ", "ASK ")):  # a plain client of redis-py 5 knows no class for it
+        hint = _HINTS["MovedError"]
+    elif hint is None and "NOPERM" in text:
         hint = _HINTS["NoPermissionError"]
     elif hint is None and "OOM" in text:
         hint = _HINTS["OutOfMemoryError"]
