@@ -565,7 +565,7 @@ class TestInspectStore:
             "errcode": 40164,
             "errmsg": "invalid ip 10.0.0.1",
             "rid": "a-b",
-            "message": FAILURE.message,
+            "message": FAILURE.message.replace("\x1b", "?"),
         }
         assert (found["refusals"], found["forced_today"]) == (4, 5)
         assert (over["lease"], over["cooldown"], over["forced_today"]) == (None, None, 0)

@@ -52,7 +52,6 @@ class TestAccount:
         ("appid", "secret", "named"),
         [
             ("", SECRET, "appid is empty"),
-            ("wx1", "", "secret is empty"),
             (None, SECRET, "appid must be a str, not NoneType"),
             ("wx1", None, "secret must be a str, not NoneType"),
             ("wx1", SECRET.encode(), "secret must be a str, not bytes"),
@@ -165,12 +164,18 @@ class TestAccount:
         assert account == copy.copy(account) == pickle.loads(pickle.dumps(account))
 
     def test_fingerprint(self) -> None:
-        """The fingerprint differs by AppID, secret and host, and gives none of them away."""
+        """The fingerprint differs by AppID and world, and gives nothing away."""
         accounts = [
             Account("wx1", SECRET),
             Account("wx2", SECRET),
-            Account("wx1", SECRET[::-1]),
             Account("wx1", SECRET, base_url="http://host"),
+            Account("wx1", SECRET, base_url="https://host"),
+            Account("wx1", SECRET, base_url="https://host:8443"),
+            Account("wx1", SECRET, base_url="https://host/wechat"),
+            Account("wx1", SECRET, base_url="https://api.weixin.qq.com.example"),
+            Account("wx1", SECRET, base_url="https://api.weixin.qq.com/wechat"),
+            WeComAccount("wx1", SECRET),
+            WeComAccount("wx1", SECRET[::-1]),
         ]
         prints = {account.fingerprint for account in accounts}
 
@@ -178,9 +183,43 @@ class TestAccount:
         assert all(len(one) == 12 and int(one, 16) >= 0 and one not in SECRET for one in prints)
         assert accounts[0].fingerprint == Account("wx1", SECRET).fingerprint
 
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Account("wx1"),
+            Account("wx1", SECRET[::-1]),
+            Account("wx1", SECRET, base_url="https://sh.api.weixin.qq.com"),
+            Account("wx1", SECRET, base_url="https://API2.weixin.qq.com:443/"),
+            Account("wx1", SECRET, base_url="https://hk.api.weixin.qq.com."),
+        ],
+    )
+    def test_fingerprint_in_common(self, other: Account) -> None:
+        """Neither the secret nor the way to WeChat tells one token from another."""
+        assert Account("wx1", SECRET).fingerprint == other.fingerprint
+
+    def test_fingerprint_of_one_host(self) -> None:
+        """Nor does how a host is written."""
+        written = ("https://Proxy.example", "https://proxy.example:443/", "https://proxy.example./")
+
+        assert 1 == len({Account("wx1", SECRET, base_url=url).fingerprint for url in written})
+
+    def test_mark(self) -> None:
+        """The mark differs by secret, and does not give it away."""
+        marks = {Account("wx1", secret).mark for secret in (SECRET, SECRET[::-1])}
+
+        assert len(marks) == 2
+        assert Account("wx1", SECRET).mark == Account("wx1", SECRET, base_url="http://host").mark
+        assert not [one for one in marks if one in SECRET]
+
+    def test_without_a_secret(self) -> None:
+        """An account may have no secret; an app of WeCom's is named by it."""
+        assert Account("wx1") == Account("wx1", "")
+        with pytest.raises(ConfigurationError, match="secret is empty"):
+            WeComAccount("ww1", "")
+
     def test_fingerprint_has_no_seams(self) -> None:
-        """A character that moves from the AppID into the secret makes another fingerprint."""
-        assert Account("wx1", "2abc").fingerprint != Account("wx12", "abc").fingerprint
+        """A character that moves from the CorpID into the secret makes another fingerprint."""
+        assert WeComAccount("ww1", "2abc").fingerprint != WeComAccount("ww12", "abc").fingerprint
 
     def test_host(self) -> None:
         """The host is what messages show of the URL."""

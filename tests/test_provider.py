@@ -477,19 +477,39 @@ class TestSharing:
         "other",
         [
             lambda one: Account(f"{one.appid}x", SECRET, base_url=one.base_url),
-            lambda one: Account(one.appid, SECRET[::-1], base_url=one.base_url),
             lambda one: Account(one.appid, SECRET, base_url="https://other.example"),
         ],
-        ids=["appid", "secret", "host"],
+        ids=["appid", "host"],
     )
     def test_different_accounts(self, world: World, other: Callable[[Account], Account]) -> None:
-        """Another AppID, secret or host shares nothing, not even in one store."""
+        """Another AppID or host shares nothing, not even in one store."""
         store = MemoryStore(clock=world.clock)
         stranger = other(world.account)
         for account in (world.account, stranger, world.account, stranger):
             world.provider(account, store=store).get_token()
 
         assert [world.account, stranger] == world.source.asked
+
+    def test_different_secrets(self, world: World) -> None:
+        """In the process's own memory a token is for who has its secret; a store is for all who have the store."""
+        stranger = Account(world.account.appid, SECRET[::-1], base_url=world.account.base_url)
+        store = MemoryStore(clock=world.clock)
+        for account in (world.account, stranger, world.account, stranger):
+            world.provider(account).get_token()
+        for account in (world.account, stranger):
+            world.provider(account, store=store).get_token()
+
+        assert [world.account, stranger, world.account] == world.source.asked
+
+    def test_without_a_secret(self, world: World) -> None:
+        """Who may fetch needs a secret; that is said at construction."""
+        account = Account(world.account.appid)
+        with pytest.raises(ConfigurationError, match="follow=True"):
+            world.provider(account)
+        with pytest.raises(ConfigurationError, match="follow=True"):
+            world.provider(account, store=MemoryStore())
+
+        assert world.provider(account, store=MemoryStore(), follow=True)
 
     def test_different_kinds(self, world: World) -> None:
         """Tokens of another endpoint are other tokens."""

@@ -57,7 +57,7 @@ class Held:
     Attributes:
         appid: Whose.
         kind: The kind of token, such as ``stable``.
-        fingerprint: Tells hosts and secrets apart, and gives neither away.
+        fingerprint: Tells hosts apart, and apps of WeCom.
         state: ``empty``, ``fresh``, ``ahead``, ``expired``, or ``unreadable``.
         expires_in: Seconds that are left of its life.
         generation: Rises with every token.

@@ -118,7 +118,14 @@ class Keeper:
     )
 
     def __init__(
-        self, account: Account, source: TokenSource, store: TokenStore, plan: Plan, world: Surroundings
+        self,
+        account: Account,
+        source: TokenSource,
+        store: TokenStore,
+        plan: Plan,
+        world: Surroundings,
+        *,
+        alone: bool = False,
     ) -> None:
         self.account: Final = account
         self.source: Final = source
@@ -127,8 +134,9 @@ class Keeper:
         self.world: Final = world
         self.rotates: Final = bool(getattr(source, "rotates", False))
         self.hearsay: Final = bool(getattr(source, "hearsay", False))
-        # The key says whose token and which kind. A changed secret or host is another account's, as far as we know.
-        self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}"
+        # The key says whose token and which kind. What only this process keeps is for who knows the secret.
+        secret = f":{account.mark}" if alone else ""
+        self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[Outcome] | None = None
         self.cooldown: Cooldown | None = None  # on the process's clock
@@ -341,12 +349,19 @@ class Keeper:
                 self.dead = tuple(value for value in self.dead if value != record.value)
             expires_at = record.expires_at + behind
             life = record.expires_at - record.sent_at
-            if record.value == self.snapshot.value and life < self.snapshot.expires_at - self.snapshot.sent_at - 1.0:
+            mine = self.snapshot.expires_at - self.snapshot.sent_at
+            if record.value == self.snapshot.value and life < mine - 1.0 < math.inf:
                 # Another process has reason to doubt that it lives so long. Only lives are compared: clocks may be set.
                 self.snapshot = replace(self.snapshot, expires_at=self.snapshot.sent_at + life, ahead_at=now)
                 self._hot_until(now)
             newer = follows(record.generation, self.snapshot.generation) or (
-                record.value != self.snapshot.value and minted_later(record.sent_at + behind, self.snapshot.received_at)
+                record.value != self.snapshot.value
+                and (
+                    minted_later(record.sent_at + behind, self.snapshot.received_at)
+                    # Another program's, which counts nothing, or not as we do: what is in the store is what all meet.
+                    or record.generation == self.snapshot.generation
+                    or (self.plan.follow and not record.generation)
+                )
             )
             if not newer or now >= expires_at or record.value in self.dead:
                 return False
@@ -530,7 +545,7 @@ class _Registry:
         The one keeper of these in this process.
 
         Args:
-            remember: Keep it for a while even if nobody holds it.
+            remember: Keep it for a while even if nobody holds it: its store is in this process alone.
         """
         _fork.check()
         # A source that compares by value is the same wherever it was made; one without a hash is only itself.
@@ -539,7 +554,7 @@ class _Registry:
         with self._lock:
             found = self._keepers.get(identity)
             if found is None:
-                found = self._keepers[identity] = Keeper(account, source, store, plan, world)
+                found = self._keepers[identity] = Keeper(account, source, store, plan, world, alone=remember)
             if remember:
                 self._lately[id(found)] = found
             return found

@@ -22,6 +22,9 @@ from .exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnava
 _SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
 WECHAT_URL = "https://api.weixin.qq.com"
 WECOM_URL = "https://qyapi.weixin.qq.com"
+# Its other data centres, and the one for when that is down.
+_SAME_WECHAT = frozenset(f"{name}.weixin.qq.com" for name in ("api", "api2", "sh.api", "sz.api", "hk.api"))
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Account:
 
     Args:
         appid: The AppID, such as ``wx8a1b…``.
-        secret: The AppSecret. It never shows in a ``repr``, a log or an error.
+        secret: The AppSecret. It never shows in a ``repr``, a log or an error. A provider that only follows
+            (``TokenProvider(Account(appid), store=..., follow=True)``) needs none.
         base_url: Where WeChat's API is: another of its hosts (``https://sh.api.weixin.qq.com``), a proxy of yours,
             or the simulator.
 
@@ -41,9 +45,11 @@ class Account:
     """
 
     appid: str
-    secret: str = field(repr=False)
+    secret: str = field(default="", repr=False)
     base_url: str = field(default=WECHAT_URL, kw_only=True)
 
+    # Whether the secret is what tells one token of this appid from another.
+    _named_by_secret: ClassVar = False
     _names: ClassVar = ("appid", "secret")
     _hints: ClassVar = (
         "It stands on the account's page at mp.weixin.qq.com.",
@@ -60,7 +66,8 @@ class Account:
             raise ConfigurationError(
                 "appid begins with gh_: that is the original id (原始ID). The AppID begins with wx."
             )
-        _check_word(self._names[1], self.secret, self._hints[1])
+        if self.secret != "" or self._named_by_secret:
+            _check_word(self._names[1], self.secret, self._hints[1])
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
 
     @classmethod
@@ -87,9 +94,19 @@ class Account:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that tell accounts and their secrets apart and give neither away."""
-        parts = "\0".join((self.base_url, self.appid, self.secret))
-        return hashlib.sha256(parts.encode()).hexdigest()[:12]
+        """
+        Twelve hex digits that all who share the account's token have in common, and that give nothing away.
+
+        WeChat's hosts are one world, whichever is asked, and every other host is one of its own. The AppSecret is not
+        in it: it may be reset, and who only reads the store has none. An app of WeCom's has no other name than its
+        secret.
+        """
+        return _digest(_world(self.base_url), self.appid, self.secret if self._named_by_secret else "")
+
+    @property
+    def mark(self) -> str:
+        """Twelve hex digits that tell secrets of the account apart."""
+        return _digest("secret", self.appid, self.secret)
 
     @property
     def host(self) -> str:
@@ -116,6 +133,7 @@ class WeComAccount(Account):
 
     base_url: str = field(default=WECOM_URL, kw_only=True)
 
+    _named_by_secret: ClassVar = True
     _names: ClassVar = ("corpid", "secret")
     _hints: ClassVar = (
         "It stands on the corp's page at work.weixin.qq.com.",
@@ -133,6 +151,7 @@ class AuthorizerAccount(Account):
     may be reset, tells its tokens from those of other platforms.
     """
 
+    _named_by_secret: ClassVar = True
     _names: ClassVar = ("authorizer's appid", "platform's appid")
     _hints: ClassVar = ("WeChat names it in api_query_auth.", "It stands on the platform's page at open.weixin.qq.com.")
 
@@ -184,6 +203,21 @@ def _checked_url(url: object) -> str:
     if parts.scheme == "http" and f".{parts.hostname}".rstrip(".").endswith(".weixin.qq.com"):
         raise ConfigurationError("base_url is http:// to WeChat, so the secret would go in clear text. Write https://.")
     return url.rstrip("/")
+
+
+def _world(url: str) -> str:
+    """What all ways to the same tokens have in common."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or _PORTS[parts.scheme]
+    path = parts.path.rstrip("/")
+    if (parts.scheme, port, path) == ("https", 443, "") and host in _SAME_WECHAT:
+        return WECHAT_URL
+    return f"{parts.scheme}://{host}:{port}{path}"
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
 
 
 # WeChat asks for room for 512 characters, and gives 7200 s.
@@ -266,12 +300,14 @@ class Cooldown:
         failure: What to tell until then.
         streak: How many of its kind came in a row.
         refused: The generation whose refusal has led to a fetch, and that to this failure; 0 if none has.
+        mark: Of which secret of the account it tells (`Account.mark`); empty if that makes no difference.
     """
 
     until: float
     failure: Failure
     streak: int = 1
     refused: int = 0
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

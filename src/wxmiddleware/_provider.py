@@ -128,6 +128,11 @@ class TokenProvider(_fork.InOneProcess):
             raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.{url}")
         if follow and store is None:
             raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
+        if not follow and not account.secret:
+            raise ConfigurationError(
+                "The account has no secret, so no token can be fetched for it. Give Account(appid, secret); or "
+                "follow=True, to use what another service puts into the store."
+            )
         _check_seconds("timeout", timeout)
         if refresh_after is not None:
             _check_seconds("refresh_after", refresh_after)

@@ -33,6 +33,7 @@ from ._policies import (
     forced_wait,
     minted_later,
     next_generation,
+    no_token,
     pause,
     refusal_wait,
 )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Outcome = Snapshot | Failure
 
 _POLL = 0.1  # between two looks at the store while another process refreshes
+_FOLLOWS = 1.0  # so long who never fetches waits for a token, if nobody seems to be fetching one
 _SWAPS = 5  # one is the rule; more only if others write in the same moment
 _INSISTENCE = 0.5  # between two tries to save what nobody gives a second time
 # With less left than this, a token is renewed even without the store.
@@ -103,6 +105,7 @@ class Refresh:
         "_reason",
         "_rejected",
         "_store_failed",
+        "_unusable",
         "_waited",
     )
 
@@ -118,6 +121,7 @@ class Refresh:
         self._claimed: _Seen | None = None
         self._losses = 0  # races for the lease
         self._lost_at = math.inf  # the first of them
+        self._unusable = ""  # why the record in the store is of no use
         self._waited = 0.0  # for what others have saved
         self._beaten: Any = None  # the version over which another process has saved
 
@@ -126,7 +130,7 @@ class Refresh:
         self._flight = flight
         self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         keeper = self._keeper
-        patience = self._clock() + self._lease() + 1.0
+        patience, soon = self._clock() + self._lease() + 1.0, self._clock() + _FOLLOWS
         while True:
             seen = self._look()
             keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
@@ -143,7 +147,7 @@ class Refresh:
             if keeper.plan.follow or self._leased(seen):
                 if self._usable() and not self._doubts(seen):
                     return keeper.snapshot  # somebody is at it
-                if self._clock() >= patience:
+                if self._clock() >= (patience if self._leased(seen) else soon):
                     return self._nobody_came()
                 keeper.world.sleep(_POLL)
                 continue
@@ -189,11 +193,23 @@ class Refresh:
             if loaded is None:
                 return None
             record = believable(loaded.record or Record(), loaded.now)
+            self._unusable = self._why_not(loaded)
             # Reckoned from before: rather too early an end of a token's life than too late.
             seen = _Seen(record, loaded.version, before - loaded.now)
             if self._clock() - before < 1.0:
                 break
         return seen
+
+    def _why_not(self, loaded: Loaded) -> str:
+        """Why nobody can use the token that was loaded; empty if there is none, or somebody can."""
+        record = loaded.record
+        if record is None or record.value is None:
+            return ""
+        if loaded.now >= record.expires_at > -math.inf:
+            return f"its token is over since {loaded.now - record.expires_at:.0f} s"
+        if record.value in self._keeper.dead:
+            return "WeChat has refused its token"
+        return no_token(record, loaded.now)
 
     def _counted(self, seen: _Seen) -> _Seen:
         """The store has lost count, or takes no writes: what this process has spent is spent."""
@@ -275,12 +291,16 @@ class Refresh:
                     self._note(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait)
                 return replace(TOO_SOON, retry_after=wait)
         cooldown = seen.record.cooldown
-        if cooldown is None or now >= cooldown.until:
+        if cooldown is None or now >= cooldown.until or self._of_another_secret(cooldown):
             return None
         if self._reason is Reason.REFUSED and overruled(cooldown, keeper.snapshot.generation):
             return None
         keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
         return replace(cooldown.failure, retry_after=cooldown.until - now)
+
+    def _of_another_secret(self, cooldown: Cooldown) -> bool:
+        account = self._keeper.account
+        return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
 
     def _leased(self, seen: _Seen) -> bool:
         lease = seen.record.lease
@@ -292,8 +312,13 @@ class Refresh:
         return not _process.gone(lease.owner)
 
     def _nobody_came(self) -> Failure:
-        who = "The process that may fetch" if self._keeper.plan.follow else "Another process is refreshing and"
-        failure = Failure(Cause.PASSING, f"{who} has not put a token into the store yet.")
+        if self._unusable and self._keeper.plan.follow:
+            told = f"The record in the store cannot be used: {self._unusable}."
+        elif self._keeper.plan.follow:
+            told = "The process that may fetch has not put a token into the store yet."
+        else:
+            told = "Another process is refreshing and has not put a token into the store yet."
+        failure = Failure(Cause.PASSING, told)
         return self._cool(failure, 1)
 
     # Claim
@@ -519,7 +544,10 @@ class Refresh:
             errcode=failure.errcode,
             rid=failure.rid,
         )
-        streak = before.streak + 1 if before is not None and before.failure.cause is failure.cause else 1
+        again = before is not None and before.failure.cause is failure.cause and not self._of_another_secret(before)
+        streak = before.streak + 1 if before is not None and again else 1
+        # A wrong secret is no reason for those who have the right one to wait.
+        mark = keeper.account.mark if failure.cause is Cause.FINAL else ""
         # Once for each refused token, and not once for each process that holds it.
         refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after we sent.
@@ -531,7 +559,7 @@ class Refresh:
         record = replace(
             claim.record,
             lease=None,
-            cooldown=Cooldown(until, failure, streak, refused),
+            cooldown=Cooldown(until, failure, streak, refused, mark),
             expires_at=min(claim.record.expires_at, end - claim.behind),
         )
         if claim.version is None or self._save(record, claim) is not None:

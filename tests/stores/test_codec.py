@@ -64,9 +64,9 @@ def test_texts() -> None:
     assert read.lease is not None
     told = read.cooldown.failure
 
-    assert told.message.startswith("No:  [31m\u6210\u529fx")
+    assert told.message.startswith("No:??[31m\u6210\u529fx")
     assert (len(told.message), len(read.lease.owner)) == (2000, 500)
-    assert (told.errmsg, told.rid) == ("a b", "c  d")
+    assert (told.errmsg, told.rid) == ("a?b", "c??d")
 
 
 @pytest.mark.parametrize("errcode", [2**63, -(2**63), 10**400, "4" * 500])

@@ -517,11 +517,12 @@ def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore, to
 
 def test_memory_of_a_webhook(store: EncryptedStore, clocked: ClockedStore, caplog: pytest.LogCaptureFixture) -> None:
     """What somebody has written into a webhook's memory is not answered with."""
-    from wxmiddleware.webhook._seen import Answered, Seen, Standing
+    from wxmiddleware.webhook._seen import Answered, Known, Seen, Standing
 
-    forging, seen = Seen(clocked, "w", 100.0), Seen(store, "w", 100.0)
-    forging.claim(("message",), None)
-    forging.finish(("message",), Answered(b"forged"))
+    forging, seen = Seen(clocked, 100.0), Seen(store, 100.0)
+    message: Known = ("w", "message")
+    forging.claim(message, None)
+    forging.finish(message, Answered(b"forged"))
 
-    assert seen.claim(("message",), None) == (Standing.NEW, None)
+    assert seen.claim(message, None) == (Standing.NEW, None)
     assert "StoreError" in caplog.text

@@ -95,6 +95,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
         until=_time(fields["until"]),
         streak=_count(fields["streak"]),
         refused=_count(fields.get("refused", 0)),
+        mark=_text(fields.get("mark", ""), _LONGEST_NAME),
         failure=Failure(
             Cause(failure["cause"]),
             _text(failure["message"]),
@@ -135,4 +136,4 @@ def _text(value: Any, longest: int = _LONGEST_TEXT) -> str:
     if not isinstance(value, str):
         raise TypeError
     # It may be shown and logged: no line of its own, nothing that a terminal obeys.
-    return "".join(c if c.isprintable() else " " for c in value[:longest])
+    return "".join(c if c.isprintable() else "?" for c in value[:longest])

@@ -1,0 +1,204 @@
+"""What others own: a follower without the secret, another program's token, a secret that is wrong or was reset."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.world import SECRET, WRONG, World
+from wxmiddleware import Account, Happening, TokenProvider, TokenRefused, TokenUnavailable
+from wxmiddleware.stores import Lease, Loaded, Record
+
+pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
+
+
+@pytest.fixture
+def key(world: World) -> str:
+    return world.provider()._own.key
+
+
+def put(world: World, key: str, record: Record) -> None:
+    """Write a record as somebody else would."""
+    assert world.store.save(key, record, world.store.load(key).version) is not None
+
+
+def with_secret(world: World, secret: str, **options: Any) -> TokenProvider:
+    """A provider of another process, which has this secret."""
+    own, world.account = world.account, Account(world.account.appid, secret)
+    try:
+        return world.elsewhere(**options)
+    finally:
+        world.account = own
+
+
+def bare(world: World, value: str, *, life: float = 7200.0) -> Record:
+    """What a program knows that counts nothing."""
+    return Record(value=value, expires_at=world.clock.now + life)
+
+
+class TestWithoutTheSecret:
+    def test_follows(self, world: World) -> None:
+        """It gets the owner's token, and its successor when that is refused."""
+        world.script("T1", "T2")
+        owner, follower = world.provider(), with_secret(world, "", follow=True)
+        first = world.get(owner), world.get(follower)
+        world.advance(60)
+        world.get(owner, "T1")
+
+        assert (("T1", "T1"), "T2") == (first, world.get(follower, "T1"))
+        assert 2 == world.issuer.fetches
+
+    def test_gives_up_soon(self, world: World) -> None:
+        """While there is nothing it says so after a second; it has the token as soon as the owner writes it."""
+        follower = with_secret(world, "", follow=True)
+        before = world.clock.now
+        error = world.error(follower)
+        waited = world.clock.now - before
+        world.script("T1")
+        world.get(world.provider())
+        world.advance(1)
+
+        assert isinstance(error, TokenUnavailable)
+        assert "has not put a token" in str(error)
+        assert 1.0 <= waited < 2.0
+        assert "T1" == world.get(follower)
+
+    def test_waits_for_the_owner(self, world: World, key: str) -> None:
+        """While the owner is fetching it waits for that."""
+        put(world, key, Record(lease=Lease("there/1/2/3/4", world.clock.now + 5)))
+        before = world.clock.now
+        world.error(with_secret(world, "", follow=True))
+
+        assert world.clock.now - before > 5
+
+    def test_is_told_why_the_owner_has_none(self, world: World) -> None:
+        """The owner's failure is the follower's."""
+        world.script(WRONG)
+        world.error(world.provider())
+
+        assert 40125 == world.error(with_secret(world, "", follow=True)).errcode
+
+
+class TestAnotherProgram:
+    @pytest.mark.parametrize("times", [{}, {"sent_at": 49_990.0, "received_at": 49_990.0}], ids=["end", "times"])
+    def test_successor(self, world: World, key: str, times: dict[str, float]) -> None:
+        """A follower takes a token that has no number, and its successor, when it is refused and when it looks."""
+        put(world, key, replace(bare(world, "A"), **times))
+        follower = world.provider(follow=True)
+        got = [world.get(follower)]
+        put(world, key, replace(bare(world, "B"), **times))
+        got.append(world.get(follower, "A"))
+        put(world, key, replace(bare(world, "C"), **times))
+        world.advance(60)
+        world.get(follower)
+        world.settle()
+
+        assert ["A", "B", "C"] == [*got, world.get(follower)]
+
+    def test_same_number(self, world: World, key: str) -> None:
+        """Of two tokens with one number the one in the store counts."""
+        put(world, key, replace(bare(world, "A"), generation=5))
+        follower = world.provider(follow=True)
+        world.get(follower)
+        put(world, key, replace(bare(world, "B"), generation=5))
+
+        assert "B" == world.get(follower, "A")
+
+    def test_after_one_with_a_number(self, world: World, key: str) -> None:
+        """Where another program has taken over from one of ours, its token is taken."""
+        world.script("T1")
+        world.get(world.provider())
+        follower = world.elsewhere(follow=True)
+        world.get(follower)
+        put(world, key, bare(world, "B"))
+
+        assert "B" == world.get(follower, "T1")
+
+    def test_end_comes_to_be_known(self, world: World, key: str) -> None:
+        """That it is said later when it was sent does not end the token."""
+        put(world, key, bare(world, "A"))
+        follower = world.provider(follow=True)
+        world.get(follower)
+        put(world, key, replace(bare(world, "A"), sent_at=world.clock.now, received_at=world.clock.now))
+        world.advance(60)
+        world.get(follower)
+        world.settle()
+
+        assert "A" == world.get(follower)
+
+    @pytest.mark.parametrize(
+        ("record", "why"),
+        [
+            ({"expires_at": -math.inf}, "when the token ends"),
+            ({"expires_at": 50_000.0 * 1000}, "more than a day away"),
+            ({"expires_at": 49_000.0}, "is over since 100"),
+            ({"value": "two words"}, "not a token"),
+            ({"value": "x" * 5000}, "not a token"),
+        ],
+        ids=["no end", "milliseconds", "over", "blank", "long"],
+    )
+    def test_of_no_use(self, world: World, record: dict[str, Any], why: str) -> None:
+        """A record that cannot be used is named as such, with the reason; its value is not."""
+        there = replace(bare(world, "TOKEN-A"), **record)
+        world.store.load = lambda _: Loaded(there, "a version", world.clock.now)
+        error = world.error(world.provider(follow=True))
+
+        assert isinstance(error, TokenUnavailable)
+        assert "The record in the store cannot be used" in str(error)
+        assert why in str(error)
+        assert "TOKEN-A" not in str(error)
+
+    def test_refused(self, world: World, key: str) -> None:
+        """Also that its token was refused."""
+        put(world, key, bare(world, "TOKEN-A"))
+        follower = world.provider(follow=True)
+        world.get(follower)
+
+        assert "WeChat has refused its token" in str(world.error(follower, "TOKEN-A"))
+
+
+class TestSecrets:
+    def test_reset(self, world: World) -> None:
+        """A process with the new secret goes on with the living token, and later fetches for all."""
+        world.script("T1", "T2")
+        before, after = world.provider(), with_secret(world, SECRET[::-1])
+        assert ["T1", "T1"] == [world.get(before), world.get(after)]
+        world.advance(60)
+
+        assert ["T2", "T2"] == [world.get(after, "T1"), world.get(before, "T1")]
+
+    def test_wrong(self, world: World) -> None:
+        """A process with a wrong secret neither brakes those with the right one, nor takes their token away."""
+        world.script(WRONG, "T1")
+        wrong, right = with_secret(world, "wrong"), world.provider()
+        refused = world.error(wrong)
+
+        assert isinstance(refused, TokenRefused)
+        assert "T1" == world.get(right)
+        world.advance(61)
+        assert "T1" == world.get(wrong)
+
+    def test_wrong_and_remembered(self, world: World) -> None:
+        """For those with the same secret the failure is one, and grows with each try."""
+        world.script(WRONG, WRONG)
+        one, other = world.provider(), world.elsewhere()
+        world.error(one)
+        world.error(other)
+        fetched = world.issuer.fetches
+        world.advance(61)
+        error = world.error(other)
+
+        assert (1, 2) == (fetched, world.issuer.fetches)
+        assert 119 < error.retry_after <= 120
+        assert Happening.COOLING in world.names()
+
+    def test_wrong_while_the_other_waits(self, world: World) -> None:
+        """Failures of two secrets do not count as one row."""
+        world.script(WRONG, WRONG)
+        error = world.error(with_secret(world, "wrong")), world.error(world.provider())
+
+        assert 2 == world.issuer.fetches
+        assert error[1].retry_after <= 60
