@@ -105,6 +105,10 @@ class Holding:
         self._arrived()
 
 
+# What a worker writes to stderr is what went wrong with it; warnings of the day are no part of that.
+logging.getLogger("wxmiddleware").addHandler(logging.NullHandler())
+
+
 class Watch(logging.Handler):
     """Sees all log records there are, and writes to stderr which of them hold a token or a secret."""
 
