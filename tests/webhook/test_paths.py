@@ -185,6 +185,8 @@ OWN, NEAR, OTHER = Kinship.OWN, Kinship.NEAR, Kinship.OTHER
         ("/wechat", "/WeChat", "", NEAR),
         ("/wechat", "/blog/WECHAT/", "", NEAR),
         ("/wechat", "wechat", "", NEAR),
+        ("/wechat", "/x\\wechat", "", NEAR),
+        ("/wechat", "//WeChat", "", NEAR),
         ("/wechat", "/we\ufffdchat", "", NEAR),
         ("/wechat", "/x/wechat;" + "x" * 5000, "", NEAR),
         ("/wechat", "/%25252577echat", "", NEAR),
@@ -227,6 +229,7 @@ OWN, NEAR, OTHER = Kinship.OWN, Kinship.NEAR, Kinship.OTHER
         ("/callback/$APPID$", "/wx1", "", OTHER),
         ("/callback/$APPID$", "/callback/wx1/more", "", OTHER),
         ("/callback/$APPID$", "/CALLBACK/wx1", "", NEAR),
+        ("/callback/$APPID$", "/callback/ /\n", "", NEAR),
         ("/api/$APPID$/callback", "/wx1/callback", "", NEAR),
         # the root is only itself
         ("", "/", "", OWN),
