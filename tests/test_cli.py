@@ -24,7 +24,7 @@ from stores.sql_servers import MariaDB, PostgreSQL
 from wxmiddleware import Account, StoreError, TokenProvider, _process
 from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
 from wxmiddleware._policies import china_day
-from wxmiddleware.cli import main
+from wxmiddleware.cli import OK, REFUSED, USAGE, main
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import store_from_url
@@ -850,3 +850,39 @@ def test_import_is_light() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stdout.strip() == "[]"
+
+
+class TestRetry:
+    """``wxmiddleware retry``: what was mended is tried at once."""
+
+    pytestmark = pytest.mark.usefixtures("account")
+
+    def test_mended(self, wechat: WeChat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+        """An IP was allowed: the pause in the store is over, and a token there; it is not printed."""
+        monkeypatch.setenv("WXM_STORE", f"file:{tmp_path / 'token.json'}")
+        wechat.accounts[wechat.appid].ip_allowlist = ["10.0.0.1"]
+        refused = main(["token"])
+        wechat.accounts[wechat.appid].ip_allowlist = None
+        waits = main(["token"])
+        codes = [main(["retry"]), main(["token"])]
+        out = capsys.readouterr().out
+
+        assert (REFUSED, REFUSED, [OK, OK]) == (refused, waits, codes)
+        assert "There is a token, for 7" in out.splitlines()[0]
+        assert wechat.is_valid(out.splitlines()[1])
+
+    def test_not_mended(self, wechat: WeChat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+        """If nothing was mended, WeChat's answer is told."""
+        monkeypatch.setenv("WXM_STORE", f"file:{tmp_path / 'token.json'}")
+        wechat.accounts[wechat.appid].ip_allowlist = ["10.0.0.1"]
+        codes = [main(["token"]), main(["retry"])]
+
+        assert [REFUSED, REFUSED] == codes
+        assert "40164" in capsys.readouterr().err
+
+    def test_without_a_store(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        """Each process has a pause of its own then, which this one cannot end."""
+        monkeypatch.delenv("WXM_STORE", raising=False)
+
+        assert USAGE == main(["retry"])
+        assert "retry_now()" in capsys.readouterr().err

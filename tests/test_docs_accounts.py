@@ -12,7 +12,15 @@ import pytest
 import requests
 
 import wxmiddleware.sources
-from wxmiddleware import Account, ConfigurationError, ProviderPool, TokenProvider, WeComAccount
+from wxmiddleware import (
+    Account,
+    ConfigurationError,
+    ProviderPool,
+    TokenProvider,
+    TokenRefused,
+    TokenUnavailable,
+    WeComAccount,
+)
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatorServer, WeChat
@@ -46,7 +54,14 @@ def _environment(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path,
 
 def test_every_block_is_known() -> None:
     """No block was added that nothing here runs."""
-    headings = {"Tickets": 3, "WeCom": 1, "Third-party": 4, "Many": 2}
+    headings = {
+        "A secret that changes": 1,
+        "When it is mended": 1,
+        "Tickets": 3,
+        "WeCom": 1,
+        "Third-party": 4,
+        "Many": 2,
+    }
 
     assert headings == {heading: len(blocks(heading)) for heading in headings}
     assert sum(headings.values()) == PAGE.count("```python")
@@ -80,6 +95,26 @@ def test_tickets(wechat: WeChat) -> None:
 
     run(cards, names)
     assert wechat.current_ticket(kind="wx_card") == names["cards"].get_token()
+
+
+def test_secret_that_changes(wechat: WeChat, wechat_server: SimulatorServer) -> None:
+    """The file of the secret is read when a token is fetched, and not before."""
+    names = run(blocks("A secret that changes")[0], {"base_url": wechat_server.url})
+
+    with pytest.raises(TokenUnavailable, match="gives the secret of wx8a1b2c3d4e5f6a7b"):
+        names["rotating_provider"].get_token()
+
+
+def test_mended(wechat: WeChat) -> None:
+    """What was mended is tried at once."""
+    wechat.accounts[wechat.appid].ip_allowlist = []
+    provider = TokenProvider(Account.from_env())
+    with pytest.raises(TokenRefused):
+        provider.get_token()
+    wechat.accounts[wechat.appid].ip_allowlist = None
+    run(blocks("When it is mended")[0], {"provider": provider})
+
+    assert wechat.is_valid(provider.get_token())
 
 
 def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any) -> None:

@@ -296,7 +296,7 @@ class TestFailure:
         error = Failure(Cause.FINAL, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c").error(12.3)
 
         assert (40013, "invalid appid", "a-b-c", 12.3) == (error.errcode, error.errmsg, error.rid, error.retry_after)
-        assert str(error) == "No. The next try is in 13 s."
+        assert str(error).startswith("No. The next try is in 13 s. If it is mended already, provider.retry_now()")
 
     @pytest.mark.parametrize(
         ("own", "given", "expected"),

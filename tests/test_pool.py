@@ -26,14 +26,16 @@ from wxmiddleware import (
     ProviderPool,
     StableToken,
     TokenProvider,
+    TokenRefused,
     TokenUnavailable,
     asgi,
     current_token,
     wsgi,
 )
 from wxmiddleware.simulator import SimulatorServer, WeChat
-from wxmiddleware.sources import Failure, Grant
+from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores.jsonfile import JSONFileStore
+from wxmiddleware.stores.memory import MemoryStore
 
 PATIENCE = 20.0
 
@@ -124,10 +126,10 @@ def test_made_in_this_very_moment(bench: Bench) -> None:
     pool = bench.pool()
     under_way = pool._under_way
 
-    def late(appid: str, here: bool) -> Any:
+    def late(appid: str, here: bool, before: Any) -> Any:
         pool._under_way = under_way  # type: ignore[method-assign]
         pool.get(appid)  # somebody else, between our two looks
-        return under_way(appid, here)
+        return under_way(appid, here, before)
 
     pool._under_way = late  # type: ignore[method-assign]
     provider = pool.get("wx1")
@@ -401,11 +403,11 @@ def test_options(bench: Bench, options: dict[str, Any], word: str) -> None:
 def test_no_coroutines(bench: Bench) -> None:
     """An async function would give a coroutine for a provider."""
 
-    async def make(appid: str) -> Any:
+    async def appid_of(request: Any) -> str:
         raise AssertionError
 
-    with pytest.raises(ConfigurationError, match="make must not be async"):
-        ProviderPool(make)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="appid_of must not be async"):
+        ProviderPool(lambda appid: None, appid_of=appid_of)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("appid", [None, 1, b"wx1"])
@@ -498,3 +500,186 @@ def test_asgi_does_not_wait(bench: Bench) -> None:
 
 async def _token(pool: ProviderPool, appid: str) -> str:
     return await (await pool.aget(appid)).aget_token()
+
+
+class TestAsyncMake:
+    """`make` may be awaited, in the loop of the task that wants the account."""
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_made_once(self, backend: str) -> None:
+        """However many tasks want the account, `make` runs once, in their own loop."""
+        loops: list[Any] = []
+
+        async def make(appid: str) -> TokenProvider:
+            await anyio.sleep(0)
+            loops.append(threading.get_ident())
+            return TokenProvider(Account(appid, "secret"), source=Source())
+
+        found: list[TokenProvider] = []
+
+        async def main() -> None:
+            pool = ProviderPool(make)
+
+            async def want() -> None:
+                found.append(await pool.aget("wx1"))
+
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(want)
+            assert pool.get("wx1") is found[0]  # what is there needs no waiting
+
+        anyio.run(main, backend=backend)
+
+        assert (8, 1) == (len(found), len(set(map(id, found))))
+        assert [threading.get_ident()] == loops
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_cancelled(self, backend: str) -> None:
+        """The end of the task that came first is not the end of the making."""
+        go = []
+
+        async def make(appid: str) -> TokenProvider:
+            await go[0].wait()
+            return TokenProvider(Account(appid, "secret"), source=Source())
+
+        async def main() -> TokenProvider:
+            go.append(anyio.Event())
+            pool = ProviderPool(make)
+            with anyio.move_on_after(0.01):
+                await pool.aget("wx1")
+            go[0].set()
+            return await pool.aget("wx1")
+
+        assert "88_wx1" == anyio.run(main, backend=backend).get_token()
+
+    def test_error(self) -> None:
+        """What it raises goes to those who wait, and is not remembered."""
+        made: list[str] = []
+
+        async def make(appid: str) -> TokenProvider:
+            made.append(appid)
+            raise KeyError(appid)
+
+        async def main() -> None:
+            pool = ProviderPool(make)
+            for _ in range(2):
+                with pytest.raises(KeyError):
+                    await pool.aget("wx1")
+
+        anyio.run(main)
+
+        assert ["wx1"] * 2 == made
+
+    def test_threads_cannot(self) -> None:
+        """A thread is told that it cannot wait for it."""
+
+        async def make(appid: str) -> TokenProvider:
+            raise AssertionError
+
+        with pytest.raises(ConfigurationError, match="make is async"):
+            ProviderPool(make).get("wx1")
+
+
+class Refusing(Source):
+    """A token endpoint that takes one secret."""
+
+    def __init__(self, good: str) -> None:
+        super().__init__()
+        self.good = good
+
+    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
+        self.asked.append(str(account.secret))
+        if account.secret == self.good:
+            return Grant(f"88_{account.secret}", 7200)
+        return Failure(Cause.FINAL, "The secret is wrong.", errcode=40125)
+
+
+class TestWrongSecret:
+    """When WeChat calls the secret wrong, `make` is asked again: the secret may have been changed."""
+
+    @pytest.fixture(params=["sync", "async"])
+    def ask(self, request: pytest.FixtureRequest) -> Any:
+        """Ask the pool of a worker for a token: `make` gives `self.secret`."""
+        self.now, self.secret, self.made = 1000.0, "old", 0
+        self.error: Exception | None = None
+        self.source = Refusing("new")
+        store = MemoryStore(clock=lambda: self.now)
+
+        def make(appid: str) -> TokenProvider:
+            self.made += 1
+            if self.error is not None:
+                raise self.error
+            account = Account(appid, self.secret)
+            return TokenProvider(account, source=self.source, store=store, clock=lambda: self.now)
+
+        async def amake(appid: str) -> TokenProvider:
+            return make(appid)
+
+        pool = ProviderPool(amake if request.param == "async" else make)
+
+        async def get() -> str:
+            provider = await pool.aget("wx1")
+            return await provider.aget_token()
+
+        return lambda: anyio.run(get) if request.param == "async" else pool.get("wx1").get_token()
+
+    def test_made_anew(self, ask: Any) -> None:
+        """The new secret is found without a restart, at once after WeChat's refusal."""
+        with pytest.raises(TokenRefused):
+            ask()
+        self.secret = "new"
+
+        assert "88_new" == ask()
+        assert (2, ["old", "new"]) == (self.made, self.source.asked)
+
+    def test_after_the_pause(self, ask: Any) -> None:
+        """So it is if nobody asked in the pause."""
+        with pytest.raises(TokenRefused):
+            ask()
+        self.secret = "new"
+        self.now += 700
+
+        assert "88_new" == ask()
+
+    def test_once_for_each_refusal(self, ask: Any) -> None:
+        """As long as the secret is wrong, `make` is asked once for each of WeChat's answers, and not for each call."""
+        for _ in range(3):
+            for _ in range(20):
+                with pytest.raises(TokenRefused):
+                    ask()
+            self.now += 700
+
+        assert 3 == len(self.source.asked)
+        assert self.made <= 4
+
+    def test_make_fails(self, ask: Any) -> None:
+        """If `make` fails then, the provider stays, and says what WeChat said."""
+        with pytest.raises(TokenRefused):
+            ask()
+        self.error = OSError("the database is down")
+        for _ in range(3):
+            with pytest.raises(TokenRefused):
+                ask()
+
+        assert 2 == self.made
+
+    def test_a_good_token_is_not_given_up(self, ask: Any) -> None:
+        """While there is a good token, a wrong secret is no reason to make the provider anew."""
+        self.source.good = "old"
+        token = ask()
+        self.source.good, self.now = "new", self.now + 6900
+        for _ in range(3):
+            assert token == ask()
+            assert until(lambda: self.source.asked == ["old", "old"])
+
+        assert 1 == self.made
+
+
+def until(what: Any) -> bool:
+    """Wait until it is so."""
+    waiting = threading.Event()
+    for _ in range(2000):
+        if what():
+            return True
+        waiting.wait(0.01)
+    return False

@@ -13,12 +13,12 @@ import contextvars
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -157,6 +157,23 @@ class Flight(Generic[T]):
         if end is not None:
             raise end
 
+    def reserve(self) -> None:
+        """Leave the flight to a task, which runs it with `fly_async`; nobody who waits does."""
+        self._begin.acquire(blocking=False)
+
+    async def fly_async(self, work: Callable[[], Awaitable[T]]) -> None:
+        """Run a reserved flight in this task: like `fly`, with work that is awaited."""
+        end: BaseException | None = None
+        try:
+            result = await work()
+        except BaseException as exc:
+            result = self._mishap(exc)
+            end = None if isinstance(exc, Exception) else exc
+        self._future.set_result(result)
+        self._landed(self)
+        if end is not None:
+            raise end
+
     def _fly_alone(self) -> None:
         """In a thread of its own there is nobody to be told what ended it."""
         with suppress(BaseException):
@@ -206,6 +223,21 @@ class Flight(Generic[T]):
                 else:
                     await asyncio.wrap_future(self._future)
         return self._future.result() if self._future.done() else None
+
+
+_tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none of them alive
+
+
+def start_task(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` in a task of this loop's, of asyncio or trio, that the end of its caller does not end."""
+    if _in_trio():
+        import trio
+
+        trio.lowlevel.spawn_system_task(work)
+        return
+    task = asyncio.get_running_loop().create_task(work(), context=contextvars.Context())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
 
 
 def _in_trio() -> bool:

@@ -19,9 +19,10 @@ from cachetools import LRUCache
 
 from . import _fork
 from ._clock import Clock
+from ._errcodes import WRONG_SECRET
 from ._events import Event, Happening, Observer, tell
 from ._flight import Flight, threads_freeze
-from ._models import NOTHING, Account, Cooldown, Failure, Record, Snapshot
+from ._models import NOTHING, Account, Cause, Cooldown, Failure, Record, Snapshot
 from ._policies import (
     OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
@@ -103,6 +104,7 @@ class Keeper:
         "lonely",
         "look_again",
         "looked_at",
+        "not_allowed",
         "plan",
         "refusals_from",
         "rotates",
@@ -154,6 +156,7 @@ class Keeper:
         self.cured_generation = -1  # the last one that a refused call was accepted with
         self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
         self.suspects: deque[float] | None = None
+        self.not_allowed: Failure | None = None  # the last for an address that WeChat does not allow; names all of them
         self.lonely = 0  # fetches in a row that refusals have caused while the store could not be reached
         self.look_again = -math.inf  # while WeChat is left alone, a shared store is looked at from here on
         self.looked_at = -math.inf  # when the store was last asked
@@ -386,6 +389,49 @@ class Keeper:
             self.known = (record, behind)
             self.cooldown = None
         self.adopt(record, behind, own=True)
+
+    def resume(self, which: Callable[[Failure], bool] = lambda failure: True) -> None:
+        """
+        End the pause after a failure of the kind, here and in the store: what it was about has been mended.
+
+        Raises:
+            StoreError: The store failed. In this process the pause is over all the same.
+        """
+        from .stores._amend import amend, pausing  # seldom needed
+
+        behind = 0.0
+
+        def change(record: Record, now: float) -> Record:
+            nonlocal behind
+            behind = self.world.clock() - now
+            cooldown = record.cooldown
+            return record if cooldown is None or not which(cooldown.failure) else replace(record, cooldown=None)
+
+        with self._lock:
+            if self.cooldown is not None and which(self.cooldown.failure):
+                self.cooldown = None
+                self._heat()
+        if self.plan.follow or not pausing(self.store, self.key):
+            return
+        record = amend(self.store, self.key, change)
+        if record.cooldown is None:
+            with self._lock:
+                self.known = (record, behind)
+            self.adopt(record, behind)
+
+    def wrong_until(self) -> float:
+        """
+        Until when WeChat is not asked again, as it calls the secret wrong, and there is no good token either.
+
+        It is minus infinity if that is not so.
+        """
+        cooldown = self.cooldown
+        if cooldown is None or cooldown.failure.cause is not Cause.FINAL:
+            return -math.inf
+        if cooldown.failure.errcode not in WRONG_SECRET:
+            return -math.inf
+        kept = self.snapshot.generation == self.kept_generation
+        return -math.inf if self.usable() and not kept else cooldown.until
 
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """

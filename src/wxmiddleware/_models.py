@@ -8,10 +8,11 @@ account and kind of token. A `Snapshot` is what one process hands out.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -34,8 +35,10 @@ class Account:
 
     Args:
         appid: The AppID, such as ``wx8a1b…``.
-        secret: The AppSecret. It never shows in a ``repr``, a log or an error. A provider that only follows
-            (``TokenProvider(Account(appid), store=..., follow=True)``) needs none.
+        secret: The AppSecret, or a function without arguments that gives it, such as one that reads a file, Vault or
+            nacos. The function is called in a thread, for each fetch, and once more if WeChat says that the secret is
+            wrong; white space around what it gives is dropped. The secret never shows in a ``repr``, a log or an error.
+            A provider that only follows (``TokenProvider(Account(appid), store=..., follow=True)``) needs none.
         base_url: Where WeChat's API is: another of its hosts (``https://sh.api.weixin.qq.com``), a proxy of yours,
             or the simulator.
 
@@ -45,7 +48,7 @@ class Account:
     """
 
     appid: str
-    secret: str = field(default="", repr=False)
+    secret: str | Callable[[], str] = field(default="", repr=False)
     base_url: str = field(default=WECHAT_URL, kw_only=True)
 
     # Whether the secret is what tells one token of this appid from another.
@@ -66,7 +69,9 @@ class Account:
             raise ConfigurationError(
                 "appid begins with gh_: that is the original id (原始ID). The AppID begins with wx."
             )
-        if self.secret != "" or self._named_by_secret:
+        if callable(self.secret):
+            _check_function(self._names[1], self.secret)
+        elif self.secret != "" or self._named_by_secret:
             _check_word(self._names[1], self.secret, self._hints[1])
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
 
@@ -101,12 +106,16 @@ class Account:
         in it: it may be reset, and who only reads the store has none. An app of WeCom's has no other name than its
         secret.
         """
-        return _digest(_world(self.base_url), self.appid, self.secret if self._named_by_secret else "")
+        return _digest(_world(self.base_url), self.appid, self._apart())
 
     @property
     def mark(self) -> str:
         """Twelve hex digits that tell secrets of the account apart."""
-        return _digest("secret", self.appid, self.secret)
+        return _digest("secret", self.appid, self.secret if isinstance(self.secret, str) else "\0function")
+
+    def _apart(self) -> str:
+        """What tells it from other accounts of this AppID; nothing, but for apps of WeCom's and authorised accounts."""
+        return self.secret if self._named_by_secret and isinstance(self.secret, str) else ""
 
     @property
     def host(self) -> str:
@@ -123,8 +132,10 @@ class WeComAccount(Account):
 
     Args:
         appid: The CorpID, such as ``ww8a1b…``.
-        secret: The app's secret. It never shows in a ``repr``, a log or an error.
+        secret: The app's secret, or a function that gives it; see `Account`.
         base_url: Where WeCom's API is: a proxy of yours, or the simulator.
+        agentid: The app's AgentId. Needed if `secret` is a function: else nothing tells two apps of a corp apart. With
+            it, the record in a store is found by the AgentId, also when the secret has changed.
 
     Raises:
         ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
@@ -132,6 +143,7 @@ class WeComAccount(Account):
     """
 
     base_url: str = field(default=WECOM_URL, kw_only=True)
+    agentid: int | str | None = field(default=None, kw_only=True)
 
     _named_by_secret: ClassVar = True
     _names: ClassVar = ("corpid", "secret")
@@ -140,6 +152,18 @@ class WeComAccount(Account):
         "Give the secret of the app, for example os.environ['WECOM_SECRET'].",
     )
     _variables: ClassVar = ("WECOM_CORPID", "WECOM_SECRET", "WECOM_BASE_URL")
+
+    def __post_init__(self) -> None:
+        Account.__post_init__(self)
+        if isinstance(self.agentid, bool) or not isinstance(self.agentid, int | str | None) or self.agentid == "":
+            raise ConfigurationError("agentid must be the AgentId of the app, a number.")
+        if self.agentid is None and not isinstance(self.secret, str):
+            raise ConfigurationError(
+                "With a function for the secret, say agentid=, too: the apps of a corp have one CorpID."
+            )
+
+    def _apart(self) -> str:
+        return Account._apart(self) if self.agentid is None else f"\0agent {self.agentid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +205,14 @@ def _check_word(name: str, value: object, hint: str) -> None:
     check_quotes(name, value)
     if value != value.strip() or any(c.isspace() or not c.isprintable() for c in value):
         raise ConfigurationError(f"{name} has white space or control characters in it. {hint}")
+
+
+def _check_function(name: str, function: Callable[[], object]) -> None:
+    """It is called in a thread, without arguments. What it gives is looked at when it is called."""
+    if isinstance(function, type):
+        raise ConfigurationError(f"{name} must be a str or a function, not the class {function.__name__}.")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        raise ConfigurationError(f"The function for {name} must not be async. It runs in a thread, so it may block.")
 
 
 def _checked_url(url: object) -> str:
@@ -271,10 +303,13 @@ class Failure:
         kind = TokenRefused if self.cause is Cause.FINAL else TokenUnavailable
         wait = self.retry_after if retry_after is None else retry_after
         message = self.message if wait is None else f"{self.message}{_NEXT_TRY}{math.ceil(wait)} s."
+        if wait is not None and self.cause is Cause.FINAL and self.errcode is not None:
+            message += _MENDED
         return kind(message, errcode=self.errcode, errmsg=self.errmsg, rid=self.rid, retry_after=wait)
 
 
 _NEXT_TRY = " The next try is in "
+_MENDED = " If it is mended already, provider.retry_now() or the command `wxmiddleware retry` tries at once."
 
 
 def without_wait(error: TokenError) -> str:

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
+import anyio.to_thread
+
 from . import _fork, _masking
 from ._clock import Clock
 from ._clock import clock as process_clock
@@ -327,6 +329,31 @@ class TokenProvider(_fork.InOneProcess):
         """The errcodes of API calls that a newer token cures."""
         found: frozenset[int] = getattr(self._own.source, "curable", CURABLE)
         return found
+
+    def retry_now(self) -> None:
+        """
+        Say that what WeChat refused has been mended: an IP was allowed, a secret set right, the quota reset.
+
+        After such an error WeChat is not asked for up to ten minutes, and the store tells that to all processes, also
+        to new ones. This ends the pause, here and in the store. It fetches nothing: the next caller does.
+
+        Raises:
+            StoreError: The store failed; in this process the pause is over all the same.
+            ProviderClosed: After `close`.
+        """
+        self._live().resume()
+
+    async def aretry_now(self) -> None:
+        """Say that what WeChat refused has been mended: `retry_now` for tasks of asyncio and trio."""
+        await anyio.to_thread.run_sync(self.retry_now)
+
+    def wrong_until(self) -> float:
+        """
+        Tell until when WeChat is not asked again as it calls the secret wrong; minus infinity if it does not.
+
+        `ProviderPool` asks this, to make the provider anew. Seconds on the provider's clock.
+        """
+        return self._own.wrong_until()
 
     def settle(self) -> None:
         """

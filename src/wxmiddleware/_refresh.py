@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from . import _process
+from ._errcodes import ADDRESS_REFUSED, with_addresses
 from ._events import Event, Happening
 from ._flight import Flight
 from ._models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot, is_token
@@ -535,6 +536,9 @@ class Refresh:
         """Remember the failure, here and in the store, and give the lease back."""
         keeper, before = self._keeper, claim.record.cooldown
         self._claimed = None
+        failure = with_addresses(failure, before.failure if before is not None else None, keeper.not_allowed)
+        if failure.errcode in ADDRESS_REFUSED:
+            keeper.not_allowed = failure
         self._note(
             Happening.FETCH_FAILED,
             failure.message,

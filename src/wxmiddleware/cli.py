@@ -115,6 +115,26 @@ def _token(options: argparse.Namespace) -> int:
     return OK
 
 
+def _retry(options: argparse.Namespace) -> int:
+    with _store(options) as store:
+        if store is None:
+            raise ConfigurationError(
+                "Name the store in which the pause is: --store, or WXM_STORE. Without a shared store each process has "
+                "a pause of its own: call provider.retry_now() in it, or restart it."
+            )
+        with _provider(options, store) as provider:
+            provider.retry_now()
+            provider.get_token()
+            flight = provider._own.flight  # near the end of a token's life the next one is fetched in the background
+            if flight is not None:
+                flight.wait(options.timeout)
+            status = provider.status()
+    if status.reason is not None:
+        return _fail(status.reason, UNAVAILABLE)
+    print(f"There is a token, for {status.expires_in or 0:.0f} s; the other processes take it from the store.")
+    return OK
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from ._inspect import print_json, print_tables, rows_of_status
 
@@ -319,6 +339,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(commands)
+    _add_retry(commands)
     _add_inspect(commands)
     _add_schema(commands)
     _add_simulate(commands)
@@ -343,6 +364,19 @@ def _add_token(commands: Any) -> None:
     )
     command.set_defaults(run=_token)
     _add_store_option(command, "share the token with the processes that use this store, such as redis://localhost/0")
+    _add_account_options(command)
+
+
+def _add_retry(commands: Any) -> None:
+    command = commands.add_parser(
+        "retry",
+        help="ask WeChat at once, after an IP was allowed or a secret set right",
+        description="End the pause that follows an error of WeChat's, for all processes that share the store, and "
+        f"ask for a token at once: the IP has been allowed, the secret set right, the quota reset.\n\n{_ACCOUNT}",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_retry)
+    _add_store_option(command, "the store in which the pause is, such as redis://localhost/0")
     _add_account_options(command)
 
 

@@ -128,11 +128,11 @@ class Platform(_fork.InOneProcess):
         """End the pauses that the want of a ticket has caused: the shared one, and this process's own."""
         own = self.provider._own
         if _waits(own) or self._waits_in_store(own):
-            _resume(own)
+            own.resume(wants_ticket)
         for found in self._authorizers.valuerefs():
             keeper = found()
             if keeper is not None and _waits(keeper):
-                _resume(keeper)
+                keeper.resume(wants_ticket)
 
     def _waits_in_store(self, keeper: Keeper) -> bool:
         try:
@@ -256,17 +256,3 @@ class Platform(_fork.InOneProcess):
 def _waits(keeper: Keeper) -> bool:
     cooldown = keeper.cooldown
     return cooldown is not None and keeper.world.clock() < cooldown.until and wants_ticket(cooldown.failure)
-
-
-def _resume(keeper: Keeper) -> None:
-    behind = 0.0
-
-    def change(record: Record, now: float) -> Record:
-        nonlocal behind
-        behind = keeper.world.clock() - now
-        cooldown = record.cooldown
-        return record if cooldown is None or not wants_ticket(cooldown.failure) else replace(record, cooldown=None)
-
-    record = amend(keeper.store, keeper.key, change)
-    if record.cooldown is None:
-        keeper.inform(record, behind)

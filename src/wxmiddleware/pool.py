@@ -15,14 +15,14 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cachetools import LRUCache
 
 from . import _fork
-from ._flight import Flight
+from ._flight import Flight, start_task
 from ._provider import TokenProvider
 from .exceptions import ConfigurationError, TokenUnavailable
 
@@ -61,7 +61,11 @@ class ProviderPool(_fork.InOneProcess):
         make: Makes the provider of an AppID; ``None`` if there is no such account. It may be slow. A thread that is the
             first to want an account calls it itself; for tasks it is called in a thread of its own, so nothing of a
             request is there. It is never called twice at a time for one AppID. What it raises goes to all who wait for
-            this account, and is not remembered.
+            this account, and is not remembered. It may be async: then it is awaited in the loop of the task that wants
+            the account first, and threads (`get`, WSGI) cannot use the pool.
+
+            When WeChat calls a provider's secret wrong and there is no good token, `make` is asked again, once for each
+            such answer of WeChat's: the secret may have been changed. If that fails, the provider stays.
         maxsize: How many providers at most.
         appid_of: Finds the AppID in the WSGI environ or the ASGI scope of a request; ``None`` if it has none. What it
             finds comes from outside: have `make` look whether you know it.
@@ -73,7 +77,7 @@ class ProviderPool(_fork.InOneProcess):
 
     def __init__(
         self,
-        make: Callable[[str], TokenProvider | None],
+        make: Callable[[str], TokenProvider | None] | Callable[[str], Awaitable[TokenProvider | None]],
         *,
         maxsize: int = 10_000,
         appid_of: Callable[[Any], str | None] | None = None,
@@ -84,13 +88,15 @@ class ProviderPool(_fork.InOneProcess):
                 continue
             if not callable(function) or isinstance(function, TokenProvider):
                 raise ConfigurationError(f"{name} must be a function, not a {type(function).__name__}.")
-            if inspect.iscoroutinefunction(function):
-                raise ConfigurationError(f"{name} must not be async. For tasks it runs in a thread, so it may block.")
+            if name == "appid_of" and _is_async(function):
+                raise ConfigurationError("appid_of must not be async: it only looks at the request.")
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise ConfigurationError("maxsize must be a whole number of at least 1.")
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise ConfigurationError("timeout must be a positive number of seconds.")
-        self._make = make
+        self._make: Callable[[str], Any] = make
+        self._async = _is_async(make)
+        self._asked_again: LRUCache[str, float] = LRUCache(maxsize)  # for which pause after a wrong secret
         self._appid_of = appid_of
         self._timeout = float(timeout)
         self._providers: LRUCache[str, TokenProvider] = LRUCache(maxsize)
@@ -110,6 +116,7 @@ class ProviderPool(_fork.InOneProcess):
         Raises:
             LookupError: `make` knows no such account. Other errors are those of `make`.
             TokenUnavailable: `make` takes too long.
+            ConfigurationError: `make` is async, and this account's provider is not there yet.
         """
         found = self._at_hand(appid, here=True)
         return _some(_made(found.wait(self._timeout))) if isinstance(found, Flight) else found
@@ -166,16 +173,30 @@ class ProviderPool(_fork.InOneProcess):
         """The provider; or what to wait for, which the first who comes does at once, if that may be `here`."""
         with self._lock:
             provider = self._providers.get(appid)
-            if provider is not None:
+            if provider is not None and not self._outdated(appid, provider, here):
                 return provider
         _fork.check()
-        return self._under_way(appid, here)
+        return self._under_way(appid, here, provider)
 
-    def _under_way(self, appid: str, here: bool) -> TokenProvider | Flight[_Made]:
+    def _outdated(self, appid: str, provider: TokenProvider, here: bool) -> bool:
+        """Whether `make` may know a better secret; then the provider goes, and is made anew. Under the lock."""
+        until = provider.wrong_until() if isinstance(provider, TokenProvider) else -math.inf
+        if until == -math.inf or (here and self._async):
+            return False
+        # The store may tell of the same pause again, its clock read anew; another lasts for a minute at least.
+        if until < self._asked_again.get(appid, -math.inf) + 5.0:
+            return False
+        self._asked_again[appid] = until
+        del self._providers[appid]
+        return True
+
+    def _under_way(self, appid: str, here: bool, before: TokenProvider | None) -> TokenProvider | Flight[_Made]:
         if not isinstance(appid, str):
             raise TypeError(f"appid must be a str, not {type(appid).__name__}")
+        if here and self._async:
+            raise ConfigurationError("make is async, and a thread cannot await it. Use aget(), or a make that blocks.")
         flight: Flight[_Made] = Flight(
-            lambda flight: self._do(appid, flight),
+            lambda flight: self._do(appid, flight, before),
             mishap=_broken,
             landed=lambda flight: None,
             due=math.inf,
@@ -185,26 +206,55 @@ class ProviderPool(_fork.InOneProcess):
             if made is not None:  # in this very moment
                 return made
             under_way = self._making.setdefault(appid, flight)
-        if under_way is flight and here:
+        if under_way is flight and self._async:
+            flight.reserve()
+            start_task(lambda: flight.fly_async(lambda: self._do_async(appid, flight, before)))
+        elif under_way is flight and here:
             flight.fly()
         elif under_way is flight:
             flight.take_off()  # where there can be no thread, who waits makes it
         return under_way
 
-    def _do(self, appid: str, flight: Flight[_Made]) -> _Made:
+    def _do(self, appid: str, flight: Flight[_Made], before: TokenProvider | None) -> _Made:
         try:
-            provider = self._make(appid)
-            if provider is not None and not hasattr(provider, "peek"):
-                raise TypeError(f"make(appid) must return a TokenProvider or None, not a {type(provider).__name__}")
-            with self._lock:
-                # Discarded meanwhile: what was asked then is answered, and not kept.
-                if provider is not None and self._making.get(appid) is flight:
-                    self._providers[appid] = provider
-            return _Made(provider)
+            return self._take(appid, flight, self._make(appid))
+        except Exception:
+            if before is None:
+                raise
+            return self._take(appid, flight, before)  # the error of its own says more
         finally:
-            with self._lock:
-                if self._making.get(appid) is flight:
-                    del self._making[appid]
+            self._done(appid, flight)
+
+    async def _do_async(self, appid: str, flight: Flight[_Made], before: TokenProvider | None) -> _Made:
+        try:
+            return self._take(appid, flight, await self._make(appid))
+        except Exception:
+            if before is None:
+                raise
+            return self._take(appid, flight, before)
+        finally:
+            self._done(appid, flight)
+
+    def _take(self, appid: str, flight: Flight[_Made], provider: Any) -> _Made:
+        if inspect.iscoroutine(provider):
+            provider.close()
+        if provider is not None and not hasattr(provider, "peek"):
+            raise TypeError(f"make(appid) must return a TokenProvider or None, not a {type(provider).__name__}")
+        with self._lock:
+            # Discarded meanwhile: what was asked then is answered, and not kept.
+            if provider is not None and self._making.get(appid) is flight:
+                self._providers[appid] = provider
+        return _Made(provider)
+
+    def _done(self, appid: str, flight: Flight[_Made]) -> None:
+        with self._lock:
+            if self._making.get(appid) is flight:
+                del self._making[appid]
+
+
+def _is_async(function: object) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _made(result: _Made | None) -> TokenProvider | None:

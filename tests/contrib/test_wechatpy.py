@@ -168,3 +168,37 @@ def test_secrets(wechat: WeChat, wechat_account: Account, provider: TokenProvide
 
     assert "access_token=***" in everything
     assert [] == [one[:4] for one in (token, wechat.secret) if one in everything]
+
+
+class TestApiBaseUrl:
+    """A proxy that was set on the client is used or refused, and never passed by."""
+
+    @pytest.mark.parametrize("where", ["class", "instance"])
+    @pytest.mark.parametrize("url", ["https://proxy.internal/cgi-bin/", "http://127.0.0.1:1/", "/cgi-bin/", ""])
+    def test_refused(self, where: str, url: str, wechat: WeChat, provider: TokenProvider) -> None:
+        """Another host than the account's is refused at construction, with what to do."""
+
+        class Mine(WeChatClient):  # type: ignore[misc]
+            API_BASE_URL = url if where == "class" else WeChatClient.API_BASE_URL
+
+        client = Mine(wechat.appid, wechat.secret)
+        if where == "instance":
+            client.API_BASE_URL = url
+        with pytest.raises(ConfigurationError, match="base_url"):
+            with_provider(client, provider)
+
+    def test_used(self, wechat: WeChat, wechat_server: SimulatorServer, provider: TokenProvider) -> None:
+        """The account's own is used, for the parts of wechatpy that name WeChat's host, too."""
+
+        class Mine(WeChatClient):  # type: ignore[misc]
+            API_BASE_URL = f"{wechat_server.url}/cgi-bin/"
+
+        client = with_provider(Mine(wechat.appid, wechat.secret), provider)
+
+        assert "oFollower" == client.user.get("oFollower")["openid"]
+
+    def test_set_later(self, client: WeChatClient) -> None:
+        """So is one that is set when the client has its provider already."""
+        client.API_BASE_URL = "https://proxy.internal/cgi-bin/"
+        with pytest.raises(ConfigurationError, match="base_url"):
+            client.user.get("oFollower")

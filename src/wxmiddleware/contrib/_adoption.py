@@ -12,7 +12,9 @@ from .._provider import TokenProvider
 from ..exceptions import ConfigurationError
 from ..requests import WeChatAuth, shield
 
-__all__ = ["adopt", "moved", "unsigned"]
+_WECHAT = ("api.weixin.qq.com", "qyapi.weixin.qq.com")
+
+__all__ = ["adopt", "check_url", "moved", "unsigned"]
 
 
 def adopt(client: Any, provider: TokenProvider, session: requests.Session, base: type, mixin: type) -> None:
@@ -38,12 +40,28 @@ def adopt(client: Any, provider: TokenProvider, session: requests.Session, base:
         known.__class__ = type(type(client).__name__, (mixin, type(client)), {"__module__": type(client).__module__})
 
 
-def moved(url: str, api: str, provider: TokenProvider) -> str:
-    """Move a URL from the host that the SDK knows to the account's ``base_url``."""
-    old, new = urlsplit(api), urlsplit(url)
-    if new.netloc != old.netloc:
+def moved(url: str, provider: TokenProvider) -> str:
+    """Move a URL from WeChat's own hosts, which the SDK knows, to the account's ``base_url``."""
+    parts = urlsplit(url)
+    if parts.hostname not in _WECHAT:
         return url
-    return f"{provider.account.base_url}{new._replace(scheme='', netloc='').geturl()}"
+    return f"{provider.account.base_url}{parts._replace(scheme='', netloc='').geturl()}"
+
+
+def check_url(url: str, provider: TokenProvider) -> None:
+    """
+    See that an SDK does not send where the account's calls do not go: a proxy that somebody has set there.
+
+    Raises:
+        ConfigurationError: It is neither WeChat's own URL nor the account's.
+    """
+    base, host = provider.account.base_url, urlsplit(url).hostname
+    if host in _WECHAT or f"{url}/".startswith(f"{base}/"):
+        return
+    raise ConfigurationError(
+        f"The client's API_BASE_URL leads to {host}, and calls go to the account's base_url, at "
+        f"{provider.account.host}. Give the account that URL instead: Account(…, base_url=…), without /cgi-bin."
+    )
 
 
 def unsigned(params: Any) -> Any:

@@ -12,17 +12,15 @@ it again when the next one is refused, until Python's recursion ends or the day'
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from ._adoption import adopt, moved, unsigned
+from .._provider import TokenProvider
+from ._adoption import adopt, check_url, moved, unsigned
 
 try:
     from wechatpy.client.base import BaseWeChatClient
 except ImportError as exc:
     raise ImportError("This needs the wechatpy package: pip install 'wechatpy>=1.8'", name=exc.name) from None
-
-if TYPE_CHECKING:
-    from .._provider import TokenProvider
 
 __all__ = ["with_provider"]
 
@@ -40,8 +38,11 @@ def with_provider(client: ClientT, provider: TokenProvider) -> ClientT:
     nothing any more: it tells the provider's token.
 
     Raises:
-        ConfigurationError: It is no such client, or the client of another account.
+        ConfigurationError: It is no such client, or the client of another account, or its ``API_BASE_URL`` was set to
+            another host than the account's ``base_url``.
     """
+    if isinstance(client, BaseWeChatClient) and isinstance(provider, TokenProvider):
+        check_url(client.API_BASE_URL, provider)
     adopt(client, provider, getattr(client, "_http", None) or _no_session(), BaseWeChatClient, _WithProvider)
     return client
 
@@ -72,6 +73,7 @@ class _WithProvider:
     def _request(self, method: str, url_or_endpoint: str, **kwargs: Any) -> Any:
         base = kwargs.pop("api_base_url", self.API_BASE_URL)
         url = url_or_endpoint if "://" in url_or_endpoint[:8] else f"{base}{url_or_endpoint}"
+        check_url(self.API_BASE_URL, self._provider)  # it may have been set since
         # It adds a token of its own to parameters in a dict, and only there.
         kwargs["params"] = unsigned(kwargs.get("params"))
-        return super()._request(method, moved(url, self.API_BASE_URL, self._provider), **kwargs)  # type: ignore[misc]
+        return super()._request(method, moved(url, self._provider), **kwargs)  # type: ignore[misc]

@@ -89,4 +89,4 @@ class _WithProvider:
         if isinstance(kwargs.get("data"), dict):
             kwargs["data"] = json.dumps(kwargs["data"], ensure_ascii=False).encode()
         params = unsigned(kwargs.pop("params", None))
-        return self._http.request(method, moved(url, _API, self._provider), params=params, **kwargs)
+        return self._http.request(method, moved(url, self._provider), params=params, **kwargs)

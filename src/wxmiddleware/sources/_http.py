@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401  # see below
+import inspect
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,10 +19,11 @@ from urllib3 import Timeout
 from urllib3 import exceptions as low
 
 from .._clock import clock
-from .._errcodes import CURABLE, TOKEN_ERRORS, ErrorTable, token_endpoint_failure
+from .._errcodes import CURABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
 from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, is_token
 from .._quiet import untraced
 from ..exceptions import ConfigurationError
+from ._connect import within
 from ._deadline import DeadlineAdapter, Exchange
 
 _HEADERS = {"Accept-Encoding": "identity", "Connection": "close"}
@@ -111,6 +113,27 @@ class Endpoint:
         )
         return answer if isinstance(answer, Failure) else grant_of(account, answer, form)
 
+    def ask_with_secret(
+        self, account: Account, ask: Callable[[str, float], Grant | Failure], *, seconds: float | None = None
+    ) -> Grant | Failure:
+        """
+        Ask with the account's secret; once more if its function gives another one when WeChat calls this one wrong.
+
+        Args:
+            ask: Sends the request, with the secret and the seconds that are left.
+            seconds: What everything together may take; `timeout` by default.
+        """
+        end = clock() + (self.timeout if seconds is None else seconds)
+        secret = secret_of(account, end)
+        if isinstance(secret, Failure):
+            return secret
+        answer = ask(secret, end - clock())
+        if callable(account.secret) and isinstance(answer, Failure) and answer.errcode in WRONG_SECRET:
+            newer = secret_of(account, end)
+            if isinstance(newer, str) and newer != secret:
+                return ask(newer, end - clock())
+        return answer
+
     def call(
         self,
         account: Account,
@@ -138,7 +161,7 @@ class Endpoint:
         except (requests.RequestException, low.HTTPError, OSError, ValueError) as exc:
             # Its text has the whole URL in it, so only its kind leaves this function, and not as a cause or context.
             failure = _of_exception(account, exc, exchange)
-        return failure or _read(account, status, raw, errors, {account.secret, *hidden})
+        return failure or _read(account, status, raw, errors, {*_fixed_secret(account), *hidden})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +178,37 @@ class Form:
     token: str = "access_token"  # noqa: S105 - a field
     refresh: str | None = None
     errors: ErrorTable = TOKEN_ERRORS
+
+
+def secret_of(account: Account, end: float) -> str | Failure:
+    """
+    The account's secret, asked for where a function gives it, until a time on the process's clock.
+
+    What the function raises stays here: it may quote anything.
+    """
+    function = account.secret
+    if isinstance(function, str):
+        return function
+    name = getattr(function, "__qualname__", type(function).__name__)
+    who = f"The function {name}, which gives the secret of {account.appid},"
+    try:
+        secret: object = within(end - clock(), function, lambda late: None)
+    except TimeoutError:
+        return Failure(Cause.PASSING, f"{who} did not answer in time. WeChat was not asked.")
+    except Exception as exc:
+        return Failure(Cause.PASSING, f"{who} failed with {type(exc).__name__}. WeChat was not asked.")
+    if inspect.iscoroutine(secret):
+        secret.close()
+    if not isinstance(secret, str):
+        return Failure(Cause.PASSING, f"{who} gave no str, but {type(secret).__name__}. WeChat was not asked.")
+    secret = secret.strip()
+    if not secret or any(c.isspace() or not c.isprintable() for c in secret):
+        return Failure(Cause.PASSING, f"{who} gave an empty secret, or one with white space. WeChat was not asked.")
+    return secret
+
+
+def _fixed_secret(account: Account) -> tuple[str, ...]:
+    return (account.secret,) if isinstance(account.secret, str) else ()
 
 
 # The base class last.

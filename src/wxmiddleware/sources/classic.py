@@ -29,9 +29,15 @@ class ClassicToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token. Every answer is a new one, so `force` changes nothing."""
-        return self.ask(
-            account,
-            "GET",
-            "/cgi-bin/token",
-            query={"grant_type": "client_credential", "appid": account.appid, "secret": account.secret},
-        )
+
+        def ask(secret: str, seconds: float) -> Grant | Failure:
+            return self.ask(
+                account,
+                "GET",
+                "/cgi-bin/token",
+                query={"grant_type": "client_credential", "appid": account.appid, "secret": secret},
+                hidden=(secret,),
+                seconds=seconds,
+            )
+
+        return self.ask_with_secret(account, ask)

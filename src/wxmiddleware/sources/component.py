@@ -76,19 +76,23 @@ class ComponentToken(Endpoint):
         ticket = self.ticket()  # from a store, which takes its time
         if ticket is None:
             return _NO_TICKET
-        return self.ask(
-            account,
-            "POST",
-            "/cgi-bin/component/api_component_token",
-            form=_COMPONENT,
-            body={
-                "component_appid": account.appid,
-                "component_appsecret": account.secret,
-                "component_verify_ticket": ticket,
-            },
-            hidden=(ticket,),
-            seconds=end - clock(),
-        )
+
+        def ask(secret: str, seconds: float) -> Grant | Failure:
+            return self.ask(
+                account,
+                "POST",
+                "/cgi-bin/component/api_component_token",
+                form=_COMPONENT,
+                body={
+                    "component_appid": account.appid,
+                    "component_appsecret": secret,
+                    "component_verify_ticket": ticket,
+                },
+                hidden=(secret, ticket),
+                seconds=seconds,
+            )
+
+        return self.ask_with_secret(account, ask, seconds=end - clock())
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,20 @@ class StableToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the token; with `force`, for another one (20 times a day and 30 s apart is all that WeChat does)."""
-        return self.ask(
-            account,
-            "POST",
-            "/cgi-bin/stable_token",
-            body={
-                "grant_type": "client_credential",
-                "appid": account.appid,
-                "secret": account.secret,
-                "force_refresh": force,
-            },
-        )
+
+        def ask(secret: str, seconds: float) -> Grant | Failure:
+            return self.ask(
+                account,
+                "POST",
+                "/cgi-bin/stable_token",
+                body={
+                    "grant_type": "client_credential",
+                    "appid": account.appid,
+                    "secret": secret,
+                    "force_refresh": force,
+                },
+                hidden=(secret,),
+                seconds=seconds,
+            )
+
+        return self.ask_with_secret(account, ask)

@@ -42,13 +42,19 @@ class WeComToken(Endpoint):
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the token. WeCom decides whether it is another one, so `force` changes nothing."""
-        answer = self.ask(
-            account,
-            "GET",
-            "/cgi-bin/gettoken",
-            form=_FORM,
-            query={"corpid": account.appid, "corpsecret": account.secret},
-        )
+
+        def ask(secret: str, seconds: float) -> Grant | Failure:
+            return self.ask(
+                account,
+                "GET",
+                "/cgi-bin/gettoken",
+                form=_FORM,
+                query={"corpid": account.appid, "corpsecret": secret},
+                hidden=(secret,),
+                seconds=seconds,
+            )
+
+        answer = self.ask_with_secret(account, ask)
         if isinstance(answer, Failure) and answer.errcode == 40001:
             return replace(answer, retry_after=_WRONG_SECRET_REST)
         return answer

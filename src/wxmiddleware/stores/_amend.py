@@ -31,6 +31,17 @@ def amend(store: TokenStore, key: str, change: Callable[[Record, float], Record]
     raise StoreError("The store takes nothing: somebody else has saved each time.")
 
 
+def pausing(store: TokenStore, key: str) -> bool:
+    """
+    Whether the record of `key` holds a pause after a failure.
+
+    Raises:
+        StoreError: The store failed.
+    """
+    loaded: Loaded = readable(_safely(lambda: store.load(key)))
+    return loaded.record is not None and loaded.record.cooldown is not None
+
+
 def _safely(call: Callable[[], Any]) -> Any:
     try:
         return call()
