@@ -229,7 +229,7 @@ OWN, NEAR, OTHER = Kinship.OWN, Kinship.NEAR, Kinship.OTHER
         ("/callback/$APPID$", "/wx1", "", OTHER),
         ("/callback/$APPID$", "/callback/wx1/more", "", OTHER),
         ("/callback/$APPID$", "/CALLBACK/wx1", "", NEAR),
-        ("/callback/$APPID$", "/callback/ /\n", "", NEAR),
+        ("/callback/$APPID$", "/callback/ / ", "", NEAR),
         ("/api/$APPID$/callback", "/wx1/callback", "", NEAR),
         # the root is only itself
         ("", "/", "", OWN),
