@@ -89,6 +89,62 @@ class TestToken:
         assert capsys.readouterr().out == f"{wechat.current(slot='stable')}\n"
 
 
+class TestTokenNearItsEnd:
+    """The process ends with its answer, so nothing is left to be done behind the caller's back."""
+
+    def aged(self, account: Account, wechat: WeChat, tmp_path: Path, left: float, source: str = "classic") -> str:
+        """A store whose token has `left` seconds to live."""
+        url = f"file:{tmp_path / 'token.json'}"
+        assert main(["token", "--source", source, "--store", url]) == 0
+        store = store_from_url(url)
+        (key,) = store.keys()  # type: ignore[attr-defined]
+        loaded = store.load(key)
+        assert loaded.record is not None
+        sent = loaded.now + left - 7200
+        old = replace(loaded.record, expires_at=loaded.now + left, sent_at=sent, received_at=sent)
+        assert store.save(key, old, loaded.version) is not None
+        return url
+
+    def test_is_renewed_first(self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any) -> None:
+        """In the last part of a life the renewal ends before the answer, which is the new token."""
+        url = self.aged(account, wechat, tmp_path, 100.0)
+        capsys.readouterr()
+
+        assert main(["token", "--source", "classic", "--store", url]) == 0
+
+        assert capsys.readouterr() == (f"{wechat.current(slot='classic')}\n", "")
+        assert wechat.fetches() == 2
+
+    @pytest.mark.parametrize(("left", "wanted", "fetches"), [(3000.0, "1000", 1), (3000.0, "5000", 2)])
+    def test_min_ttl(
+        self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any, left: float, wanted: str, fetches: int
+    ) -> None:
+        """A token that lives long enough is printed as it is; another one is renewed."""
+        url = self.aged(account, wechat, tmp_path, left)
+        capsys.readouterr()
+
+        assert main(["token", "--source", "classic", "--store", url, "--min-ttl", wanted]) == 0
+
+        assert capsys.readouterr() == (f"{wechat.current(slot='classic')}\n", "")
+        assert wechat.fetches() == fetches
+
+    def test_no_later_one(self, account: Account, wechat: WeChat, capsys: Any) -> None:
+        """If WeChat gives none that lives so long, that is 4, and nothing is printed."""
+        wechat.lifetime = 3000
+
+        assert main(["token", "--min-ttl", "5000"]) == 4
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "--min-ttl" in err
+
+    @pytest.mark.parametrize("wanted", ["0", "-1", "7200", "nan", "soon"])
+    def test_wrong(self, account: Account, wanted: str, capsys: Any) -> None:
+        """What no token can have is a wrong option."""
+        assert main(["token", f"--min-ttl={wanted}"]) == 2
+        assert "--min-ttl" in capsys.readouterr().err
+
+
 class TestTokenOfAFleet:
     """``wxmiddleware token --store``"""
 
@@ -476,6 +532,34 @@ class TestInspectStore:
         made = replace(good, **{name: each(now) if callable(each) else each for name, each in changes.items()})
         assert store.save(key, made, loaded.version) is not None
         return made
+
+    @pytest.mark.usefixtures("nobody")
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({}, 0),
+            ({"expires_at": lambda now: now + 100}, 0),
+            ({"expires_at": lambda now: now - 1}, 4),
+            ({"value": None, "expires_at": -math.inf}, 4),
+            (
+                {
+                    "expires_at": lambda now: now - 1,
+                    "cooldown": lambda now: Cooldown(now + 60, Failure(Cause.FINAL, "The secret is wrong.", 40125)),
+                },
+                3,
+            ),
+        ],
+    )
+    def test_check(self, path: Path, capsys: Any, changes: dict[str, Any], code: int) -> None:
+        """--check is 0 only if each token in the store can be used."""
+        self.put(path, "wx:wx1:stable:abc")
+        self.put(path, "wx:wx2:stable:abc", lease=Lease("x", 2e9), **changes)
+
+        assert main(["inspect", "--store", f"file:{path}"]) == 0
+        assert main(["inspect", "--check", "--store", f"file:{path}"]) == code
+        assert ("wx2" in capsys.readouterr().err) == bool(code)
+        assert main(["inspect", "--check", "--appid", "wx1", "--store", f"file:{path}"]) == 0
+        assert main(["inspect", "--check", "--appid", "wx3", "--store", f"file:{path}"]) == 4
 
     def look(self, path: Path, capsys: Any, *options: str) -> list[dict[str, Any]]:
         """What it prints as JSON; the store stays as it is."""

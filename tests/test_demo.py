@@ -223,6 +223,14 @@ def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         _run.run(EXAMPLES)
 
 
+def test_nothing_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is missing is said at once: packages and the source tree."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("flask", "gunicorn") else object())
+
+    with pytest.raises(ConfigurationError, match=r"needs flask, gunicorn: pip install.*make demo"):
+        _run.run(tmp_path)
+
+
 # A test runner in the background may have been started with SIGINT ignored.
 _INTERRUPTIBLE = """
 import signal, sys

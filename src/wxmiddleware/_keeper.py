@@ -224,6 +224,11 @@ class Keeper:
         launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now, events)
         return launch, launch
 
+    def expect_the_end(self) -> None:
+        """Take the token for one that is near its end: the next call renews it while it is still handed out."""
+        with self._lock:
+            self.snapshot = replace(self.snapshot, ahead_at=-math.inf, hot_until=-math.inf)
+
     def _out_of_touch(self, now: float) -> bool:
         """Whether another process may have replaced the token so long ago that it has died since."""
         return self.store.shared and self.source.kills and now - self.looked_at > OUT_OF_TOUCH

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .exceptions import ConfigurationError, StoreError, TokenError, TokenRefused
 
 if TYPE_CHECKING:
+    from ._inspect import Held
     from ._models import Account
     from ._provider import TokenProvider
     from ._shared import FleetStore
@@ -37,13 +38,15 @@ exit codes:
   1    something unexpected, a demo that did not go as it should, or an answer to a push that WeChat minds
   2    a wrong option, or the account is not given as it should be
   3    WeChat refuses this account a token; a person has to change something
-  4    no token at the moment, or the store cannot be reached; try again later
+  4    no token at the moment, or the store cannot be reached; try again later. With --min-ttl: none that lives so
+       long. With inspect --store --check: a token in the store has ended, or there is none
   130  ended by Ctrl-C
 """
 _ACCOUNT = """\
 The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL.
 """
 _FROM_ENV = "WXM_STORE"
+_LIFE = 7200  # seconds that a token of WeChat's lives
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +112,7 @@ def _without_text(error: Exception) -> str:
 
 def _token(options: argparse.Namespace) -> int:
     with _store(options) as store, _provider(options, store) as provider:
-        print(provider.get_token())
+        print(_renewed(provider, provider.get_token(), options))
         if store is not None and store.failed:
             print("wxmiddleware: The store failed; the other processes may not know this token.", file=sys.stderr)
     return OK
@@ -133,6 +136,33 @@ def _retry(options: argparse.Namespace) -> int:
         return _fail(status.reason, UNAVAILABLE)
     print(f"There is a token, for {status.expires_in or 0:.0f} s; the other processes take it from the store.")
     return OK
+
+
+def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -> str:
+    """
+    A token that is not in the last part of its life, if one can be had.
+
+    A service renews it behind its callers' backs. This process ends with its answer, so it waits for that.
+    """
+    from .exceptions import TokenUnavailable
+
+    keeper = provider._live()
+    life = keeper.snapshot.expires_at - keeper.snapshot.received_at
+    wanted = min(keeper.source.ahead, life / 4) if options.min_ttl is None else options.min_ttl
+    if (provider.status().expires_in or 0.0) < wanted:
+        keeper.expect_the_end()
+        provider.get_token()  # starts the renewal
+        if keeper.flight is not None:
+            keeper.flight.wait(options.timeout)
+        token = provider.get_token()
+    left = provider.status().expires_in or 0.0
+    if options.min_ttl is not None and left < options.min_ttl:
+        reason = provider.status().reason
+        raise TokenUnavailable(
+            f"The token ends in {left:.0f} s, --min-ttl wants {options.min_ttl:.0f} s, and there is no later one. "
+            + (reason or "From the stable endpoint there is one in the last 300 s of a life.")
+        )
+    return token
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -176,7 +206,21 @@ def _inspect_store(options: argparse.Namespace) -> int:
         print_tables([rows_of_held(held) for held in found])
     if not found:
         print(f"wxmiddleware: The store {'is empty' if empty else 'holds no such record'}.", file=sys.stderr)
+    if options.check:
+        return _verdict(found)
     return OK if all(held.readable for held in found) else UNAVAILABLE
+
+
+def _verdict(found: Sequence[Held]) -> int:
+    """The exit code for a probe: whether each token that the store holds can be used."""
+    bad = [held for held in found if held.state not in ("fresh", "ahead")]
+    for held in bad:
+        reason = held.problem or (held.cooldown.message if held.cooldown is not None else "")
+        print(f"wxmiddleware: {held.appid} ({held.kind}) is {held.state}. {reason}".rstrip(), file=sys.stderr)
+    if found and not bad:
+        return OK
+    refused = any(held.cooldown is not None and held.cooldown.cause == "final" for held in bad)
+    return REFUSED if refused else UNAVAILABLE
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -227,7 +271,13 @@ def _push(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from ._demo._run import run
+    try:
+        from ._demo._run import run
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The demo needs {error.name}: pip install 'wxmiddleware[demo]'. It also needs the source tree, in which "
+            "`make demo` does all of this."
+        ) from None
 
     # Not from the environment alone: that may be a store with work to do.
     store = None if options.store is None else _url(options)
@@ -364,6 +414,12 @@ def _add_token(commands: Any) -> None:
     )
     command.set_defaults(run=_token)
     _add_store_option(command, "share the token with the processes that use this store, such as redis://localhost/0")
+    command.add_argument(
+        "--min-ttl",
+        type=_min_ttl,
+        metavar="SECONDS",
+        help="print one that lives at least so long, and renew it before if it does not",
+    )
     _add_account_options(command)
 
 
@@ -391,6 +447,9 @@ def _add_inspect(commands: Any) -> None:
     )
     command.set_defaults(run=_inspect)
     command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument(
+        "--check", action="store_true", help="for probes: 0 only if each token can be used, else 3 or 4 (see below)"
+    )
     _add_store_option(command, "only look into this store, such as redis://localhost/0; with --appid at that account")
     _add_account_options(command)
 
@@ -532,6 +591,13 @@ def _add_demo(commands: Any) -> None:
     )
     _add_store_option(command, "the store that the processes share; by default a JSON file of the demo's own")
     command.add_argument("--workers", type=_workers, default=4, metavar="N", help="gunicorn's workers, 1 to 16 (4)")
+
+
+def _min_ttl(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < _LIFE:
+        raise ValueError
+    return seconds
 
 
 def _workers(text: str) -> int:

@@ -28,7 +28,7 @@ from ._servers import DemoError, running
 from ._story import FIRST_LIFE, BriskWeChat, Story
 from ._traffic import WEBHOOK, Crowd, Tally, dict_with_ttl, user_of
 
-_NEEDED = ("flask", "gunicorn", "uvicorn", "httpx")
+_NEEDED = ("flask", "gunicorn", "uvicorn", "httpx", "defusedxml")
 
 
 def run(examples: Path | None = None, *, workers: int = 4, store: str | None = None, out: TextIO | None = None) -> int:
@@ -144,14 +144,16 @@ def _found(examples: Path | None) -> Path:
     if os.name != "posix":
         raise ConfigurationError("The demo runs gunicorn, which needs Linux or macOS.")
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigurationError(f"The demo needs {', '.join(missing)}: pip install 'wxmiddleware[demo]'.")
+    problems = [f"The demo needs {', '.join(missing)}: pip install 'wxmiddleware[demo]'."] if missing else []
     place = Path(__file__).parents[3] / "examples" if examples is None else examples.absolute()
     if not all((place / name / "app.py").is_file() for name in ("flask_app", "starlette_app")):
-        raise ConfigurationError(
+        problems.append(
             "The demo runs the two example apps, which are in the source tree and not in the installed package. "
-            "Run `make demo` there, or name their directory: wxmiddleware demo --examples DIR."
+            "Run `make demo` there, which installs what it needs, or name their directory: "
+            "wxmiddleware demo --examples DIR."
         )
+    if problems:
+        raise ConfigurationError(" ".join(problems))
     return place
 
 
