@@ -34,6 +34,7 @@ FULL = Event(
     cause=Cause.FINAL,
     errcode=40013,
     rid="a-b-c",
+    store="RedisStore(127.0.0.1:6379, db=0)",
     at=1.5,
 )
 

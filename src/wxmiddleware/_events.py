@@ -56,6 +56,7 @@ class Event:
         cause: Why a fetch failed.
         errcode: WeChat's error code.
         rid: WeChat's id of the request.
+        store: Which store, if it is about that: its kind and where it is, without a password.
         at: The wall clock, in seconds since 1970, when it happened.
     """
 
@@ -69,6 +70,7 @@ class Event:
     cause: Cause | None = None
     errcode: int | None = None
     rid: str | None = None
+    store: str | None = None
     at: float = 0.0
 
 

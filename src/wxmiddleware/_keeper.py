@@ -43,6 +43,7 @@ from ._policies import (
 from ._refresh import ASK_WHO, TOO_SOON, Outcome, Reason, Refresh, overruled
 from .sources import TokenSource
 from .stores import TokenStore
+from .stores._advice import name_of
 
 _USABLE = (State.FRESH, State.AHEAD)
 
@@ -111,6 +112,7 @@ class Keeper:
         "snapshot",
         "source",
         "store",
+        "store_answered",
         "store_down",
         "store_failed_at",
         "store_failures",
@@ -145,6 +147,7 @@ class Keeper:
         self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
         self.at_store: Refresh | None = None  # who waits for the store's answer
         self.lag_told = False  # that the store's reads lag behind its writes
+        self.store_answered = False  # ever
         self.store_down = False
         self.store_failed_at = -math.inf
         self.store_failures = 0  # in a row
@@ -268,7 +271,7 @@ class Keeper:
         self.store_rests_until = now + STORE_HANGS
         if not self.store_down:
             self.store_down = True
-            events.append(self.event(Happening.STORE_FAILED, _HANGS))
+            events.append(self.event(Happening.STORE_FAILED, f"{_HANGS}{self.doubt()}"))
 
     def _under_way(self) -> Flight[Outcome] | None:
         return None if self.flight is None or self.flight.done else self.flight
@@ -532,9 +535,17 @@ class Keeper:
         with self._lock:
             self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
 
+    def doubt(self) -> str:
+        """What to add to a failure of a store: one that never worked is no outage."""
+        if self.store_answered:
+            return ""
+        return " It has not answered since this process was started, so its settings are probably wrong."
+
     def event(self, name: Happening, message: str, **fields: object) -> Event:
         """Make an event of this keeper's."""
         made = Event(name, self.account.appid, self.source.kind, message, at=self.world.wall())
+        if name in _OF_THE_STORE:
+            made = replace(made, store=name_of(self.store), message=f"{name_of(self.store)}: {message}")
         return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of Event's fields
 
     def tell(self, events: list[Event]) -> None:
@@ -546,6 +557,7 @@ class Keeper:
 
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
+_OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
 _HANGS = "The store does not answer. This process carries on with what it has in memory."
 
 

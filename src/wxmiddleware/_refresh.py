@@ -39,6 +39,7 @@ from ._policies import (
     refusal_wait,
 )
 from .exceptions import StoreError
+from .stores._advice import advise
 from .stores._sealed import readable
 
 if TYPE_CHECKING:
@@ -625,6 +626,7 @@ class Refresh:
             if keeper.at_store is self:
                 keeper.at_store = None
         keeper.store_failures = 0
+        keeper.store_answered = True
         if keeper.store_down and not self._store_failed:
             keeper.store_down = False
             self._note(Happening.STORE_BACK, "The store answers again.")
@@ -641,8 +643,10 @@ class Refresh:
         if not keeper.store_down:
             keeper.store_down = True
             # A client's own exception may quote its URL, so only its kind is said; a StoreError is written for people.
-            what = str(exc) if isinstance(exc, StoreError) else f"The store failed ({type(exc).__name__})."
-            self._note(Happening.STORE_FAILED, f"{what} This process carries on with what it has in memory.")
+            own = isinstance(exc, StoreError)
+            what = str(exc) if own else f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
+            carries_on = "This process carries on with what it has in memory."
+            self._note(Happening.STORE_FAILED, f"{what} {carries_on}{keeper.doubt()}")
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
         self._events.append(self._keeper.event(name, message, **fields))

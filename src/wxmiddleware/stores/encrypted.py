@@ -21,6 +21,7 @@ from .. import _fork
 from .._models import LONGEST_LIFE, Loaded, Record
 from ..exceptions import ConfigurationError, StoreError
 from . import TokenStore
+from ._advice import name_of
 from ._sealed import MARK
 
 try:
@@ -83,7 +84,7 @@ class EncryptedStore(_fork.InOneProcess):
         self._fernet = MultiFernet([_fernet(one) for one in (key, *older_keys)])
 
     def __repr__(self) -> str:
-        return f"EncryptedStore({self._store!r})"
+        return f"EncryptedStore({name_of(self._store)})"
 
     def __enter__(self) -> Self:
         return self

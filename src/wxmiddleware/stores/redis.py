@@ -21,6 +21,7 @@ from .. import _fork
 from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
+from ._advice import advise
 from ._codec import dumps, loads
 
 try:
@@ -69,13 +70,6 @@ return ARGV[2]
 """
 _TIMEOUT = 0.5
 _FOREVER = 10**15  # ms; PEXPIREAT takes no more than 64 bits
-_HINTS = {
-    "AskError": "Give the store a RedisCluster client.",
-    "MovedError": "Give the store a RedisCluster client.",
-    "NoPermissionError": "Let its user run EVAL, EVALSHA, HGET, HSET, EXISTS, PEXPIREAT and TIME on the store's keys.",
-    "OutOfMemoryError": "It has no memory left: raise maxmemory, or let it evict keys that expire (volatile-ttl).",
-    "ReadOnlyError": "It is a replica: give the store the primary, or a Sentinel client's master_for().",
-}
 # Which command a server or a proxy does not know. Only the name: what follows may be a token.
 _UNKNOWN = re.compile(r"unknown command [`'\"]?(\w+)|NOPROTO|unsupported protocol", re.IGNORECASE)
 _LUA = "It must be able to run Lua scripts (EVAL and EVALSHA), also where a proxy is in between."
@@ -302,18 +296,10 @@ def _explain(exc: ResponseError, name: str) -> str:
             f"Under the key {name!r} Redis holds something that wxmiddleware has not written. "
             "Delete that key, or give the store a prefix=."
         )
-    hint = _HINTS.get(type(exc).__name__)
-    text = str(exc)
-    if hint is None and text.startswith(("MOVED ", "ASK ")):  # a plain client of redis-py 5 knows no class for it
-        hint = _HINTS["MovedError"]
-    elif hint is None and "NOPERM" in text:
-        hint = _HINTS["NoPermissionError"]
-    elif hint is None and "OOM" in text:
-        hint = _HINTS["OutOfMemoryError"]
-    elif hint is None and _is_replica(exc):
-        hint = _HINTS["ReadOnlyError"]
-    elif hint is None and (unknown := _UNKNOWN.search(text)):
-        hint = _UNKNOWN_HINTS.get(unknown[1].upper() if unknown[1] else "HELLO")
+    unknown = _UNKNOWN.search(str(exc))
+    hint = advise(exc)
+    if not hint and unknown is not None:
+        hint = _UNKNOWN_HINTS.get(unknown[1].upper() if unknown[1] else "HELLO", "")
     return f"Redis refused a command ({type(exc).__name__}). {hint or 'Its own log says more.'}"
 
 

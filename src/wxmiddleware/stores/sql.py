@@ -27,6 +27,7 @@ from .._policies import keep_until
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import namespace
+from ._advice import advise
 from ._private import secure_database
 
 try:
@@ -546,4 +547,4 @@ def _told(error: SQLAlchemyError) -> str:
     code, _ = _reason(error)
     if code is not None:
         words.append(str(code))
-    return f"The database said no: {' '.join(words)}."
+    return f"The database said no: {' '.join(words)}. {advise(error)}".rstrip()
