@@ -6,6 +6,8 @@ import threading
 from typing import Annotated, Any
 
 import anyio
+import anyio.from_thread
+import anyio.to_thread
 import flask
 import pytest
 from fastapi import Depends, FastAPI
@@ -19,9 +21,11 @@ from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 from wxmiddleware import Account, TokenProvider, current_token, with_token
+from wxmiddleware._models import Loaded
 from wxmiddleware.asgi import TokenMiddleware as ASGITokenMiddleware
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import WeChat
+from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import Message, Reply, TextReply, asgi, wsgi
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
@@ -103,6 +107,31 @@ class TestStarlette:
             answer = client.post(pushed.url.replace("?", "/7?"), content=pushed.body)
 
         assert "7 True" in answer.text
+
+    def test_threads_of_its_own(self, pusher: Pusher) -> None:
+        """Handlers that are not async, and the store, take none of the threads that the app's own endpoints have."""
+        taken: list[float] = []
+
+        def count() -> None:
+            taken.append(anyio.from_thread.run_sync(anyio.to_thread.current_default_thread_limiter).borrowed_tokens)
+
+        class Store(MemoryStore):
+            shared = True
+
+            def load(self, key: str) -> Loaded:
+                count()
+                return super().load(key)
+
+        @in_starlette.webhook(**OPTIONS, store=Store())
+        def wechat(message: Message) -> None:
+            count()
+
+        pushed = pusher.plain(text())
+        with TestClient(Starlette(routes=[Route("/wechat", wechat, methods=["POST"])])) as client:
+            assert 200 == client.post(pushed.url, content=pushed.body).status_code
+
+        assert len(taken) > 2
+        assert {0} == set(taken)
 
     def test_unreadable_annotations(self, pusher: Pusher) -> None:
         """Annotations that only a type checker can read do no harm."""
