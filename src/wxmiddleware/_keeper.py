@@ -43,7 +43,6 @@ from ._policies import (
 from ._refresh import ASK_WHO, TOO_SOON, Outcome, Reason, Refresh, overruled
 from .sources import TokenSource
 from .stores import TokenStore
-from .stores._advice import name_of
 
 _USABLE = (State.FRESH, State.AHEAD)
 
@@ -545,7 +544,10 @@ class Keeper:
         """Make an event of this keeper's."""
         made = Event(name, self.account.appid, self.source.kind, message, at=self.world.wall())
         if name in _OF_THE_STORE:
-            made = replace(made, store=name_of(self.store), message=f"{name_of(self.store)}: {message}")
+            from .stores._advice import name_of  # not before a store fails
+
+            which = name_of(self.store)
+            made = replace(made, store=which, message=f"{which}: {message}")
         return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of Event's fields
 
     def tell(self, events: list[Event]) -> None:

@@ -39,7 +39,6 @@ from ._policies import (
     refusal_wait,
 )
 from .exceptions import StoreError
-from .stores._advice import advise
 from .stores._sealed import readable
 
 if TYPE_CHECKING:
@@ -146,10 +145,11 @@ class Refresh:
                 return refusal
             if keeper.rotates and seen.version is None:
                 return self._cool(_NOWHERE_TO_KEEP, 1)
-            if keeper.plan.follow or self._leased(seen):
+            leased = self._leased(seen)  # asked once: it may end in this moment
+            if keeper.plan.follow or leased:
                 if self._usable() and not self._doubts(seen):
                     return keeper.snapshot  # somebody is at it
-                if self._clock() >= (patience if self._leased(seen) else soon):
+                if self._clock() >= (patience if leased else soon):
                     return self._nobody_came()
                 keeper.world.sleep(_POLL)
                 continue
@@ -643,6 +643,8 @@ class Refresh:
         if not keeper.store_down:
             keeper.store_down = True
             # A client's own exception may quote its URL, so only its kind is said; a StoreError is written for people.
+            from .stores._advice import advise  # not before a store fails
+
             own = isinstance(exc, StoreError)
             what = str(exc) if own else f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
             carries_on = "This process carries on with what it has in memory."

@@ -10,6 +10,7 @@ from ._models import Account, Cause, Failure, Grant, Loaded, Record
 from .exceptions import ConfigurationError, StoreError
 from .sources import TokenSource
 from .stores import TokenStore
+from .stores._advice import advise
 from .stores._urls import open_store
 
 _NOT_ASKED = Failure(
@@ -70,7 +71,7 @@ class FleetStore:
         except StoreError as error:
             problem = str(error)
         except Exception as error:  # a client's own; its text may quote the URL
-            problem = f"{self._store!r} cannot be reached ({type(error).__name__})."
+            problem = f"{self._store!r} cannot be reached ({type(error).__name__}). {advise(error)}".rstrip()
         self.failed = True
         raise StoreError(problem)
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.world import SECRET, WRONG, World
 from wxmiddleware import Account, Happening, TokenProvider, TokenRefused, TokenUnavailable
+from wxmiddleware._refresh import Refresh
 from wxmiddleware.stores import Lease, Loaded, Record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
@@ -80,6 +81,23 @@ class TestWithoutTheSecret:
         world.error(world.provider())
 
         assert 40125 == world.error(with_secret(world, "", follow=True)).errcode
+
+
+def test_lease_that_ends_while_it_is_looked_at(world: World, key: str) -> None:
+    """Who waits for a lease takes it over in the moment in which it ends."""
+    world.script("T1")
+    put(world, key, Record(lease=Lease("there/1/2/3/4", world.clock.now + 5)))
+    looked = Refresh._leased
+
+    def leased(refresh: Refresh, seen: Any) -> bool:
+        found = looked(refresh, seen)
+        if world.clock.now < 50_005:
+            world.clock.advance(5)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Refresh, "_leased", leased)
+        assert "T1" == world.get(world.elsewhere())
 
 
 class TestAnotherProgram:
