@@ -847,6 +847,7 @@ class TestBadPlaces:
         path.with_name("access_token.json.lock").chmod(0o644)
         path.parent.chmod(0o1777)
         told = as_nobody(path, lambda: outcome(put, store), own=False)
+        path.parent.chmod(0o755)
 
         assert "belongs to user 1234" in told[0]
         assert path.stat().st_uid == 1234
