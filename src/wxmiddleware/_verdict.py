@@ -19,6 +19,7 @@ __all__ = ["araise_for_errcode", "error_in", "raise_for_errcode"]
 
 MappingT = TypeVar("MappingT", bound=Mapping[Any, Any])
 
+_AT_HAND: Final = (Mapping, bytes, bytearray, memoryview, str)
 _PAGE: Final = (b"<!doctype", b"<!--", b"<html", b"<head", b"<body")
 
 
@@ -65,14 +66,17 @@ def raise_for_errcode(answer: Any) -> Any:
         TypeError: It is no answer, such as a coroutine that was not awaited or a response of another client; or it
             streams and cannot be looked at here: for an async one there is `araise_for_errcode`.
     """
-    if isinstance(answer, Mapping):
-        found: Mapping[str, Any] | None = answer
-    elif isinstance(answer, bytes | bytearray | memoryview | str):
-        found = _read(_bytes_of(answer))
+    if isinstance(answer, _AT_HAND):
+        found = _read_at_hand(answer)
     else:
         _check(answer)
         found = _read_response(answer, None if is_file(answer) else whole_body_of(answer))
-    return _judged(answer, found)
+    error = None if found is None else error_in(found, answer)
+    if error is None:
+        return answer if found is None else found
+    # A gateway may quote the URL it was asked for, and error trackers show local variables.
+    del answer, found
+    raise error
 
 
 @overload
@@ -92,22 +96,20 @@ async def araise_for_errcode(answer: Any) -> Any:
     A response that still streams is looked at only as far as an error can reach, without blocking the event loop, and
     keeps every byte.
     """
-    if isinstance(answer, Mapping | bytes | bytearray | memoryview | str):
-        return raise_for_errcode(answer)
-    _check(answer)
-    found = _read_response(answer, None if is_file(answer) else await awhole_body_of(answer))
-    return _judged(answer, found)
-
-
-def _judged(answer: Any, found: Mapping[str, Any] | None) -> Any:
-    if found is None:
-        return answer
-    error = error_in(found, answer)
+    if isinstance(answer, _AT_HAND):
+        found = _read_at_hand(answer)
+    else:
+        _check(answer)
+        found = _read_response(answer, None if is_file(answer) else await awhole_body_of(answer))
+    error = None if found is None else error_in(found, answer)
     if error is None:
-        return found
-    # A gateway may quote the URL it was asked for, and error trackers show local variables.
-    del answer, found
+        return answer if found is None else found
+    del answer, found  # as above
     raise error
+
+
+def _read_at_hand(answer: Mapping[str, Any] | bytes | bytearray | memoryview | str) -> Mapping[str, Any] | None:
+    return answer if isinstance(answer, Mapping) else _read(_bytes_of(answer))
 
 
 def error_in(found: Mapping[str, Any], answer: Any = None) -> APIError | None:
