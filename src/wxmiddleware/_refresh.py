@@ -100,6 +100,7 @@ class Refresh:
         "_events",
         "_flight",
         "_keeper",
+        "_looked_twice",
         "_losses",
         "_lost_at",
         "_owner",
@@ -122,6 +123,7 @@ class Refresh:
         self._claimed: _Seen | None = None
         self._losses = 0  # races for the lease
         self._lost_at = math.inf  # the first of them
+        self._looked_twice = False  # at a store that has forgotten
         self._unusable = ""  # why the record in the store is of no use
         self._waited = 0.0  # for what others have saved
         self._beaten: Any = None  # the version over which another process has saved
@@ -247,6 +249,12 @@ class Refresh:
                 received_at=ours.received_at - seen.behind,
                 put_back=True,
             )
+        if self._reason is Reason.LOOK and keeper.store.shared and not self._looked_twice:
+            # There is time. A store that is just being replaced or removed, as a test's folder is, has that over with.
+            self._looked_twice = True
+            keeper.world.sleep(_POLL)
+            again = self._load()
+            return seen if again is None else self._put_back(self._counted(again))
         version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
         return seen if version is None else replace(seen, record=record, version=version)
 

@@ -1097,6 +1097,30 @@ class TestFleet:
         if isinstance(world.store, FleetStore):
             assert "T1" == world.get(there)
 
+    def test_14_store_is_taken_away(self, world: World) -> None:
+        """A store that is found empty is looked at twice before it is written to: it may just be replaced."""
+        there: dict[str, object] = {}
+        saved: list[Record] = []
+
+        def come_back(seconds: float) -> None:
+            world.clock.advance(seconds)
+            world.store._records.update(there)
+            world.store.save = lambda key, record, version: saved.append(record)
+
+        world.script("T1")
+        provider = world.provider(sleep=come_back)
+        world.get(provider)
+        if not world.store.shared:
+            pytest.skip("nobody shares it")
+        there.update(world.store._records)
+        world.store._records.clear()
+        world.advance(61)
+        world.get(provider)
+        world.settle()
+
+        assert [] == saved
+        assert there == world.store._records
+
     def test_15_old_generation(self, world: World) -> None:
         """When the store comes back with an old record, the newer token is written over it."""
         world.script("T1", "T2")
