@@ -119,6 +119,17 @@ def test_html_by_its_type() -> None:
         raise_for_errcode(httpx.Response(200, content=b"Bad gateway", headers={"Content-Type": "Text/HTML; x"}))
 
 
+@pytest.mark.parametrize("body", [b"OK", b"null", b"[]", b'"busy"', b'[{"errcode": 40001}]', b"5"])
+def test_json_without_an_object(body: bytes) -> None:
+    """WeChat's JSON is always an object; a picture with the wrong type is a picture all the same."""
+    headers = {"Content-Type": "Application/JSON; encoding=utf-8"}
+
+    with pytest.raises(APIError, match="no object"):
+        raise_for_errcode(httpx.Response(200, content=body, headers=headers))
+    picture = httpx.Response(200, content=JPEG, headers=headers)
+    assert picture is raise_for_errcode(picture)
+
+
 def _status(status: int, body: bytes) -> list[Any]:
     response = _requests(body)
     response.status_code = status

@@ -182,8 +182,7 @@ def _ok(response: Any) -> bool:
 def _read_response(response: Any, body: bytes | None) -> Mapping[str, Any] | None:
     """Find the JSON object in a response; ``None`` if it is something else that WeChat may have answered."""
     if _ok(response):
-        html = "text/html" in str(response.headers.get("content-type", "")).lower()
-        return None if body is None else _read(body, html)
+        return None if body is None else _read(body, str(response.headers.get("content-type", "")).lower())
     found = object_in(body) if body and may_be_object(body) else None
     if found is not None and errcode_of(found):
         return found
@@ -192,15 +191,24 @@ def _read_response(response: Any, body: bytes | None) -> Mapping[str, Any] | Non
     )
 
 
-def _read(body: bytes, html: bool = False) -> Mapping[str, Any] | None:
+def _read(body: bytes, kind: str = "") -> Mapping[str, Any] | None:
     if not may_be_object(body):
-        if html or body.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower().startswith(_PAGE):
+        if "text/html" in kind or body.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower().startswith(_PAGE):
             raise _nonsense("a page of HTML")
+        if "json" in kind and _is_text(body):  # WeChat's JSON is always an object
+            raise _nonsense("something that is called JSON and is no object")
         return None
     found = object_in(body)
     if found is None:
         raise _nonsense("JSON that is cut short or broken" if body.strip() else "nothing: the body is empty")
     return found
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        return bool(body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _nonsense(what: str) -> APIError:

@@ -620,6 +620,12 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="path"):
             JSONFileStore(path)
 
+    @pytest.mark.parametrize("url", ["file:/var/lib/app/token.json", "redis://h/0"])
+    def test_url(self, url: str) -> None:
+        """A URL is no name of a file, though one could have it."""
+        with pytest.raises(ConfigurationError, match="store_from_url"):
+            JSONFileStore(url)
+
     def test_without_flock(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A platform without flock is said at construction."""
         monkeypatch.setattr(jsonfile, "fcntl", None)

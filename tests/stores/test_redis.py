@@ -605,6 +605,13 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="synchronous"):
             RedisStore(AsyncRedis())  # type: ignore[arg-type]
 
+    def test_client_that_cannot_write(self) -> None:
+        """A pipeline only collects, and Sentinel's slave_for() gives replicas: no token could ever be kept there."""
+        with pytest.raises(ConfigurationError, match="pipeline"):
+            RedisStore(redis.Redis().pipeline())
+        with pytest.raises(ConfigurationError, match="master_for"):
+            RedisStore(Sentinel([("h", 1)]).slave_for("mine"))
+
     def test_bad_prefix(self) -> None:
         """A prefix is text."""
         with pytest.raises(ConfigurationError, match="prefix"):
@@ -651,12 +658,21 @@ class TestConstruction:
             ({"socket_timeout": "2"}, "positive"),
             ({"ssl_cert_reqs": "none"}, "rediss://"),
             ({"retry_on_error": 5}, "refuses"),
+            ({"db": "pa55word"}, "db must be a whole number"),
+            ({"db": -1}, "db must be a whole number"),
+            ({"db": True}, "db must be a whole number"),
         ],
     )
     def test_options_in_code(self, options: dict[str, Any], told: str) -> None:
         """Options that are given beside the URL are checked as those in it."""
         with pytest.raises(ConfigurationError, match=told):
             RedisStore.from_url("redis://h", **options)
+
+    def test_digits_in_code(self) -> None:
+        """What redis-py can send as it is is left alone: the environment gives texts."""
+        for options in ({"db": "3"}, {"db": None}, {"port": "6380", "db": 3}):
+            assert isinstance(RedisStore.from_url("redis://", **options), RedisStore)
+            assert isinstance(RedisStore(redis.Redis(**options)), RedisStore)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("url", ["redis://h?prefix=a:", "redis://h?max_conns=3", "redis://h?socket_timeout=-1"])
     def test_options_of_a_client(self, url: str) -> None:

@@ -335,6 +335,8 @@ class TestConstruction:
             *("mysql://u:p@h/d?connect_timeout=pa55word", "mysql://u:p@h/d?charset=pa55word", "mysql://u:p@h/d?x=pa55word"),
             *("mysql://u:p@h/d?ssl_ca=/pa55word", "mysql://u:p@h/d?table=x&table=pa55word", "postgresql://u:p@h/d?x=pa55word"),
             *("postgresql://u:p@/d?host=a:1&host=b:pa55word", "postgresql://u:p@h/d?connect_timeout=pa55word"),
+            *("mysql://u:p@h/d?table=", "postgresql://u:pa@h?ss@pa55word/d", "postgresql://u:p@h/d?sslmode=pa55word"),
+            *("postgresql://u:p@h/d?target_session_attrs=pa55word", "postgresql://u:p@h,/d", "mysql://u:p@h1,h2/d"),
             *("sqlite://pa55word/x.db", "sqlite:///x.db?timeout=pa55word", "sqlite:///x.db?other=pa55word"),
         ],
     )  # fmt: skip
@@ -384,7 +386,7 @@ class TestConstruction:
 
     def test_odd_passwords(self) -> None:
         """SQLAlchemy understands more than other readers of URLs, and that goes on to work."""
-        for password in ("a#b", "a/b", "a?b", "a:b", "a%b"):
+        for password in ("a#b", "a/b", "a?b", "a:b", "a%b", "a?b&c", "/?"):
             store = SQLStore.from_url(f"mysql://me@azure:{password}@h:1/d")
 
             assert (password, "h", "d") == (
@@ -392,6 +394,11 @@ class TestConstruction:
                 store._engine.url.host,
                 store._engine.url.database,
             )
+
+    def test_several_hosts(self) -> None:
+        """libpq takes several, in both spellings."""
+        for hosts in ("h1,h2:5432/d", "/d?host=h1:5432&host=h2:5432"):
+            assert isinstance(SQLStore.from_url(f"postgresql://u:p@{hosts}"), SQLStore)
 
     def test_options_in_code(self) -> None:
         """Options for the engine are checked, too."""

@@ -67,7 +67,9 @@ def test_another_stores_namespace(url: str, told: str) -> None:
         store_from_url(url)
 
 
-@pytest.mark.parametrize("url", ["file:~/tokens.json", "file://~/tokens.json", "sqlite:///~/tokens.json"])
+@pytest.mark.parametrize(
+    "url", ["file:~/tokens.json", "file://~/tokens.json", "file:///~/tokens.json", "sqlite:///~/tokens.json"]
+)
 def test_home(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Who has no shell between has his home all the same."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -76,7 +78,18 @@ def test_home(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "url", ["file:$HOME/x", "file:/a/${X}/x", "file://token.json", "file:~no-such-user/x", "file:"]
+    "url",
+    [
+        *(
+            "file:$HOME/x",
+            "file:/a/${X}/x",
+            "file://token.json",
+            "file:~no-such-user/x",
+            "file:",
+            "file:///~nobody-such/x",
+        ),
+        *("sqlite:///$HOME/x", "sqlite:////a/${X}/x.db", "unix:///run/$X/redis.sock", "memcached:///${X}/m.sock"),
+    ],
 )
 def test_bad_file(url: str) -> None:
     """A path that is not what it was meant to be is refused."""

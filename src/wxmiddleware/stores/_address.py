@@ -22,6 +22,7 @@ ENCODE = (
 )
 _NAMESPACES = ("prefix", "table")
 _HOST = re.compile(r"\w([\w.-]*[\w.])?")
+_VARIABLE = re.compile(r"(^|/)\$[A-Za-z_{]")
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -190,6 +191,17 @@ def check_host(host: str) -> None:
         raise ConfigurationError(
             f"What stands for the host in the store's URL cannot be one. Is a variable in it not replaced? {ENCODE}"
         )
+
+
+def check_path(path: str) -> None:
+    """
+    See whether it can be the path of a file or a socket.
+
+    Raises:
+        ConfigurationError: It has a variable in it.
+    """
+    if _VARIABLE.search(path):
+        raise ConfigurationError("The path in the URL has a variable in it, which nobody has replaced by its value.")
 
 
 def _port(text: str, default: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 from redis import connection as connections
 
 from ..exceptions import ConfigurationError
-from ._address import ENCODE, Address, host_and_port, namespace, shown, split
+from ._address import ENCODE, Address, check_path, host_and_port, namespace, shown, split
 
 _ADVICE = "Give one like redis://localhost:6379/0, rediss://… for TLS, or unix:///path/to.sock."
 _IN_CODE = "RedisStore takes such a client itself"
@@ -96,10 +97,7 @@ def check(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         for name in options:
             if name not in known:
                 raise ConfigurationError(_unknown(name, kind))
-    for name in _SECONDS.intersection(options):
-        value = options[name]
-        if value is not None and not (_is_number(value) and 0 < value < math.inf):
-            raise ConfigurationError(f"{name} must be a positive number of seconds.")
+    _check_numbers(options)
     if "ssl_cert_reqs" in options:
         options["ssl_cert_reqs"] = _cert_reqs(options["ssl_cert_reqs"])
     for name in _FILES:
@@ -107,6 +105,16 @@ def check(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(path, (str, os.PathLike)) and not os.path.exists(path):
             raise ConfigurationError(f"There is no file or directory where {name}= says.")
     return options
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    for name in _SECONDS.intersection(options):
+        value = options[name]
+        if value is not None and not (_is_number(value) and 0 < value < math.inf):
+            raise ConfigurationError(f"{name} must be a positive number of seconds.")
+    for name in ("db", "port"):  # redis-py sends them as they are, so digits will do
+        if options.get(name) is not None and not re.fullmatch("[0-9]{1,9}", str(options[name])):
+            raise ConfigurationError(f"{name} must be a whole number.")
 
 
 def quiet(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +156,7 @@ def _network(address: Address) -> dict[str, Any]:
 def _socket(address: Address) -> dict[str, Any]:
     if not address.path.strip("/"):
         raise ConfigurationError("The URL names no socket. Write unix:///path/to.sock, with three slashes.")
+    check_path(address.path)
     return {"path": address.path}
 
 

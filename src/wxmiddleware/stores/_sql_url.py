@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from ..exceptions import ConfigurationError
-from ._address import ENCODE, check_host, checked_text, shown
+from ._address import ENCODE, check_host, check_path, checked_text, shown
 
 # A caller waits for the store while it waits for a token, so a database that is down must be found out soon.
 LONGEST = 2.0  # seconds for a statement
@@ -46,6 +46,14 @@ _PACKAGES = {
 }
 _OF_SQLITE = ("cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout", "uri")
 _OF_PSYCOPG = ("autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory")
+_QUERY = re.compile(r"(?:[^:/]*(?::[^@]*)?@)?+[^?]*\?(.*)")  # a password may have a ? in it
+_SSL_OF_LIBPQ = ("disable", "prefer", "require")
+_WORDS_OF_LIBPQ = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "channel_binding": _SSL_OF_LIBPQ,
+    "gssencmode": _SSL_OF_LIBPQ,
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
 _NUMBERS_OF_LIBPQ = re.compile(r"port|connect_timeout|tcp_user_timeout|keepalives(_idle|_interval|_count)?")
 # A URL that names none of these, and no host, means this machine.
 _PLACES = ("host", "unix_socket", "read_default_file", "service")
@@ -61,6 +69,10 @@ def read_url(url: object) -> URL:
     parsed = url if isinstance(url, URL) else None
     if parsed is None:
         scheme, separator, rest = checked_text(url, _ADVICE).partition("://")
+        options = _QUERY.fullmatch(rest)
+        if options and not all(re.fullmatch(r"[^=]+=.+", each) for each in options[1].split("&")):
+            # SQLAlchemy leaves them out: the default would be used, and nobody told.
+            raise ConfigurationError(f"After the ? of the URL stand options, each as name=value. {ENCODE}")
         scheme = re.sub(r"^postgres(?=\+|$)", "postgresql", scheme.lower())  # as Heroku writes it
         with suppress(ArgumentError, ValueError):  # their texts quote the URL, and so the password
             parsed = make_url(f"{scheme}{separator}{rest}")
@@ -74,6 +86,7 @@ def read_url(url: object) -> URL:
                 "The URL of an SQLite database has three slashes: sqlite:///path, four if absolute."
             )
         name = parsed.database or ""
+        check_path(name)
         return parsed.set(database=os.path.expanduser(name)) if name.startswith("~") else parsed
     _check_server(parsed)
     return parsed
@@ -147,7 +160,9 @@ def _check_server(url: URL) -> None:
         raise ConfigurationError(f"What stands for the database in the URL cannot be one. {ENCODE}")
     # In brackets it was IPv6; and libpq takes a directory for a host.
     if url.host and ":" not in url.host and not url.host.startswith(("/", "%2F", "%2f")):
-        check_host(url.host)
+        # libpq takes several.
+        for host in url.host.split(",") if url.get_backend_name() == "postgresql" else [url.host]:
+            check_host(host)
     if not url.host and (url.port is not None or url.password) and not any(name in url.query for name in _PLACES):
         check_host("")
     if url.port is not None and not 0 < url.port < 65_536:
@@ -180,6 +195,8 @@ def _try_psycopg(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if _NUMBERS_OF_LIBPQ.fullmatch(name) and not re.fullmatch(r"(-?\d+)?(,(-?\d+)?)*", str(value)):
             raise ConfigurationError(f"{name}= must be a whole number.")
+        if value not in _WORDS_OF_LIBPQ.get(name, (value,)):
+            raise ConfigurationError(f"{name}= is one of {', '.join(_WORDS_OF_LIBPQ[name])}.")
 
 
 def _check_names(driver: str, options: Iterable[str], known: Iterable[str]) -> None:

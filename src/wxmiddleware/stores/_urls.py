@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..exceptions import ConfigurationError
-from ._address import checked_text
+from ._address import check_path, checked_text
 
 if TYPE_CHECKING:
     from . import TokenStore
@@ -22,7 +22,6 @@ _ADVICE = f"Give one like {_FORMS}."
 _REDIS = ("redis", "rediss", "unix", "sentinel", "valkey", "valkeys")
 _SQL = ("mysql", "mariadb", "postgresql", "postgres", "sqlite")
 _NAMESPACE = re.compile(r"[?&](prefix|table)=")
-_VARIABLE = re.compile(r"(^|/)\$[A-Za-z_{]")
 
 
 def store_from_url(url: str) -> TokenStore:
@@ -85,13 +84,14 @@ def _path(rest: str) -> str:
         path = slash + unquote(path)
         if host == "~":
             path = f"~{path}"
+        elif path.startswith("/~"):  # nobody has a directory of that name at the root
+            path = path[1:]
         elif host not in ("", "localhost") or "?" in rest or "#" in rest:
             raise ConfigurationError(
                 "After file:// stands an absolute path, as in file:///var/lib/app/token.json, with ? and # "
                 "percent-encoded. Without the two slashes it is as you type it: file:token.json."
             )
-    if _VARIABLE.search(path):
-        raise ConfigurationError("The path of the file has a variable in it, which nobody has replaced by its value.")
+    check_path(path)
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ConfigurationError("The path of the file begins with ~, and nobody knows whose home that is.")

@@ -97,6 +97,8 @@ class JSONFileStore:
         name = os.fsdecode(path)
         if not name or "\0" in name:
             raise ConfigurationError("path is empty or has a NUL in it. Give the name of a file.")
+        if "://" in name or name.startswith("file:"):
+            raise ConfigurationError("path is a URL. Give the name of a file; store_from_url(url) takes URLs.")
         # Whoever changes the working directory later, as daemons do, still means this file.
         self._path = os.path.abspath(name)
         self._directory = name.endswith(os.sep)

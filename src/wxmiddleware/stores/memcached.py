@@ -25,7 +25,7 @@ from .._models import Loaded, Record
 from .._policies import keep_until
 from ..exceptions import ConfigurationError
 from . import _codec
-from ._address import host_and_port, namespace, shown, split
+from ._address import check_path, host_and_port, namespace, shown, split
 
 try:
     from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
@@ -367,6 +367,7 @@ def _read_url(url: object, prefix: str) -> tuple[list[tuple[str, int] | str], st
         raise ConfigurationError(f"That is no URL of memcached. {_ADVICE}")
     path = address.path.rstrip("/")
     if not address.hosts and path:
+        check_path(path)
         return [path], named
     if path:
         raise ConfigurationError(f"A URL of memcached has nothing after its hosts. {_ADVICE}")

@@ -26,7 +26,7 @@ from ._codec import dumps, loads
 
 try:
     from redis.backoff import NoBackoff
-    from redis.client import Redis
+    from redis.client import Pipeline, Redis
     from redis.connection import (
         BlockingConnectionPool,
         Connection,
@@ -133,6 +133,12 @@ class RedisStore(_fork.InOneProcess):
             raise ConfigurationError(
                 "RedisStore takes a synchronous client such as redis.Redis(), also where tasks use the provider: "
                 "a refresh never runs on the event loop."
+            )
+        if isinstance(client, Pipeline):
+            raise ConfigurationError("RedisStore takes the client itself, and no pipeline() of it: that only collects.")
+        if getattr(getattr(client, "connection_pool", None), "is_master", True) is False:
+            raise ConfigurationError(
+                "RedisStore writes, and a client of Sentinel's slave_for() only reads. Give it master_for()."
             )
         if not isinstance(prefix, str):
             raise ConfigurationError(f"prefix must be a str, not {_kind(prefix)}.")
