@@ -183,6 +183,11 @@ class AuthorizerAccount(Account):
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\uff02\uff07"
 
 
+def in_quotes(value: str) -> bool:
+    """Whether a value begins or ends with a quote."""
+    return value.strip()[:1] in tuple(_QUOTES) or value.strip()[-1:] in tuple(_QUOTES)
+
+
 def check_quotes(name: str, value: str) -> None:
     """
     See whether quotes were left around a value that comes from a file of the environment.
@@ -190,7 +195,7 @@ def check_quotes(name: str, value: str) -> None:
     Raises:
         ConfigurationError: They were. The message does not quote the value.
     """
-    if value.strip()[:1] in tuple(_QUOTES) or value.strip()[-1:] in tuple(_QUOTES):
+    if in_quotes(value):
         raise ConfigurationError(
             f"{name} has quotes around it, and they count as a part of it. Leave them off: a shell takes them away, "
             "`docker run --env-file` does not."

@@ -103,6 +103,8 @@ def test_still_wrong(fetch: Any) -> None:
         (b"bytes", "gave no str"),
         ("", "empty"),
         ("two words", "white space"),
+        (f"'{HIDDEN}'", "quotes around it"),
+        (f"{HIDDEN}\u201d\n", "quotes around it"),
     ],
 )
 def test_function_fails(given: Any, said: str, wechat: WeChat, wechat_account: Account) -> None:

@@ -20,7 +20,7 @@ from urllib3 import exceptions as low
 
 from .._clock import clock
 from .._errcodes import CURABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
-from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, is_token
+from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, in_quotes, is_token
 from .._quiet import untraced
 from ..exceptions import ConfigurationError
 from ._connect import within
@@ -202,6 +202,8 @@ def secret_of(account: Account, end: float) -> str | Failure:
     if not isinstance(secret, str):
         return Failure(Cause.PASSING, f"{who} gave no str, but {type(secret).__name__}. WeChat was not asked.")
     secret = secret.strip()
+    if in_quotes(secret):
+        return Failure(Cause.PASSING, f"{who} gave one with quotes around it. WeChat was not asked.")
     if not secret or any(c.isspace() or not c.isprintable() for c in secret):
         return Failure(Cause.PASSING, f"{who} gave an empty secret, or one with white space. WeChat was not asked.")
     return secret
