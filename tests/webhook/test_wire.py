@@ -199,11 +199,19 @@ class TestUsersXml:
             "x]]></Content><MsgId>9</MsgId><Content><![CDATA[y",
             "x]]></Content><Event><![CDATA[subscribe]]></Event><Content><![CDATA[y",
             "x]]></Content><FromUserName><![CDATA[oBob]]></FromUserName><Content><![CDATA[y",
+            "]]><MsgId>9</MsgId><![CDATA[",
+            "x]]>y<![CDATA[z",
+            "x]]>&amp;<![CDATA[y",
+            "x]]><!-- y --><![CDATA[z",
         ],
     )
     def test_no_fields_of_a_users(self, typed: str) -> None:
         """Who types the end of a field and the beginning of another makes no field."""
         assert {**HEAD, "Content": typed, "MsgId": "24"} == read(pushed(**HEAD, Content=typed).encode())[0]
+
+    def test_escaped(self) -> None:
+        """Who writes XML with care splits the section there: that is read as any parser does."""
+        assert {"Content": "a]]>b"} == read(b"<xml><Content><![CDATA[a]]]]><![CDATA[>b]]></Content></xml>")[0]
 
     def test_lists(self) -> None:
         """What WeChat has repeated is a list, as always."""

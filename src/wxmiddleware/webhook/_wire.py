@@ -31,6 +31,7 @@ _ELEMENTS = 2000
 # What XML 1.0 cannot carry in any form: most control characters, halves of emoji, and two that are no characters.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HALVES = re.compile("[\ud800-\udfff]")
+_TYPED = re.compile(r"\]\]>(?!\s*</)")
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -119,7 +120,7 @@ def _too_deep(value: Any, left: int) -> bool:
 def _from_users_xml(text: str) -> Fields:
     try:
         fields = _from_xml(text)
-        if not any(isinstance(fields.get(name), list) for name in ONCE):
+        if not _typed(text) and not any(isinstance(fields.get(name), list) for name in ONCE):
             return fields
     except Unreadable:
         fields = None
@@ -129,6 +130,11 @@ def _from_users_xml(text: str) -> Fields:
     if fields is None:
         raise Unreadable
     return fields
+
+
+def _typed(text: str) -> bool:
+    """Whether a section ends where no element does, so that a user has typed its end; writers of XML do but one."""
+    return _TYPED.search(text.replace("]]]]><![CDATA[>", "\ufffd")) is not None
 
 
 def _from_xml(text: str) -> Fields:
