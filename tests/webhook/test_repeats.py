@@ -123,6 +123,15 @@ class TestRepeats:
 
         assert 5 == len(calls)
 
+    def test_no_number(self, make_site: MakeSite, pusher: Pusher) -> None:
+        """A MsgId of 0 says nothing: two messages that have it are two, and each has its repeats."""
+        calls: list[Message] = []
+        site = make_site(calls.append)
+        for nonce, content in enumerate("abab"):
+            site.push(pusher.plain(text(content, msg_id="0"), nonce=str(nonce)))
+
+        assert 2 == len(calls)
+
     def test_waits_for_the_first(
         self, make_site: MakeSite, pusher: Pusher, slow: Slow, pool: ThreadPoolExecutor
     ) -> None:

@@ -141,8 +141,8 @@ def test_no_reply(body: bytes) -> None:
 
 @pytest.mark.parametrize("articles", ["", "<Articles/>", "<Articles>x</Articles>", "<Articles><item/></Articles>"])
 def test_odd_news(articles: str) -> None:
-    """News without articles are no reply."""
-    assert parse_reply(f"<xml><MsgType>news</MsgType>{articles}</xml>".encode()) is None
+    """News without articles say nothing, as an empty text does: WeChat would tell the user of a fault."""
+    assert TextReply("") == parse_reply(f"<xml><MsgType>news</MsgType>{articles}</xml>".encode())
 
 
 def test_no_news() -> None:

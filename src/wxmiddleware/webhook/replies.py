@@ -273,7 +273,7 @@ def parse_reply(body: bytes) -> Reply | None:
             return MusicReply(part["ThumbMediaId"], *urls, part["Title"], part["Description"])
         case "news":
             articles = [_article(_Part(one)) for one in _items(fields.get("Articles"))]
-            return NewsReply(articles) if articles else None
+            return NewsReply(articles) if articles else TextReply("")  # WeChat takes no news that say nothing
         case "transfer_customer_service":
             return TransferReply(_Part(fields.get("TransInfo"))["KfAccount"])
     return None

@@ -129,7 +129,7 @@ class Message:
         A message is known by its MsgId [RSM]. Events and notices have none, and what tells two of one second apart is
         another field in each kind; so they are known by all that arrived.
         """
-        if self.msg_id and not self._happened():
+        if self.msg_id.strip("0") and not self._happened():
             return ("id", self.to_user, self.from_user, self.agent_id, self.msg_id)
         arrived = json.dumps(self.fields, sort_keys=True)
         return ("all", hashlib.sha256(arrived.encode()).hexdigest())
