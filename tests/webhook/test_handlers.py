@@ -217,6 +217,14 @@ def test_async_in_flask(handler: Any) -> None:
         in_flask_view(handler)
 
 
+def yielding(message: Message) -> Any:
+    yield "hello"
+
+
+async def yielding_later(message: Message) -> Any:
+    yield "hello"
+
+
 class Forgetful:
     def post(self) -> None: ...
 
@@ -229,6 +237,9 @@ class Forgetful:
         (5, "not for a int"),
         (MethodView.as_view("v"), "no parameter for the message"),
         (lambda: None, "no parameter for the message"),
+        (yielding, "must not yield"),
+        (yielding_later, "must not yield"),
+        (functools.partial(yielding), "must not yield"),
         (Forgetful.post, "no parameter for the message"),
     ],
 )

@@ -314,6 +314,19 @@ def test_near_is_told(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert "exempt=" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["flask", "starlette"])
+def test_prefix_is_told(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """So it is where another page ends in the webhook's path; of the webhook's own path nothing of the kind is said."""
+    app = routers.make(name)
+    with caplog.at_level(logging.WARNING, "wxmiddleware"):
+        assert {"/login/wechat": 403, "/wechat/": 403} == ask_each(
+            name, app, [{"target": target} for target in ("/login/wechat", "/wechat/")]
+        )
+
+    told = [each.getMessage() for each in caplog.records if each.name == "wxmiddleware"]
+    assert [True, False] == ["If '/login/wechat' is another page" in each and "exempt=" in each for each in told]
+
+
 def test_websocket() -> None:
     """A websocket goes through."""
     seen: list[Any] = []

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
+from wxmiddleware import TokenProvider
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.webhook import Event, Message, TextMessage, Webhook
 from wxmiddleware.webhook.wsgi import WebhookMiddleware
@@ -318,6 +319,7 @@ class TestConfiguration:
             ({"body_timeout": -1}, "body_timeout"),
             ({"store": "redis"}, "store must be"),
             ({"late": "x"}, "late must be"),
+            ({"late": TokenProvider}, "the class TokenProvider"),
             ({"senders": ["x"]}, "senders must be"),
             ({"trusted_hops": -1}, "trusted_hops"),
         ],

@@ -27,6 +27,7 @@ _BAD = (
     "The app itself has refused it. CSRF protection does that (Flask-WTF: csrf.exempt(view)), and so does a view that "
     "reads the body as JSON or as a form: WeChat sends XML."
 )
+_NOT_200 = "WeChat takes 200 only and repeats the push, so that it is handled again. Answer with 200."
 _SLASH = (
     "The redirect adds the slash at the end, or takes it off, and WeChat follows none. Let the route and the URL on "
     "WeChat's site end alike; in Django that is what APPEND_SLASH does, in Flask a route with a slash at its end."
@@ -47,7 +48,7 @@ class Advice:
         """Look at how an app answers a push that was let in, before that is delivered."""
 
         def hear(answer: Answer) -> None:
-            if 300 <= answer.status < 500:
+            if answer.status != 200 and answer.status < 500:
                 self._heed(path, answer)
             deliver(answer)
 
@@ -55,7 +56,7 @@ class Advice:
 
     def _heed(self, path: str, answer: Answer) -> None:
         location = _location(answer)
-        cause = _redirect(path, location) if answer.status < 400 else _refusal(answer.status)
+        cause = _redirect(path, location) if answer.status // 100 == 3 else _refusal(answer.status)
         if cause in self._told:
             return
         self._told.add(cause)
@@ -63,13 +64,14 @@ class Advice:
             "A push that WeChat has signed was not handled: the app answered POST %r with %d%s. %s",
             path[:200],
             answer.status,
-            f" to {location.path[:200]!r}" if answer.status < 400 else "",
+            f" to {location.path[:200]!r}" if answer.status // 100 == 3 else "",
             cause,
         )
 
 
 def _refusal(status: int) -> str:
-    return {404: _MISSING, 405: _METHOD, 401: _FORBIDDEN, 403: _FORBIDDEN}.get(status, _BAD)
+    other = _BAD if status >= 400 else _NOT_200
+    return {404: _MISSING, 405: _METHOD, 401: _FORBIDDEN, 403: _FORBIDDEN}.get(status, other)
 
 
 def _location(answer: Answer) -> SplitResult:

@@ -60,6 +60,7 @@ class Request:
         peer: The address at the other end of the connection, or the empty string.
         forwarded: What ``X-Forwarded-For`` says.
         path: The URL's path, with what the app is mounted at.
+        hint: What the log is to say beside the reason if the request is refused.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Request:
     peer: str
     forwarded: str
     path: str = ""
+    hint: str = ""
 
 
 def length_of(text: str) -> int | None:
@@ -392,7 +394,7 @@ class Webhook:
             answer, why = Spoilt.BUSY.value, None
         if why is not None:
             who = named_sender(request.peer, request.forwarded, self._hops)
-            _logger.warning("Refused a push to the webhook from %s: %s", who, why)
+            _logger.warning("Refused a push to the webhook from %s: %s%s", who, why, request.hint)
         return answer
 
     def _serve(self, request: Request) -> Conversation:
@@ -570,6 +572,8 @@ class Webhook:
 def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
     if late is None:
         return None
+    if isinstance(late, type):
+        raise ConfigurationError(f"late must be a provider or a function, not the class {late.__name__}.")
     if hasattr(late, "get_token"):
         check_sender("late=", late)
         return partial(_send_with, late)

@@ -11,9 +11,18 @@ from wxmiddleware.exceptions import ConfigurationError
 
 def is_async(function: Any) -> bool:
     """Whether a function, or the call of an object, has to be awaited."""
+    return any(map(inspect.iscoroutinefunction, _called(function)))
+
+
+def _yields(function: Any) -> bool:
+    return any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in _called(function))
+
+
+def _called(function: Any) -> tuple[Any, Any]:
+    """What is called: the function, or the method of an object that can be called."""
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return function, getattr(function, "__call__", None)  # noqa: B004
 
 
 def check_handler(handler: Any) -> None:
@@ -27,6 +36,8 @@ def check_handler(handler: Any) -> None:
         raise ConfigurationError(f"@webhook is for functions and methods. Put it on a method of {handler.__name__}.")
     if not callable(handler):
         raise ConfigurationError(f"@webhook is for functions and methods, not for a {type(handler).__name__}.")
+    if _yields(handler):
+        raise ConfigurationError("The function under @webhook must not yield. It returns a reply, a string or None.")
     try:
         inspect.signature(handler).bind_partial(*[None] * (1 + is_method(handler)))
     except TypeError:

@@ -35,6 +35,13 @@ def guard_of(path: object, exempt: object) -> PathGuard:
     return PathGuard(plain, checked)
 
 
+def hint_for(path: str, own: str) -> str:
+    """Say for the log what else a request may be for that is refused, if there is more before the webhook's path."""
+    if path.rstrip("/") == own:
+        return ""
+    return f" If {path[:200]!r} is another page of yours, name it in exempt= of the WebhookMiddleware."
+
+
 def tell_of_near(method: str, path: str, own: str) -> None:
     """Log that a request was refused for its path."""
     _logger.warning(

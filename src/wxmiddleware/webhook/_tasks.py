@@ -52,7 +52,7 @@ class BodyTaken(Exception):
     """The body was read before, and nobody has kept it. For what `receive` raises."""
 
 
-async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, path: str = "") -> Answer:
+async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, path: str = "", hint: str = "") -> Answer:
     """
     Answer an ASGI request.
 
@@ -61,6 +61,7 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, pa
 
     Args:
         path: The webhook's path below what the app is mounted at, if it has but one; else the request's own.
+        hint: What the log is to say as well if the request is refused.
 
     Raises:
         Exception: What `work` has raised in time.
@@ -73,6 +74,7 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, pa
         peer=(scope.get("client") or ("",))[0],
         forwarded=",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"),
         path=_mounted(scope, path),
+        hint=hint,
     )
     over = anyio.Event()
     ends: list[Answer | Failed] = []

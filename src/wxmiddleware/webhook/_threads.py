@@ -51,12 +51,13 @@ _readers = Room(64)
 _crowd = Crowd()
 
 
-def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = "") -> Answer:
+def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = "", hint: str = "") -> Answer:
     """
     Answer a WSGI request.
 
     Args:
         path: The webhook's path below what the app is mounted at, if it has but one; else the request's own.
+        hint: What the log is to say as well if the request is refused.
 
     Raises:
         Exception: What `work` has raised in time.
@@ -68,6 +69,7 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = ""
         peer=environ.get("REMOTE_ADDR", ""),
         forwarded=environ.get("HTTP_X_FORWARDED_FOR", ""),
         path=text_of(environ.get("SCRIPT_NAME", "") + (path or environ.get("PATH_INFO", ""))),
+        hint=hint,
     )
     return _hold(webhook.serve(request), environ, work)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio
 
-from wxmiddleware._paths import Kinship
+from wxmiddleware._paths import Kinship, without_root
 from wxmiddleware._selection import check_app
 
 from ._advice import Advice
 from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
-from ._options import guard_of, tell_of_near
+from ._options import guard_of, hint_for, tell_of_near
 from ._tasks import serve
 from ._unverified import carrier, found
 from .messages import Message
@@ -101,7 +101,9 @@ class WebhookMiddleware:
             tell_of_near(scope["method"], scope["path"], self._guard.path)
             answer = FORBIDDEN
         else:
-            answer = await serve(self._webhook, scope, receive, work, self._guard.path)
+            own = self._guard.path
+            hint = hint_for(without_root(scope["path"], scope.get("root_path") or ""), own)
+            answer = await serve(self._webhook, scope, receive, work, own, hint)
         headers = [
             (b"content-type", answer.content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(answer.body)),

@@ -20,7 +20,7 @@ from wxmiddleware.exceptions import ConfigurationError
 from ._advice import Advice
 from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
-from ._options import guard_of, tell_of_near
+from ._options import guard_of, hint_for, tell_of_near
 from ._threads import serve
 from ._unverified import carrier, found
 from .messages import Message
@@ -91,7 +91,8 @@ class WebhookMiddleware:
             tell_of_near(environ.get("REQUEST_METHOD", ""), path, self._guard.path)
             answer = FORBIDDEN
         else:
-            answer = serve(self._webhook, environ, work, self._guard.path)
+            own = self._guard.path
+            answer = serve(self._webhook, environ, work, own, hint_for(path, own))
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
