@@ -142,7 +142,7 @@ class TestTokenNearItsEnd:
     def test_wrong(self, account: Account, wanted: str, capsys: Any) -> None:
         """What no token can have is a wrong option."""
         assert main(["token", f"--min-ttl={wanted}"]) == 2
-        assert "--min-ttl" in capsys.readouterr().err
+        assert "--min-ttl: it is a number of seconds above 0 and below 7200" in capsys.readouterr().err
 
 
 class TestTokenOfAFleet:

@@ -594,14 +594,16 @@ def _add_demo(commands: Any) -> None:
 
 
 def _min_ttl(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < _LIFE:
-        raise ValueError
-    return seconds
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds < _LIFE:
+            return seconds
+    raise argparse.ArgumentTypeError(f"it is a number of seconds above 0 and below {_LIFE}, the life of a token")
 
 
 def _workers(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 16:
-        raise ValueError
-    return number
+    with contextlib.suppress(ValueError):
+        number = int(text)
+        if 1 <= number <= 16:
+            return number
+    raise argparse.ArgumentTypeError("it is a number from 1 to 16")
