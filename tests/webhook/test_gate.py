@@ -552,7 +552,8 @@ class TestReprs:
         """A push shows neither its body nor its message, nor does what holds a push."""
         for body in (TICKET, text("SECRET"), event(Event="x", Ticket="SECRET")):
             push = opened(body)
-            shown = repr([push, Handle(push, Attempt(lambda outcome: iter(()), int), 1.0)])  # type: ignore[arg-type, return-value]
+            attempt = Attempt(lambda outcome: iter(()), lambda outcome: False, int)  # type: ignore[arg-type, return-value]
+            shown = repr([push, Handle(push, attempt, 1.0, hurry=False)])
 
             assert "SECRET" not in shown
             assert "xml" in shown
