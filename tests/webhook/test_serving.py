@@ -320,6 +320,8 @@ class TestConfiguration:
             ({"store": "redis"}, "store must be"),
             ({"late": "x"}, "late must be"),
             ({"late": TokenProvider}, "the class TokenProvider"),
+            ({"late": lambda message: None}, "a message and a reply"),
+            ({"aes_key": KEY_A, "appid": lambda: True}, "called with an id"),
             ({"senders": ["x"]}, "senders must be"),
             ({"trusted_hops": -1}, "trusted_hops"),
         ],

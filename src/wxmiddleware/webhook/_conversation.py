@@ -27,7 +27,7 @@ from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
-from ._handlers import is_async
+from ._handlers import check_call, is_async
 from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
@@ -581,6 +581,7 @@ def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
         raise ConfigurationError(
             f"late must be a TokenProvider or a function of a message and a reply, not a {_kind(late)}."
         )
+    check_call("late=", late, "a message", "a reply")
     return late  # type: ignore[no-any-return]
 
 

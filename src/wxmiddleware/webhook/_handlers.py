@@ -47,6 +47,22 @@ def check_handler(handler: Any) -> None:
         ) from None
 
 
+def check_call(name: str, function: Any, *arguments: str) -> None:
+    """
+    Check that a function of the caller's takes what it will be given.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        given = " and ".join(arguments)
+        raise ConfigurationError(f"{name} is called with {given}, and the function there does not take that.") from None
+    except ValueError:  # one of C's that does not say
+        return
+
+
 def is_method(handler: Any) -> bool:
     """Whether it is a function in the body of a class, which is called with an object first."""
     within, _, _ = getattr(handler, "__qualname__", "").rpartition(".")

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from wxmiddleware._masking import mask
 from wxmiddleware.exceptions import ConfigurationError
 
+from ._handlers import check_call
 from ._words import check_word
 
 _logger = logging.getLogger("wxmiddleware")
@@ -61,6 +62,7 @@ class Receivers:
         elif callable(appid):
             if _is_async(appid):
                 raise ConfigurationError("The function in appid= must not be async. It runs in a thread: let it wait.")
+            check_call("appid=", appid, "an id")
             self.blocks = True
             self._asked = appid
         else:
