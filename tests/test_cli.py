@@ -237,7 +237,7 @@ class TestTokenOfAFleet:
         out, err = capsys.readouterr()
         assert out == ""
         assert err.count("\n") == 1
-        assert "cannot be reached" in err
+        assert "failed (ConnectionError). Nothing listens there." in err
         assert "pa55word" not in err
         assert wechat.fetches() == 0
 
@@ -253,7 +253,7 @@ class TestTokenOfAFleet:
 
         assert main(["token", "--source", "classic", "--store", f"file:{tmp_path / 'token.json'}"]) == 4
 
-        assert "WeChat was not asked" in capsys.readouterr().err
+        assert "The disk is full. So WeChat was not asked" in capsys.readouterr().err
         assert wechat.fetches() == 0
 
     def test_store_that_fails_at_the_end(
@@ -479,7 +479,7 @@ class TestInspect:
         out, err = capsys.readouterr()
         assert "empty" in out
         assert re.search(r"^reason .*40243", out, re.MULTILINE)
-        assert "left alone for  60 s" in out
+        assert re.search(r"^back-off +60 s: no request is sent to WeChat$", out, re.MULTILINE)
         assert err == ""
         assert account.secret not in out
 

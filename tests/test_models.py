@@ -257,7 +257,7 @@ class TestFromEnv:
 
     def test_malformed(self) -> None:
         """What is malformed is refused as anywhere else."""
-        with pytest.raises(ConfigurationError, match="secret has white space"):
+        with pytest.raises(ConfigurationError, match=r"^WECHAT_SECRET has white space"):
             Account.from_env({"WECHAT_APPID": "wx1", "WECHAT_SECRET": f"{SECRET}\n"})
 
     @pytest.mark.parametrize("quoted", ["appid", "secret", "url"])
@@ -271,7 +271,7 @@ class TestFromEnv:
             "url": (f"{brand}_BASE_URL", "https://h"),
         }
         environ = {name: f'"{text}"' if each == quoted else text for each, (name, text) in values.items()}
-        with pytest.raises(ConfigurationError, match="quotes around it") as caught:
+        with pytest.raises(ConfigurationError, match=rf"^{values[quoted][0]} has quotes around it") as caught:
             kind.from_env(environ)
 
         assert SECRET not in str(caught.value)

@@ -82,14 +82,14 @@ _ALLOW_AT_WECOM: Final = (
     "minute. For an app of a provider (服务商) it is the provider's IP allowlist (IP白名单), in its basic information."
 )
 _WECOM_SECRET: Final = "the secret: it is wrong, was reset, is another corp's, or its app is disabled."  # noqa: S105
-_REFUSED: Final = "The access token was refused, and so was a newer one: it may be of another kind."
-_COMPONENT_REFUSED: Final = "The component_access_token was refused, and so was a newer one."
+_REFUSED: Final = "The access token was rejected, and so was a newer one: it may be of another kind."
+_COMPONENT_REFUSED: Final = "The component_access_token was rejected, and so was a newer one."
 _AGAIN: Final = "Its owner has to authorise the platform again."
 _PLATFORM_SECRET: Final = "Check the platform's AppSecret: it is wrong or was reset."  # noqa: S105
 # Of a token that an API refused, after all that could be done.
 _REFUSED_AGAIN: Final = (
-    "The token was refused. WeChatAuth and with_token renew it and call once more; what you see is the answer to that, "
-    "or there was no new token, or no second call was possible. See the log of wxmiddleware."
+    "The token was rejected. WeChatAuth and with_token refresh it and call once more; what you see is the answer to "
+    "that, or there was no new token, or no second call was possible. See the log of wxmiddleware."
 )
 
 _T, _A, _J, _P, _U = Place.TOKEN, Place.API, Place.TICKET, Place.PLATFORM, Place.AUTHORIZER

@@ -88,7 +88,7 @@ def note_not_renewed(answer: object, error: BaseException | None, why: TokenErro
     if error is not None:
         if error.__cause__ is None:
             error.__cause__ = why
-        error.add_note(f"The token was refused, and there is no new one. {why}")
+        error.add_note(f"The token was rejected, and there is no new one. {why}")
     elif not isinstance(answer, Mapping | bytes | bytearray | str):
         with suppress(TypeError):  # it takes no weak reference
             _not_renewed[answer] = why

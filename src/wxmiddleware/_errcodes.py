@@ -94,7 +94,7 @@ def api_error_text(errcode: int, errmsg: str, *, wecom: bool = False, because: s
     """
     advice = (_WECOM_ADVICE if wecom else _API_ADVICE).get(errcode, _UNKNOWN_AT_WECOM if wecom else _UNKNOWN[1])
     if because is not None:
-        advice = f"The token was refused, and there is no new one. {because}"
+        advice = f"The token was rejected, and there is no new one. {because}"
     else:
         advice = _filled(advice, errmsg)
     text, rid = _LINK.sub("", _RID.sub("", errmsg)).strip().rstrip("."), request_id(errmsg)

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 ONLY_ONCE: Final = (
-    "WeChat refused the token, and there is a new one now; but the request was not sent again, because its body or an "
+    "WeChat rejected the token, and there is a new one now; but the request was not sent again, because its body or an "
     "argument is a stream that can be read only once. Give bytes, or a file that can seek."
 )
 

@@ -189,7 +189,7 @@ def rows_of_status(status: Status) -> Rows:
     if status.generation:
         rows.append(("generation", str(status.generation)))
     if status.cooling is not None:
-        rows.append(("left alone for", f"{status.cooling:.0f} s"))
+        rows.append(("back-off", f"{status.cooling:.0f} s: no request is sent to WeChat"))
     if status.reason is not None:
         rows.append(("reason", status.reason))
     return rows
@@ -211,13 +211,16 @@ def rows_of_held(held: Held) -> Rows:
         rows.append(("being renewed", f"by {held.lease.owner}, {left}"))
     if held.cooldown is not None:
         rows += _rows_of_cooling(held.cooldown)
-    rows.append(("refused", f"{held.refusals} in a row"))
+    rows.append(("rejected", f"{held.refusals} in a row"))
     rows.append(("forced today", f"{held.forced_today} of {FORCED_PER_DAY}"))
     return rows
 
 
 def _rows_of_cooling(cooling: Cooling) -> Rows:
-    rows = [("left alone for", f"{cooling.seconds:.0f} s"), ("cause", f"{cooling.cause}, {cooling.streak} in a row")]
+    rows = [
+        ("back-off", f"{cooling.seconds:.0f} s: no request is sent to WeChat"),
+        ("cause", f"{cooling.cause}, {cooling.streak} in a row"),
+    ]
     if cooling.errcode is not None:
         rows.append(("errcode", str(cooling.errcode)))
     if cooling.errmsg:

@@ -314,7 +314,9 @@ class Keeper:
             return None  # those who were not refused have it until a fetch has brought another
         self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
-        events.append(self.event(Happening.REFUSED, "WeChat refused the token in use.", generation=snapshot.generation))
+        events.append(
+            self.event(Happening.REFUSED, "WeChat rejected the token in use.", generation=snapshot.generation)
+        )
         if first and snapshot.own and now - snapshot.received_at < SUSPICION_WINDOW:
             suspects = self.suspects = self.suspects or deque(maxlen=SUSPICION_COUNT)
             suspects.append(now)

@@ -95,7 +95,10 @@ class Account:
         try:
             return cls(environ[appid], environ[secret], **where)
         except ConfigurationError as error:
-            raise ConfigurationError(f"In {appid}, {secret} or {url}: {error}") from None
+            name, _, rest = str(error).partition(" ")
+            variable = dict(zip((*cls._names, "base_url"), cls._variables, strict=True)).get(name)
+            said = f"{variable} {rest}" if variable else f"In {appid}, {secret} or {url}: {error}"
+            raise ConfigurationError(said) from None
 
     @property
     def fingerprint(self) -> str:
@@ -314,7 +317,9 @@ class Failure:
 
 
 _NEXT_TRY = " The next try is in "
-_MENDED = " If it is mended already, provider.retry_now() or the command `wxmiddleware retry` tries at once."
+_MENDED = (
+    " If it is mended already, provider.retry_now() tries at once; with a shared store, so does `wxmiddleware retry`."
+)
 
 
 def without_wait(error: TokenError) -> str:

@@ -253,7 +253,9 @@ class TokenProvider(_fork.InOneProcess):
                 raise TokenUnavailable(late, retry_after=1.0)
             if answer.value != token and not answer.refused and keeper.world.clock() < answer.expires_at:
                 return answer.value
-        raise TokenUnavailable("The token was refused again and again while it was waited for.", retry_after=1.0)
+        raise TokenUnavailable(
+            "The token was rejected again and again while a new one was waited for.", retry_after=1.0
+        )
 
     def peek(self) -> str | None:
         """

@@ -596,7 +596,7 @@ class Refresh:
             keeper.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
-                f"WeChat is left alone for {seconds:.0f} s ({failure.cause} failure).",
+                f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
                 seconds=seconds,
                 cause=failure.cause,
                 errcode=failure.errcode,
@@ -678,7 +678,9 @@ def overruled(cooldown: Cooldown, generation: int) -> bool:
 
 
 TOO_SOON = Failure(
-    Cause.PASSING, "WeChat refused the token, but a refusal has led to a fetch less than 30 s ago; this one is kept."
+    Cause.PASSING,
+    "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
+    "30 s at most (rate limit), so this token stays in use.",
 )
 ASK_WHO = (
     "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
@@ -699,6 +701,6 @@ _NO_TOKEN = Failure(
 _DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
     Cause.PASSING,
-    "An API call refused the token, yet WeChat's token endpoint names it as the current one. "
+    "An API call rejected the token, yet WeChat's token endpoint names it as the current one. "
     "Check whether that API takes this kind of token.",
 )

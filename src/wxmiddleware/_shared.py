@@ -13,9 +13,7 @@ from .stores import TokenStore
 from .stores._advice import advise
 from .stores._urls import open_store
 
-_NOT_ASKED = Failure(
-    Cause.PASSING, "The shared store failed, so WeChat was not asked: no other process would learn of the token."
-)
+_NOT_ASKED = "So WeChat was not asked: no other process would learn of the token."
 
 
 class FleetStore:
@@ -28,7 +26,7 @@ class FleetStore:
 
     Attributes:
         shared: Always.
-        failed: Whether it has failed since it was made.
+        problem: What went wrong last; empty if it has not failed since it was made.
 
     Raises:
         ConfigurationError: There is no such store, its package is missing, or nobody shares it.
@@ -39,7 +37,7 @@ class FleetStore:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._store = _store(url, create)
-        self.failed = False
+        self.problem = ""
 
     def __repr__(self) -> str:
         return repr(self._store)
@@ -71,9 +69,14 @@ class FleetStore:
         except StoreError as error:
             problem = str(error)
         except Exception as error:  # a client's own; its text may quote the URL
-            problem = f"{self._store!r} cannot be reached ({type(error).__name__}). {advise(error)}".rstrip()
-        self.failed = True
+            problem = f"{self._store!r} failed ({type(error).__name__}). {advise(error)}".rstrip()
+        self.problem = problem
         raise StoreError(problem)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has failed since it was made."""
+        return self.problem != ""
 
 
 class OnlyWithStore:
@@ -90,7 +93,9 @@ class OnlyWithStore:
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token, unless the store has failed."""
-        return _NOT_ASKED if self._store.failed else self._source.fetch(account, force=force)
+        if self._store.failed:
+            return Failure(Cause.PASSING, f"{self._store.problem} {_NOT_ASKED}")
+        return self._source.fetch(account, force=force)
 
 
 def _store(url: str, create: bool) -> TokenStore:

@@ -439,9 +439,9 @@ def _add_retry(commands: Any) -> None:
 def _add_inspect(commands: Any) -> None:
     command = commands.add_parser(
         "inspect",
-        help="tell how it stands with the token; never prints it",
-        description="Get a token and tell how it stands with it; or with --store, tell what a shared store holds,\n"
-        "and neither ask WeChat nor change anything. The token itself is never printed.\n\n"
+        help="show the token's status, never the token",
+        description="Get a token and show its status; or with --store, show what a shared store holds,\n"
+        "without a request to WeChat and without a change. The token itself is never printed.\n\n"
         f"{_ACCOUNT}A store is asked for all that it holds; memcached, which cannot tell, for this account.\n",
         epilog=_EXIT_CODES,
     )

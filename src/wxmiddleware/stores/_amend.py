@@ -48,5 +48,7 @@ def _safely(call: Callable[[], Any]) -> Any:
     except StoreError:
         raise
     except Exception as exc:  # a client's own; its text may quote the URL
-        problem = f"The store failed ({type(exc).__name__})."
+        from ._advice import advise
+
+        problem = f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
     raise StoreError(problem)

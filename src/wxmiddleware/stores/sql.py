@@ -61,6 +61,7 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}
 _LONGEST_KEY = 191
 _WITHOUT_VALUE = (1048, 1364, "23502", "SQLITE_CONSTRAINT_NOTNULL")
 _NOTHING = ""  # the version where there is no row
+_CREATE = "Create it with what the command `wxmiddleware schema` prints, or SQLStore.ddl()."
 _FORK_PATIENCE = 1.0
 _Result = TypeVar("_Result")
 
@@ -306,7 +307,7 @@ class SQLStore(_fork.InOneProcess):
     def _created(self) -> str:
         """Create the table; what stood against it, if anything did."""
         if not self._create:
-            return f"The table {self._table.fullname} is missing. Create it with what SQLStore.ddl() gives."
+            return f"The table {self._table.fullname} is missing. {_CREATE}"
         try:
             with self._begin() as connection:
                 connection.execute(CreateTable(self._table, if_not_exists=True))
@@ -319,7 +320,7 @@ class SQLStore(_fork.InOneProcess):
             with self._begin() as connection:
                 connection.execute(self._select, {"key": ""})
         except SQLAlchemyError:
-            return f"The table {self._table.fullname} is missing and could not be created: {told}"
+            return f"The table {self._table.fullname} is missing and could not be created. {told} {_CREATE}"
         return ""
 
     def _foreign(self, error: SQLAlchemyError) -> str:
@@ -547,4 +548,4 @@ def _told(error: SQLAlchemyError) -> str:
     code, _ = _reason(error)
     if code is not None:
         words.append(str(code))
-    return f"The database said no: {' '.join(words)}. {advise(error)}".rstrip()
+    return f"The database gave an error ({' '.join(words)}). {advise(error)}".rstrip()
