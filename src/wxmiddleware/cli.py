@@ -544,7 +544,7 @@ def _add_push(commands: Any) -> None:
         ("text", "TEXT", "a text that a user writes"),
         ("message", "TYPE", "a message of another type, such as image; its fields by --field"),
         ("event", "EVENT", "an event, such as subscribe or SCAN"),
-        ("notice", "TYPE", "a platform's notice, such as component_verify_ticket; with --component"),
+        ("notice", "TYPE", "a platform's or suite's notice, such as component_verify_ticket; with --component"),
     ):
         command = kinds.add_parser(kind, help=text, description=about, epilog=_EXIT_CODES, parents=[common])
         command.set_defaults(run=_push, value=None, field=[], openid=None)
@@ -562,7 +562,7 @@ def _push_options() -> argparse.ArgumentParser:
     common.add_argument("--mode", choices=modes, help="by default safe if WECHAT_AES_KEY is set, else plain")
     common.add_argument("--body", choices=("xml", "json"), help="how messages and replies are written (xml)")
     profiles = common.add_mutually_exclusive_group()
-    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform")):
+    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform, or a suite of WeCom its notices")):
         profiles.add_argument(
             f"--{name}", dest="profile", action="store_const", const=name, help=f"push as to {what}; always encrypted"
         )

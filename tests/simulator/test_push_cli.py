@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stores.redis_server import free_port
 
 from simulator.test_push import served
 from simulator.webhooks import AES_KEY, TEXT, TOKEN, Webhook
@@ -167,6 +168,32 @@ def test_json(url: str, webhook: Webhook, status: str, capsys: Any) -> None:
     assert (printed["ok"], code) in [(True, 0), (False, 1)]
     assert [int(status[:3])] * (1 if code == 0 else 3) == [each["status"] for each in printed["tries"]]
     assert printed["shown"] == ("you said hello" if code == 0 else BUSY)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("307 Elsewhere", "WeChat follows no redirect."),
+        ("401 No", "A login"),
+        ("403 No", "If the webhook has refused it, its log says why;"),
+        ("404 No", "The app has no view at this path."),
+        ("405 No", "GET (to verify the URL) and POST (pushes)"),
+        ("502 No", "The app's log says why."),
+    ],
+)
+def test_hint(url: str, webhook: Webhook, status: str, hint: str, capsys: Any) -> None:
+    """A status that WeChat does not take comes with what it mostly means."""
+    webhook.status = status
+
+    assert main(["push", "text", "hello", "--tries", "1", "--to", url]) == 1
+    assert f"WeChat minds: The HTTP status is {status[:3]}, not 200. " in (out := capsys.readouterr().out)
+    assert hint in out
+
+
+def test_nobody_listens(capsys: Any) -> None:
+    """A port where nothing listens is named as such."""
+    assert main(["push", "verify", "--to", f"http://127.0.0.1:{free_port()}/wechat"]) == 1
+    assert "(ConnectionRefusedError). Nothing listens there" in capsys.readouterr().out
 
 
 def test_problems(url: str, webhook: Webhook, capsys: Any) -> None:

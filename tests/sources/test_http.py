@@ -347,7 +347,10 @@ class TestBeforeSending:
 
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-        assert failed(ask(at("http://wechat.invalid"))).cause is Cause.PASSING
+        failure = failed(ask(at("http://wechat.invalid")))
+
+        assert failure.cause is Cause.PASSING
+        assert "The name is not known here. Check base_url, DNS" in failure.message
 
     def test_connect_timeout(self, ask: Ask) -> None:
         """A host that does not take the connection."""
@@ -391,6 +394,13 @@ class TestBeforeSending:
 
         assert [] == someone.requests
         assert failure.cause in (Cause.PASSING, Cause.FINAL)
+        assert "Check REQUESTS_CA_BUNDLE" in failure.message
+
+    def test_no_tls_there(self, ask: Ask, wechat_server: SimulatorServer) -> None:
+        """https:// for a server that speaks http is said to be that, or a matter of certificates."""
+        failure = failed(ask(at(wechat_server.url.replace("http://", "https://"))))
+
+        assert "TLS failed. Check base_url (http or https)" in failure.message
 
 
 def trickle_headers(peer: Peer, connection: socket.socket) -> None:

@@ -144,6 +144,7 @@ def test_dead_proxy(way: str, peer: PeerFactory, proxy: Callable[..., Proxy], mo
     assert isinstance(failure, Failure)
     assert failure.cause is Cause.PASSING
     assert "through the proxy" in failure.message
+    assert "Check that the proxy runs" in failure.message
 
 
 @pytest.mark.parametrize("way", ["http", "socks5h"])

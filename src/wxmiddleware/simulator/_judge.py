@@ -205,10 +205,23 @@ def _articles(given: Any) -> list[Any]:
     return [one for one in (items if isinstance(items, list) else [items]) if isinstance(one, Mapping)]
 
 
+# By status, or by its first digit.
+_HINTS = {
+    401: "A login in front of the view refuses it, which WeChat cannot pass.",
+    403: "If the webhook has refused it, its log says why; else it is CSRF protection or a login in front of the view.",
+    404: "The app has no view at this path.",
+    405: "The view has to take GET (to verify the URL) and POST (pushes).",
+    3: "WeChat follows no redirect. Let the route and the URL end alike, with a slash or without, and begin with the "
+    "same http or https.",
+    5: "The app's log says why.",
+}
+
+
 def _status(answer: PushAnswer) -> Problem:
     if answer.error is not None:
         return Problem("status", f"The app raised {type(answer.error).__name__}; a server answers that with 500.")
-    return Problem("status", f"The HTTP status is {answer.status}, not 200.")
+    hint = _HINTS.get(answer.status) or _HINTS.get(answer.status // 100, "")
+    return Problem("status", f"The HTTP status is {answer.status}, not 200. {hint}".rstrip())
 
 
 def _get(fields: Mapping[str, Any], name: str) -> Any:

@@ -277,7 +277,9 @@ class Pusher:
             ConfigurationError: The profile is not ``component``.
         """
         if self._profile != "component":
-            raise ConfigurationError('Notices go to third-party platforms: Pusher(..., profile="component").')
+            raise ConfigurationError(
+                'Notices go to platforms, and to suites of WeCom: Pusher(profile="component"), push --component.'
+            )
         notice = {"AppId": self._receiver, "CreateTime": self._now(), "InfoType": info_type, **fields}
         if info_type == "component_verify_ticket":
             notice.setdefault("ComponentVerifyTicket", f"ticket@@@{secrets.token_urlsafe(48)}")
@@ -417,7 +419,7 @@ class Pusher:
             try:
                 answer = self._carrier(request)
             except Exception as error:  # its text may quote anything
-                answer = Problem("lost", f"There was no answer: {type(error).__name__}.")
+                answer = Problem("lost", f"There was no answer ({type(error).__name__}).{_nobody(error)}")
             found.append((answer, self.wechat.clock() - at))
             done.set()
 
@@ -467,3 +469,8 @@ def _checked(url: str) -> str:
             "A webhook's URL looks like http://127.0.0.1:8000/wechat: http or https, a host, a path."
         )
     return url
+
+
+def _nobody(error: Exception) -> str:
+    refused = isinstance(error, ConnectionRefusedError)
+    return " Nothing listens there: is the app running, and is the port right?" if refused else ""

@@ -272,12 +272,24 @@ def _of_exception(account: Account, exc: BaseException, exchange: Exchange) -> F
         return Failure(
             Cause.PASSING,
             f"{account.host} cannot be reached{' through the proxy' if exchange.proxied else ''} ({name}). "
-            "Check base_url, the network, proxies and certificates.",
+            + _to_check(names, proxied=exchange.proxied),
         )
     return Failure(
         Cause.AMBIGUOUS,
         f"{account.host} did not answer ({name} after {exchange.elapsed():.1f} s); it may have acted all the same.",
     )
+
+
+def _to_check(names: Collection[str], *, proxied: bool) -> str:
+    if any("SSL" in name for name in names):
+        return "TLS failed. Check base_url (http or https), the clock, and REQUESTS_CA_BUNDLE if a proxy opens TLS."
+    if proxied:
+        return "Check that the proxy runs and lets this host through, and its URL (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY)."
+    if "NameResolutionError" in names:
+        return "The name is not known here. Check base_url, DNS, and whether a proxy is needed (HTTPS_PROXY)."
+    if set(names) == {"OSError"}:  # requests, before it connects
+        return "Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE: there may be no such file."
+    return "Check base_url, the network, proxies and certificates."
 
 
 def _chain(exc: BaseException) -> list[BaseException]:
