@@ -63,7 +63,7 @@ _fallbacks: list[Callable[[], TokenProvider | None]] = []
 _NO_PROVIDER = (
     "Nobody knows whose token to use here. In a web app put TokenMiddleware around it, and check that its paths= or "
     "only= choose this request; with a ProviderPool, that its make(appid) knows the account that the request is for. "
-    "In a job, a shell or a test write: with use_provider(provider): ..."
+    "In a thread of your own, a job, a shell or a test write: with use_provider(provider): ..."
 )
 _WOULD_BLOCK = (
     "The token is not at hand, and waiting for it here would block the event loop. Write: await acurrent_token()."

@@ -35,7 +35,7 @@ INTERRUPTED = 130
 _EXIT_CODES = """\
 exit codes:
   0    done
-  1    something unexpected, a demo that did not go as it should, or an answer to a push that WeChat minds
+  1    something unexpected, a demo that did not go as it should, or an answer to a push that WeChat would not accept
   2    a wrong option, or the account is not given as it should be
   3    WeChat refuses this account a token; a person has to change something
   4    no token at the moment, or the store cannot be reached; try again later. With --min-ttl: none that lives so
@@ -418,7 +418,7 @@ def _add_token(commands: Any) -> None:
         "--min-ttl",
         type=_min_ttl,
         metavar="SECONDS",
-        help="print one that lives at least so long, and renew it before if it does not",
+        help="print a token that lives at least this long; refresh it first if it does not",
     )
     _add_account_options(command)
 
@@ -489,7 +489,7 @@ def _add_account_options(command: argparse.ArgumentParser) -> None:
         help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the classic one before; "
         "neither touches the other's",
     )
-    command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="wait at most so long (10)")
+    command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="how long to wait at most (10)")
 
 
 def _add_secret_options(command: argparse.ArgumentParser, text: str) -> None:
