@@ -113,6 +113,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with SimulatorServer(wechat) as simulator:
         server = Server(request.param, settings(room, wechat, simulator.url))
         try:
+            # It listens before its workers have imported the app, and on a busy machine that takes a while.
+            requests.get(f"{server.url}/wechat", timeout=2 * PATIENCE, headers={"Connection": "close"})
             yield World(server, room, wechat)
         finally:
             server.close()
