@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -121,7 +122,9 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
 
 
 def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:
-    """Tell each event to each observer, and survive what they raise."""
+    """Tell each event to each observer, and survive what they raise; nobody is left to be told at the very end."""
+    if sys.is_finalizing():
+        return
     observers = tuple(observers)
     for event in events:
         for observer in (log, *observers):

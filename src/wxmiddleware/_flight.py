@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import atexit
 import contextvars
 import sys
 import threading
@@ -23,10 +24,14 @@ from typing import Any, Generic, TypeVar
 import anyio
 import anyio.to_thread
 
+from . import _fork
+
 T = TypeVar("T")
 
 # A thread that has not begun to run after this time (real seconds) is taken for frozen.
 START_GRACE = 0.25
+# Real seconds that the interpreter's end waits for what there is to be said of refreshes that have ended.
+_LAST_WORDS = 1.0
 
 
 class Flight(Generic[T]):
@@ -152,8 +157,7 @@ class Flight(Generic[T]):
         except BaseException as exc:
             result = self._mishap(exc)
             end = None if isinstance(exc, Exception) else exc
-        self._future.set_result(result)
-        self._landed(self)
+        self._end(result)
         if end is not None:
             raise end
 
@@ -169,10 +173,14 @@ class Flight(Generic[T]):
         except BaseException as exc:
             result = self._mishap(exc)
             end = None if isinstance(exc, Exception) else exc
-        self._future.set_result(result)
-        self._landed(self)
+        self._end(result)
         if end is not None:
             raise end
+
+    def _end(self, result: T) -> None:
+        with _landings:
+            self._future.set_result(result)
+            self._landed(self)
 
     def _fly_alone(self) -> None:
         """In a thread of its own there is nobody to be told what ended it."""
@@ -225,6 +233,38 @@ class Flight(Generic[T]):
         return self._future.result() if self._future.done() else None
 
 
+class _Landings:
+    """
+    The flights whose waiters have their result, and of which events are still being told.
+
+    The waiter may be a short program, which ends at once: what was to be told would be lost with the flight's thread.
+    """
+
+    def __init__(self) -> None:
+        self.after_fork()
+        _fork.register(self)
+        atexit.register(self._wait)
+
+    def after_fork(self) -> None:
+        """The parent's flights are not here."""
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def _wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._count <= 0, _LAST_WORDS)
+
+
+_landings = _Landings()
 _tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none of them alive
 
 

@@ -191,3 +191,32 @@ def test_del_at_shutdown_during_a_flight(program: StartProgram, wechat: WeChat) 
     running.say("end")
 
     assert running.end(PROMPTLY) == ["ended"]
+
+
+def test_last_words(program: StartProgram) -> None:
+    """A program that ends as soon as it has its token still hears what there is to be said of the fetch."""
+    running = program("""
+        import threading, time
+        from processes.prelude import *
+
+        def slow(event):
+            while threading.main_thread().is_alive():
+                time.sleep(0.01)
+            say(event.name)
+
+        make_provider(observers=[slow]).get_token()
+        """)
+
+    assert "fetch_done" in running.end(PROMPTLY)
+
+
+def test_no_last_words(program: StartProgram) -> None:
+    """An observer that never comes to its end does not keep a program from its own."""
+    running = program("""
+        import threading
+        from processes.prelude import *
+        make_provider(observers=[lambda event: threading.Event().wait()]).get_token()
+        say("ended")
+        """)
+
+    assert running.end(PROMPTLY) == ["ended"]
