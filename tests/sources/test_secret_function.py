@@ -207,7 +207,7 @@ class TestRetryNow:
     def test_message_says_so(self, wechat: WeChat, wechat_account: Account, wechat_clock: SimulatedClock) -> None:
         """The error of what a person must mend says how to go on then."""
         wechat.accounts[wechat.appid].ip_allowlist = []
-        with pytest.raises(TokenRefused, match=r"retry_now\(\) or the command `wxmiddleware retry`"):
+        with pytest.raises(TokenRefused, match=r"retry_now\(\) tries at once; .* so does `wxmiddleware retry`"):
             TokenProvider(wechat_account, clock=wechat_clock).get_token()
 
     def test_nothing_to_mend(self, wechat: WeChat, wechat_account: Account) -> None:
