@@ -133,15 +133,15 @@ def test_when_the_refresh_fails_wechats_answer_is_the_callers(face: Any, error: 
 
 
 def test_when_the_refresh_fails_the_first_exception_is_the_callers(face: Any) -> None:
-    """The very same exception, with nothing chained to it."""
-    error = WeChatClientException(40001)
-    api = Api(face, ScriptedProvider("T1", TokenUnavailable("cooling")), error)
+    """The very same exception; why its token could not be replaced is its cause, and nothing else is chained to it."""
+    error, why = WeChatClientException(40001), TokenUnavailable("cooling")
+    api = Api(face, ScriptedProvider("T1", why), error)
 
     with pytest.raises(WeChatClientException) as raised:
         api("oABC")
     assert raised.value is error
     assert error.__context__ is None
-    assert error.__cause__ is None
+    assert error.__cause__ is why
 
 
 def test_the_same_token_again_is_not_sent(face: Any, provider: Any) -> None:
