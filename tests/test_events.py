@@ -130,9 +130,14 @@ class TestLog:
 
     def test_goes_through_to_the_root(self) -> None:
         """A program that has set up logging sees it without doing anything for this package."""
-        assert logger.propagate
-        assert [] == logger.handlers
-        assert logging.NOTSET == logger.level
+        code = (
+            "import logging, wxmiddleware, wxmiddleware.wsgi, wxmiddleware.requests\n"
+            "logger = logging.getLogger('wxmiddleware')\n"
+            "print(logger.propagate, logger.handlers, logger.level)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+        assert f"True [] {logging.NOTSET}\n" == done.stdout
 
 
 _PASSWORD = """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import logging
 import mmap
 import os
 import select
@@ -23,6 +24,9 @@ from typing import Any, Self
 
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.sources import ClassicToken, StableToken
+
+# These programs meet trouble on purpose; what they print beyond that is looked at.
+logging.getLogger("wxmiddleware").addHandler(logging.NullHandler())
 
 HANGS = "hangs"
 WORKER = "x-worker"  # the header that names the process which answers
