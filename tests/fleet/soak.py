@@ -391,6 +391,9 @@ class Soak:
         if rejected is not None:
             seat.accused = rejected
             self.reported.add(rejected)
+            if token is None:
+                # It stays in use for the others, and is renewed as soon as WeChat may be asked again.
+                self.credit += 1 if self._store_is_well() else SEATS
         self.tally.calls += 1
         if token is None:
             self._judge_error(seat, str(answer["error"]), rejected)
