@@ -532,3 +532,39 @@ def no_threads_left() -> Iterator[None]:
 def test_client_is_used() -> None:
     """A middleware without a body to read serves other paths."""
     assert 200 == Client(WSGIMiddleware(plain, **OPTIONS)).get("/other").status_code
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_app_hears_that_its_request_is_over(backend: str) -> None:
+    """An app that waits for the end of its request, as Quart does, comes to its own: the next push finds room."""
+    over: list[str] = []
+    statuses: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"success"})
+        over.append((await receive())["type"])
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def main() -> None:
+        middleware = ASGIMiddleware(app, **OPTIONS, concurrency=1)
+        for number in range(3):
+            pushed = Pusher().plain(text(msg_id=str(number)), str(number))
+
+            async def receive(body: bytes = pushed.body) -> Any:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            path, query = pushed.url.split("?")
+            scope = {"type": "http", "method": "POST", "path": path, "query_string": query.encode(), "headers": []}
+            await middleware(scope, receive, send)
+            with anyio.fail_after(PATIENCE):
+                while len(over) <= number:
+                    await anyio.sleep(0.01)
+
+    anyio.run(main, backend=backend)
+
+    assert ["http.disconnect"] * 3 == over
+    assert [200, 0] * 3 == statuses

@@ -78,13 +78,18 @@ async def ask_asgi(
     sent: list[Any] = []
     coming = [{"type": "http.request", "body": body, "more_body": False}]
 
+    over = asyncio.Event()
+
     async def receive() -> Any:
         if coming:
             return coming.pop()
-        return await asyncio.Event().wait()
+        await over.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            over.set()  # from then on a server says so; Quart waits for it
 
     await app(scope, receive, send)
     return int(sent[0]["status"])

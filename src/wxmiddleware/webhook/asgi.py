@@ -157,24 +157,25 @@ async def _run(app: Any, scope: Scope, body: bytes, deliver: Callable[[Answer], 
     bodies = [body]
     start: dict[str, Any] = {}
     parts: list[bytes] = []
-    done = False
+    done = anyio.Event()
 
     async def receive() -> Any:
-        if not bodies:  # there is nobody to be missed: the answer goes out in one piece, or not at all
-            await anyio.sleep_forever()
+        if not bodies:
+            # Nobody is to be missed before: the answer goes out in one piece, or not at all. Quart waits for this.
+            await done.wait()
+            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
-        nonlocal done
         if message["type"] == "http.response.start":
             start.update(message)
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
             if not message.get("more_body", False):
-                done = True
+                done.set()
                 headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start.get("headers", ())]
                 deliver(answer_from(start["status"], headers, b"".join(parts)))
 
     await app(scope, receive, send)
-    if not done:
+    if not done.is_set():
         raise RuntimeError("The app ended without an answer.")
