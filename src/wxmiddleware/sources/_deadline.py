@@ -135,24 +135,22 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), _current.get()))
 
 
-class _Http(HTTPConnection):
-    response_class = _Response
+class _Limited:
+    """What all connections have in common, those through a SOCKS proxy as well."""
+
+    response_class: Any = _Response
 
     def connect(self) -> None:
-        super().connect()
-        _current.get().stands(self)
+        super().connect()  # type: ignore[misc]  # urllib3's, which comes after this one
+        _current.get().stands(self)  # type: ignore[arg-type]
 
+
+class _Http(_Limited, HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _opened(self)
 
 
-class _Https(HTTPSConnection):
-    response_class = _Response
-
-    def connect(self) -> None:
-        super().connect()
-        _current.get().stands(self)
-
+class _Https(_Limited, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _opened(self)
 
@@ -222,23 +220,11 @@ def _socks_pools() -> dict[str, Any]:
         sock.settimeout(max(0.001, exchange.connect_by - clock()))  # for TLS
         return sock
 
-    class SocksHttp(SOCKSConnection):
-        response_class = _Response
-
-        def connect(self) -> None:
-            super().connect()
-            _current.get().stands(self)
-
+    class SocksHttp(_Limited, SOCKSConnection):
         def _new_conn(self) -> Any:
             return opened(self, super()._new_conn)
 
-    class SocksHttps(SOCKSHTTPSConnection):
-        response_class = _Response
-
-        def connect(self) -> None:
-            super().connect()
-            _current.get().stands(self)
-
+    class SocksHttps(_Limited, SOCKSHTTPSConnection):
         def _new_conn(self) -> Any:
             return opened(self, super()._new_conn)
 
