@@ -48,6 +48,7 @@ Outcome = Snapshot | Failure
 
 _POLL = 0.1  # between two looks at the store while another process refreshes
 _FOLLOWS = 1.0  # so long who never fetches waits for a token, if nobody seems to be fetching one
+_CLAIMS = 20  # races in a row that the store's own answers say were lost
 _SWAPS = 5  # one is the rule; more only if others write in the same moment
 _INSISTENCE = 0.5  # between two tries to save what nobody gives a second time
 # With less left than this, a token is renewed even without the store.
@@ -137,7 +138,8 @@ class Refresh:
         while True:
             seen = self._look()
             keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
-            if self._store_failed or self._waited_enough():
+            self._shows(seen)
+            if self._store_failed or self._losses >= _CLAIMS or self._waited_enough():
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
                 keeper.looked(flight if self._reason is Reason.LOOK else None)
@@ -349,6 +351,11 @@ class Refresh:
             self._losses += 1
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
+
+    def _shows(self, seen: _Seen) -> None:
+        """Once the winner's save can be seen, reads do not lag: waiting for its lease is another thing."""
+        if seen.version is not None and seen.version != self._beaten:
+            self._beaten, self._waited, self._lost_at = None, 0.0, math.inf
 
     def _wait_for_others(self) -> None:
         self._waited += _POLL

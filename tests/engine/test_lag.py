@@ -13,6 +13,7 @@ import pytest
 
 from engine.world import FleetStore, World
 from wxmiddleware import Happening
+from wxmiddleware._models import Lease
 from wxmiddleware.stores import Loaded, Record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
@@ -113,4 +114,27 @@ def test_no_lag(world: World) -> None:
     world.store.load = look
 
     assert "T1" == world.get(here)
+    assert 0 == lags(world)
+
+
+def test_the_winner_died(world: World) -> None:
+    """Who has lost the race to a process that died then waits for its lease to end, and takes one itself."""
+    world.script("T1")
+    here = world.provider()
+    key, load, leases = here._own.key, world.store.load, []
+
+    def look(key: str) -> Loaded:
+        loaded = load(key)
+        if not leases:
+            leases.append(Lease("elsewhere", loaded.now + 8.0))
+            assert world.store.save(key, Record(lease=leases[0]), loaded.version) is not None
+        return loaded
+
+    world.store.load = look
+    world.issuer.during = lambda: leases.append((load(key).record or Record()).lease)
+
+    assert "T1" == world.get(here)
+    assert 2 == len(leases)
+    assert leases[1] is not None
+    assert "elsewhere" != leases[1].owner
     assert 0 == lags(world)
