@@ -300,14 +300,13 @@ def _provider(options: argparse.Namespace, store: FleetStore | None) -> Iterator
     if store is not None:
         store.load("wx")  # one that is down is an error before anything else
         source = OnlyWithStore(source, store)
-    # What goes wrong the command says itself, once; Python would show the log's warnings beside it.
-    logger, silent = logging.getLogger("wxmiddleware"), logging.NullHandler()
-    logger.addHandler(silent)
-    try:
-        with TokenProvider(account, source=source, store=store, timeout=options.timeout) as provider:
-            yield provider
-    finally:
-        logger.removeHandler(silent)
+    # What goes wrong the command says itself, once; Python would show the log's warnings beside it. The handler stays:
+    # events are told after the caller has its answer.
+    logger = logging.getLogger("wxmiddleware")
+    if not logger.hasHandlers():
+        logger.addHandler(logging.NullHandler())
+    with TokenProvider(account, source=source, store=store, timeout=options.timeout) as provider:
+        yield provider
 
 
 @contextlib.contextmanager
