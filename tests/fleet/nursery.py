@@ -170,6 +170,11 @@ class Nursery:
     """Forks workers from a process that has imported everything; it ends them, and itself, when the test ends."""
 
     def __init__(self) -> None:
+        self._numbers = 0
+        self._members: list[Member] = []
+        self._open()
+
+    def _open(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="wx-fleet-")  # a socket's path must be short
         self._path = str(Path(self._folder.name) / "socket")
         self._listening = socket.socket(socket.AF_UNIX)
@@ -177,9 +182,14 @@ class Nursery:
         self._listening.listen(64)
         self._listening.settimeout(PATIENCE)
         self._program = Program(Path(__file__).with_name("worker.py"), env=environment())
-        self._numbers = 0
-        self._members: list[Member] = []
         assert self._program.hear() == "ready"
+
+    def _close(self) -> None:
+        with suppress(BrokenPipeError):
+            self.clear()
+        self._program.close()
+        self._listening.close()
+        self._folder.cleanup()
 
     @property
     def errors(self) -> str:
@@ -188,6 +198,14 @@ class Nursery:
 
     def bear(self, *setups: Setup) -> list[Member]:
         """Fork a worker for each."""
+        try:
+            return self._bear(*setups)
+        except BaseException:  # whoever was not waited for would be taken for a later test's
+            self._close()
+            self._open()
+            raise
+
+    def _bear(self, *setups: Setup) -> list[Member]:
         first = self._numbers
         for setup in setups:
             self._program.say(json.dumps({**asdict(setup), "number": self._numbers, "socket": self._path}))
@@ -212,11 +230,7 @@ class Nursery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(BrokenPipeError):
-            self.clear()
-        self._program.close()
-        self._listening.close()
-        self._folder.cleanup()
+        self._close()
 
 
 def all_do(members: Iterable[Member], do: str, **what: object) -> list[Any]:

@@ -16,6 +16,7 @@ WORKERS = 16
 DAY = 86_400.0
 MOST = 14  # fetches
 
+pytestmark = pytest.mark.timeout(600)  # some 6000 round trips to the store; a busy machine takes minutes
 stores = pytest.mark.parametrize("store", DEPOTS)
 
 
