@@ -8,7 +8,11 @@ from stores.sql_servers import Server, find
 
 
 class Memcached(Server):
-    """A memcached; it forgets everything when it is killed."""
+    """A memcached, with these options; it forgets everything when it is killed."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+        super().__init__()
 
     @property
     def url(self) -> str:
@@ -16,4 +20,16 @@ class Memcached(Server):
 
     def command(self) -> list[str]:
         as_root = ["-u", "root"] if os.geteuid() == 0 else []
-        return [find("memcached"), "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "16", *as_root]
+        return [
+            find("memcached"),
+            "-l",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "0",
+            "-m",
+            "16",
+            *as_root,
+            *self.options,
+        ]

@@ -222,6 +222,13 @@ class TestMemcached:
 
         assert "raise it with -I" in advise(caught.value)
 
+    def test_no_cas(self) -> None:
+        """One that cannot compare and swap, at the first refresh of all."""
+        with Memcached("-C") as server:
+            event = at(server.url)
+
+        assert "Start it without -C" in event.message
+
 
 class TestFiles:
     @pytest.mark.parametrize("form", ["file:{}/missing/t.json", "sqlite:///{}/missing/t.db"])

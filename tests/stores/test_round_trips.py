@@ -69,4 +69,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_round_trips(url: str) -> None:
     """A token in use costs none, a look at the store one, and a refresh three: look, claim, publish."""
-    assert Trips(first=3, fresh=0, look=1, ahead=3, refused=3) == count(url)
+    # memcached tells the number that a swap needs only when it is asked, so over an item a save is two.
+    first, again = (4, 5) if url.startswith("memcached:") else (3, 3)
+
+    assert Trips(first=first, fresh=0, look=1, ahead=again, refused=again) == count(url)

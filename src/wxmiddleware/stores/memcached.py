@@ -14,29 +14,20 @@ import json
 import math
 import secrets
 import time
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from .. import _fork
 from .._clock import Clock
 from .._models import Loaded, Record
 from .._policies import keep_until
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import check_path, host_and_port, namespace, shown, split
 
 try:
     from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
-    from pymemcache.exceptions import (  # type: ignore[import-untyped]
-        MemcacheClientError,
-        MemcacheError,
-        MemcacheServerError,
-        MemcacheUnexpectedCloseError,
-        MemcacheUnknownCommandError,
-        MemcacheUnknownError,
-    )
+    from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
     from pymemcache.pool import ObjectPool  # type: ignore[import-untyped]
 except ModuleNotFoundError as _missing:
     if _missing.name != "pymemcache":
@@ -53,25 +44,7 @@ _LONGEST_KEY = 250
 # Of anything above, memcached thinks that it is a date: long ago, or far off.
 _LONGEST_LIFE = 30 * 86_400
 _STAMP = "stamp"
-_OUTCOMES = (b"STORED", b"NOT_STORED", b"EXISTS", b"NOT_FOUND")
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """Which save it was, and memcached's own number for it if that is known. Nothing was saved: no stamp."""
-
-    stamp: str = ""
-    cas: Any = field(default=None, compare=False, repr=False)
-    socket: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
-
-    def number(self, client: Any) -> Any:
-        """
-        The number, if it was read on this very connection.
-
-        A memcached that was restarted begins to count anew, and the same number then means something else.
-        """
-        return self.cas if client.sock is not None and self.socket() is client.sock else None
 
 
 class _AsIs:
@@ -82,15 +55,6 @@ class _AsIs:
 
     def deserialize(self, _key: object, value: bytes, _flags: int) -> bytes:
         return value
-
-
-class _Pool(ObjectPool):  # type: ignore[misc]  # it has no types
-    """Gives the connection that was used last: on another one a version's number is of no use."""
-
-    def release(self, client: Any, silent: bool = True) -> None:
-        super().release(client, silent)
-        with self._lock:
-            self._free_objs.rotate(1)
 
 
 class _Server:
@@ -105,7 +69,7 @@ class _Server:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> Any:
-        return _Pool(lambda: copy.copy(self._model), after_remove=lambda client: client.close())
+        return ObjectPool(lambda: copy.copy(self._model), after_remove=lambda client: client.close())
 
     @property
     def name(self) -> str:
@@ -117,23 +81,23 @@ class _Server:
         """How many bytes a key may have."""
         return _LONGEST_KEY - len(self._model.key_prefix)
 
-    def run(self, work: Callable[[Any, bool], _Result]) -> _Result:
+    def run(self, work: Callable[[Any], _Result]) -> _Result:
         """
         Do `work` with a connection; once more with a new one, if the server has closed it.
 
-        `work` is told whether it is the second time. A connection that was idle while memcached was restarted fails
-        only when it is used, and that must not look like a memcached that is down.
+        A connection that was idle while memcached was restarted fails only when it is used, and that must not look like
+        a memcached that is down.
         """
         try:
-            return self._run(work, False)
+            return self._run(work)
         except (ConnectionError, MemcacheUnexpectedCloseError):
             for _ in self._pool.free:  # and no others: with those another thread is at work
                 self._pool.destroy(self._pool.get())
-        return self._run(work, True)
+        return self._run(work)
 
-    def _run(self, work: Callable[[Any, bool], _Result], again: bool) -> _Result:
+    def _run(self, work: Callable[[Any], _Result]) -> _Result:
         with self._pool.get_and_release(destroy_on_fail=True) as client:
-            return work(client, again)
+            return work(client)
 
     def forget(self) -> None:
         """In a child the connections are the parent's: close our ends, and say nothing on them."""
@@ -217,40 +181,31 @@ class MemcachedStore(_fork.InOneProcess):
     def load(self, key: str) -> Loaded:
         """Read the record of `key`, its version, and this machine's time."""
         server, name = self._at(key)
+        raw, _ = server.run(lambda client: _gets(client, name))
+        return Loaded(None if raw is None else _codec.loads(raw), _stamp(raw), self._clock())
 
-        def look(client: Any, _: bool) -> tuple[bytes | None, _Version]:
-            raw, cas = client.gets(name)
-            return raw, _Version() if raw is None else _Version(_stamp(raw), cas, weakref.ref(client.sock))
+    def save(self, key: str, record: Record, version: str) -> str | None:
+        """
+        Replace the record of `key`, if nothing was saved since `version` was loaded.
 
-        raw, version = server.run(look)
-        return Loaded(None if raw is None else _codec.loads(raw), version, self._clock())
-
-    def save(self, key: str, record: Record, version: _Version) -> _Version | None:
-        """Replace the record of `key`, if nothing was saved since `version` was loaded."""
+        A version is the stamp that each save puts into its item, and not memcached's own number of it: that one is not
+        told of what was just stored, and a memcached that was restarted begins to count anew. The number is asked for
+        right before it is needed.
+        """
         server, name = self._at(key)
         stamp = secrets.token_hex(8)
         raw = f'{{"{_STAMP}": "{stamp}", {_codec.dumps(record)[1:]}'.encode()
         expire = self._life(record)
 
-        def swap(client: Any, again: bool) -> _Version | None:
-            cas = None if again else version.number(client)
-            if cas is None and (version.stamp or again):
-                # The number is not known: another save came right after that one, or it is of another connection.
-                # Nor is how a lost answer read.
-                there, cas = client.gets(name)
-                found = "" if there is None else _stamp(there)
-                if found == stamp:
-                    return _Version(stamp, cas, weakref.ref(client.sock))
-                if found != version.stamp:
-                    return None
-            won, there, number = _swap(client, name, raw, expire, cas)
-            if not won:
-                return None
-            if there is None or _stamp(there) != stamp:
-                return _Version(stamp)
-            return _Version(stamp, number, weakref.ref(client.sock))
+        def swap(client: Any) -> bool:
+            if not version and client.add(name, raw, expire, noreply=False):
+                return True
+            there, number = _gets(client, name)
+            found = _stamp(there)
+            # It is there already if the answer was lost, and this is the second try.
+            return found == stamp or (found == version != "" and client.cas(name, raw, number, expire) is True)
 
-        return server.run(swap)
+        return stamp if server.run(swap) else None
 
     def _life(self, record: Record) -> int:
         """Seconds, at least 1: 0 would be for ever. One more than needed: memcached's seconds are not ours."""
@@ -277,71 +232,27 @@ def _model(client: Any) -> Any:
     return model
 
 
-def _swap(client: Any, key: str, value: bytes, expire: int, cas: bytes | None) -> tuple[bool, bytes | None, bytes]:
+def _gets(client: Any, name: str) -> tuple[bytes | None, bytes | None]:
     """
-    Store `value` where still that is which has the number `cas`, or where nothing is. Then read what is there.
+    What is there, and memcached's number of it; neither if nothing is.
 
-    memcached tells no number of what it stores, and the next swap needs it. pymemcache would ask for it in a round trip
-    of its own; here both questions go out together.
-
-    Returns:
-        Whether it was stored; what is there; and its number.
+    Raises:
+        StoreError: This memcached has no numbers.
     """
-    name = client.check_key(key, client.key_prefix)
-    head = (
-        b"add %b 0 %d %d" % (name, expire, len(value))
-        if cas is None
-        else (b"cas %b 0 %d %d %b" % (name, expire, len(value), cas))
-    )
-    try:
-        if client.sock is None:
-            client._connect()
-        client.sock.sendall(b"%b\r\n%b\r\ngets %b\r\n" % (head, value, name))
-        with client.sock.makefile("rb") as answers:
-            stored = _line(answers)
-            if stored not in _OUTCOMES:
-                raise _complaint(stored)
-            return stored == b"STORED", *_item(answers, name)
-    except BaseException:
-        client.close()  # who knows what is still to come on it
-        raise
+    raw, number = client.gets(name)
+    if number == b"0":
+        # With it every swap would win.
+        raise StoreError(
+            "This memcached cannot compare and swap, so processes would replace each other's tokens. Start it without "
+            "-C (--disable-cas), and do not put a proxy before it that knows no cas."
+        )
+    return raw, number
 
 
-def _item(answers: BinaryIO, name: bytes) -> tuple[bytes | None, bytes]:
-    """What ``gets`` has found, and its number."""
-    line = _line(answers)
-    if line == b"END":
-        return None, b""
-    match line.split(b" "):
-        case [b"VALUE", key, _, size, cas] if key == name and size.isdigit() and cas.isdigit():
-            value = answers.read(int(size))
-            if _line(answers) == b"" and _line(answers) == b"END":
-                return value, cas
-    raise _complaint(line)
-
-
-def _line(answers: BinaryIO) -> bytes:
-    line = answers.readline()
-    if not line.endswith(b"\r\n"):
-        raise MemcacheUnexpectedCloseError
-    return line[:-2]
-
-
-def _complaint(line: bytes) -> MemcacheError:
-    """An error of memcached's, as pymemcache would raise it; of anything else nothing is quoted, it may be a token."""
-    kind, _, reason = line.partition(b" ")
-    match kind:
-        case b"ERROR":
-            return MemcacheUnknownCommandError("memcached does not know the command.")
-        case b"CLIENT_ERROR":
-            return MemcacheClientError(reason)
-        case b"SERVER_ERROR":
-            return MemcacheServerError(reason)
-    return MemcacheUnknownError("memcached's answer is none that is known.")
-
-
-def _stamp(raw: bytes) -> str:
-    """Which save it was; of what this store has not written, a digest."""
+def _stamp(raw: bytes | None) -> str:
+    """Which save it was; of what this store has not written, a digest; empty if there is nothing."""
+    if raw is None:
+        return ""
     try:
         stamp = json.loads(raw)[_STAMP]
     except (ValueError, TypeError, LookupError, RecursionError):
