@@ -8,7 +8,7 @@ back, so that whoever reads the response afterwards gets every byte, and a conne
 
 What is marked as a file is nobody's error, whatever is in it: a member of a corp may send a file that reads
 ``{"errcode":42001}``, and `media/get` gives it back byte for byte, with ``Content-Disposition: attachment``. The type
-of the content marks nothing: errors have come as ``image/jpeg`` (wechat-api, section 5).
+of the content marks nothing: errors have come as ``image/jpeg`` (docs/wechat.md#how-errors-arrive).
 
 Known are the responses of requests, httpx, httpx2, werkzeug (Flask's is one) and starlette. They are told by their
 names, so that no client is imported for the sake of a question about it. Two kinds of streams are left alone: those of

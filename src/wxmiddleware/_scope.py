@@ -4,8 +4,8 @@ The one rule about where a token may go.
 It goes to the account's own ``base_url``, below its path if it has one, and to hosts that the user lists, by the scheme
 and port given there, and nowhere else: not to another host of a session that serves many, not to the neighbours of
 WeChat's path on a gateway, not to a redirect elsewhere, and never over http where https was said. Some paths of those
-hosts are not ours all the same: ``sns/*`` takes the token of a user, for which 40001 means another thing (wechat-api,
-sections 4.1 and 6.3), and the token endpoints take a secret.
+hosts are not ours all the same: ``sns/*`` takes the token of a user, for which 40001 means another thing
+(docs/wechat.md#tokens-of-users), and the token endpoints take a secret.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def raise_for_errcode(answer: Any) -> Any:
 
         user = raise_for_errcode(session.get(url, params={"openid": "oABC"}))
 
-    WeChat says in JSON what went wrong, with HTTP 200 and behind any content type (wechat-api, section 5). The error
-    has the ``errcode``, WeChat's ``errmsg``, its ``rid`` for the support staff, and says what a person should do.
-    Inside `with_token` it is healed if it means a refused token.
+    WeChat says in JSON what went wrong, with HTTP 200 and behind any content type (docs/wechat.md#how-errors-arrive).
+    The error has the ``errcode``, WeChat's ``errmsg``, its ``rid`` for the support staff, and says what a person should
+    do. Inside `with_token` it is healed if it means a rejected token.
 
     What cannot be read is no success: an HTTP status other than 2xx, a page of HTML, an empty or broken answer raise an
     `APIError` whose ``errcode`` is ``None``; what is no answer at all, a `TypeError`.

@@ -40,7 +40,7 @@ class Config(TypedDict):
 
 def sign(ticket: str, url: str, *, nonce: str, timestamp: int) -> str:
     """
-    Sign a page with a ticket, as WeChat and WeCom both describe it (wechat-api.md, section 3).
+    Sign a page with a ticket, as WeChat and WeCom both describe it (docs/wechat.md#tickets-and-js-sdk-signatures).
 
     Args:
         ticket: The ``jsapi_ticket``.

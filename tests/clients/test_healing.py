@@ -77,7 +77,7 @@ class TestSimulator:
 
     @pytest.mark.parametrize("content_type", ["text/plain", "application/json; encoding=utf-8", "image/jpeg"])
     def test_download(self, wechat_face: Face, wechat: WeChat, provider: TokenProvider, content_type: str) -> None:
-        """A refusal in place of a file is found behind any content type (wechat-api, section 5)."""
+        """A refusal in place of a file is found behind any content type (docs/wechat.md#how-errors-arrive)."""
         wechat.media_error_content_type = content_type
         answer = wechat_face.post("/cgi-bin/media/upload?type=image", files={"media": ("a.jpg", JPEG)})
         wechat.revoke()

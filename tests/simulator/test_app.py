@@ -121,7 +121,7 @@ def test_every_api_has_its_method(client: Client, token: str, method: str, path:
 
 
 def test_token_in_the_body_is_not_seen(client: Client, token: str) -> None:
-    """The token counts only in the query (section 5)."""
+    """The token counts only in the query (docs/wechat.md#how-errors-arrive)."""
     answer = client.call("POST", "/cgi-bin/message/custom/send", json={**TEXT, "access_token": token})
 
     assert answer.json()["errcode"] == 41001
@@ -308,7 +308,7 @@ def test_video_is_json(client: Client, token: str) -> None:
 
 
 def test_uploadimg(client: Client, token: str) -> None:
-    """uploadimg answers JSON as text/plain (section 5)."""
+    """uploadimg answers JSON as text/plain (docs/wechat.md#how-errors-arrive)."""
     answer = client.call("POST", "/cgi-bin/media/uploadimg", token, files={"media": ("a.png", b"x")})
 
     assert answer.headers["Content-Type"] == "text/plain"

@@ -1,4 +1,4 @@
-"""The simulator's crypto and XML against WeChat's own examples (``wechat-api.md``, section 9), in both directions."""
+"""The simulator's crypto and XML against WeChat's own examples (docs/wechat.md#published-examples), both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WeChat's rules for tokens, in memory. The same over HTTP: test_app.py. Rows are those of wechat-api.md section 12."""
+"""WeChat's rules for tokens, in memory; over HTTP: test_app.py. Rows: docs/wechat.md#what-the-simulator-follows."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_twenty_forced_a_day(wechat: WeChat, wechat_clock: SimulatedClock, stabl
 
 
 def test_sticky_stable_needs_force(wechat: WeChat, stable: Ask) -> None:
-    """With stable_sticky a revoked token is handed out until somebody forces (section 11, knob)."""
+    """With stable_sticky a revoked token is handed out until somebody forces (knob)."""
     wechat.stable_sticky = True
     dead = stable()["access_token"]
     wechat.revoke()

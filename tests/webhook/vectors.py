@@ -1,4 +1,4 @@
-"""WeChat's published examples, and those of other libraries: sections 8 and 9 of the facts."""
+"""WeChat's published examples, and those of other libraries: docs/wechat.md#published-examples."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _authenticated(call: Call, method: str) -> SimulatedAccount | Json:
     # Uncertain: whether WeChat looks at the method or at the token first.
     if call.request.method != method:
         return call.fail(43002 if method == "POST" else 43001)
-    access_token = call.request.args.get("access_token")  # only ever from the query string (section 5)
+    access_token = call.request.args.get("access_token")  # never from elsewhere: docs/wechat.md#how-errors-arrive
     refused = call.wechat.check(access_token)
     owner = call.wechat._rules.owner(access_token)
     call.appid = None if owner is None else owner.appid

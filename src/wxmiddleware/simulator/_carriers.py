@@ -25,7 +25,7 @@ __all__ = ["ASGICarrier", "Carrier", "PushAnswer", "PushRequest", "WSGICarrier"]
 PUSHED_FROM = ("106.55.206.146", "106.55.206.211")
 """What ``getcallbackip`` answers; pushes into an app in this process come from the first."""
 
-_CONNECT = 5.0  # WeChat's own [SK-ERR]
+_CONNECT = 5.0  # WeChat's own: docs/wechat.md#deadlines-and-repeats
 _LARGEST = 1 << 20  # nobody has established what WeChat reads; replies have a few KB
 
 

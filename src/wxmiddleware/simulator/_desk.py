@@ -19,7 +19,8 @@ _MEDIA_LIFE = 3 * 86400
 _CODE_LIFE = 300
 _SAME_MESSAGE = 600
 
-# Calls a day of a new official account [LIM-CN], [SK-TPL]; getwxacodeunlimit has a limit a minute instead.
+# Calls a day of a new official account (docs/wechat.md#hosts-addresses-and-quotas); getwxacodeunlimit has a limit a
+# minute instead.
 DAILY: dict[str, int] = {
     "/cgi-bin/menu/create": 1000,
     "/cgi-bin/menu/get": 10_000,
@@ -88,7 +89,7 @@ class Upload:
 
 
 def signed(ticket: str, nonce: str, timestamp: str, url: str) -> str:
-    """The signature that WeChat's browser expects of a page (section 3)."""
+    """The signature that WeChat's browser expects of a page: docs/wechat.md#tickets-and-js-sdk-signatures."""
     words = {"url": url.split("#", maxsplit=1)[0], "timestamp": timestamp, "noncestr": nonce, "jsapi_ticket": ticket}
     text = "&".join(f"{name}={words[name]}" for name in sorted(words))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 OK: Json = {"errcode": 0, "errmsg": "ok"}
 REFUSED = frozenset({40001, 40014, 42001})
 
-# Texts of wechat-api.md section 4, without the rid. "U" marks those whose wire text nobody has recorded;
+# Texts of docs/wechat.md#errcodes-of-accounts, without the rid. "U" marks those whose wire text nobody has recorded;
 # they are the page's words or the ones older SDKs list.
 TEXTS: dict[int, str] = {
     -1000: "system error",

@@ -1,5 +1,5 @@
 """
-What WeChat thinks of an answer to a push (``wechat-api.md``, sections 8.2 to 8.6).
+What WeChat thinks of an answer to a push (docs/wechat.md#verifying-a-webhook and what follows it there).
 
 A list of problems that is empty means that WeChat is content. WeChat itself shows only the user that something went
 wrong; what it was is written here in words.
@@ -20,8 +20,8 @@ Mode = Literal["plain", "compatible", "safe"]
 Format = Literal["xml", "json"]
 Profile = Literal["mp", "wecom", "component"]
 
-# What a reply of each kind has to hold: fields, or paths of fields. Those without a page in wechat-api.md are WeChat's
-# published shapes.
+# What a reply of each kind has to hold: fields, or paths of fields. Those that docs/wechat.md#replies does not name
+# are WeChat's published shapes.
 _NEEDED: dict[str, tuple[str, ...]] = {
     "text": ("Content",),
     "image": ("Image.MediaId",),
@@ -117,9 +117,7 @@ class Judge:
         if answer.body in (b"", b"success"):
             return Verdict(())
         if message is not None and "InfoType" in message:
-            return Verdict(
-                (Problem("garbage", "A platform's notice is answered with success and nothing else [CVT]."),)
-            )
+            return Verdict((Problem("garbage", "A platform's notice is answered with success and nothing else."),))
         outer = self._parsed(answer.body)
         if isinstance(outer, Problem):
             return Verdict((outer,))

@@ -83,12 +83,12 @@ class Knobs:
     """
     Everything about the simulated WeChat that can be turned, while it runs too.
 
-    Section and row numbers mean ``wechat-api.md``. "Uncertain" says that sources disagree or are silent.
+    Where the numbers come from: docs/wechat.md. "Uncertain" says that sources disagree or are silent.
     """
 
     overlap = Knob(seconds)
     """Seconds that a replaced token (classic and stable) stays valid, never past its own end. 300 by WeChat's text;
-    uncertain, a WeChat-side reply guarantees only the newest: 0 is strict (section 1, rotation)."""
+    uncertain, a WeChat-side reply guarantees only the newest: 0 is strict (docs/wechat.md#the-classic-endpoint)."""
 
     lifetime = Knob(whole(1))
     """``expires_in`` of new tokens and tickets, in seconds. WeChat: "a value within 7200"."""
@@ -117,13 +117,13 @@ class Knobs:
 
     stable_sticky = Knob(flag)
     """Whether normal mode goes on answering with a revoked token until a forced refresh. Uncertain: one project's
-    note says that it happens (section 11); off by default."""
+    note says that it happens (docs/wechat.md#reports-from-the-field); off by default."""
 
     malformed_errcode = Knob(one_of(40001, 40014))
     """Errcode for a token that is empty or does not look like one. Uncertain: the probes saw 40001."""
 
     expired_errcode = Knob(one_of(42001, 40014, 40001))
-    """Errcode for a token past its lifetime. Usually 42001, sometimes 40014 (section 11)."""
+    """Errcode for a token past its lifetime. Usually 42001, sometimes 40014 (docs/wechat.md#the-classic-endpoint)."""
 
     wrong_secret_errcode = Knob(one_of(40125, 40001))
     """Errcode for a wrong secret. 40125 today; the page of the classic endpoint still says 40001."""
@@ -146,11 +146,11 @@ class Knobs:
 
     wecom_sticky = Knob(flag)
     """Whether WeCom's gettoken gives the same token until its end. An older text says so, the newest is silent
-    (section 6.1); off, each call mints another one, and the ones before live on."""
+    (docs/wechat.md#tokens-of-wecom); off, each call mints another one, and the ones before live on."""
 
     refresh_rotates = Knob(flag)
     """Whether ``api_authorizer_token`` answers with another refresh token each time. The page says only "always store
-    the one returned" (section 6.2)."""
+    the one returned" (docs/wechat.md#tokens-of-platforms)."""
 
     refresh_keeps_previous = Knob(flag)
     """Whether the refresh token before the newest is still taken. Uncertain, so it is not (61023)."""

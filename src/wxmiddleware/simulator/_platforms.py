@@ -1,4 +1,4 @@
-"""Third-party platforms and the accounts that authorise them. ``wechat-api.md`` section 6.2."""
+"""Third-party platforms and the accounts that authorise them. Facts: docs/wechat.md#tokens-of-platforms."""
 
 from __future__ import annotations
 

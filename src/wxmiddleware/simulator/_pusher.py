@@ -140,8 +140,9 @@ class Pusher:
         openid: Who writes, if a call does not say.
         agent_id: WeCom's ``AgentID``.
         url: With a carrier: the URL that the app is to see.
-        patience: Seconds that WeChat waits. 5; a WeCom verification has 1 [W90930].
-        tries: How often one message is pushed at most. 3; uncertain, it may be 4 (section 8.5).
+        patience: Seconds that WeChat waits. 5; a WeCom verification has 1 (docs/wechat.md#verifying-a-webhook).
+        tries: How often one message is pushed at most. 3; uncertain, it may be 4
+            (docs/wechat.md#deadlines-and-repeats).
         retry_signs_anew: Whether a repeat has a new timestamp, nonce, ciphertext and signature. Uncertain; off means
             that the very same request is sent again.
         retry_status: Whether an answer other than 200 is repeated, too. WeCom says so; for official accounts

@@ -1,4 +1,4 @@
-"""WeChat's rules for access tokens. No HTTP here; ``wechat-api.md`` sections 1, 2 and 12 are what it follows."""
+"""WeChat's rules for access tokens, without HTTP. What they follow: docs/wechat.md#what-the-simulator-follows."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class TokenRules:
     def _checked(
         self, appid: object, secret: object, grant_type: object, ip: str, slot: str, now: float
     ) -> SimulatedAccount | Json:
-        # Section 12 row 6. The order after the appid is a guess.
+        # Row 6 of docs/wechat.md#what-the-simulator-follows. The order after the appid is a guess.
         self.count_fetch(appid, slot)
         if not appid:
             return error(41002, now)

@@ -1,4 +1,4 @@
-"""How WeChat signs and encrypts what it pushes (``wechat-api.md``, sections 8.2 and 8.4)."""
+"""How WeChat signs and encrypts what it pushes: docs/wechat.md#verifying-a-webhook, docs/wechat.md#encryption."""
 
 from __future__ import annotations
 

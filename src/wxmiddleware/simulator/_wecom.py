@@ -1,4 +1,8 @@
-"""WeCom (企业微信): what ``qyapi.weixin.qq.com`` does with tokens. ``wechat-api.md`` sections 3, 4.2, 5 and 6.1."""
+"""
+WeCom (企业微信): what ``qyapi.weixin.qq.com`` does with tokens.
+
+Facts: docs/wechat.md#tokens-of-wecom, docs/wechat.md#errcodes-of-wecom, docs/wechat.md#tickets-and-js-sdk-signatures.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from ._rules import SimulatedAccount, Tally
 _REMEMBERED = 50_000
 _TICKETS_A_CORP, _TICKETS_AN_APP = 400, 100  # an hour
 
-# The words of section 4.2; "U" marks those whose wire text nobody has recorded.
+# The words of docs/wechat.md#errcodes-of-wecom; "U" marks those whose wire text nobody has recorded.
 _TEXTS: dict[int, str] = {
     40001: "invalid credential",  # U
     40013: "invalid corpid",
@@ -235,7 +239,8 @@ def _send(call: Call, app: SimulatedApp) -> Json | int:
     return {**OK, "invaliduser": "", "msgid": secrets.token_urlsafe(24)}
 
 
-# Path: method, what a failure has beside the error, handler. Failures carry the API's default empty fields (section 5).
+# Path: method, what a failure has beside the error, handler. Failures carry the API's default empty fields:
+# docs/wechat.md#how-errors-arrive.
 _APIS: dict[str, tuple[str, Json, Callable[[Call, SimulatedApp], Json | int]]] = {
     "/cgi-bin/get_jsapi_ticket": ("GET", {}, _jsapi_ticket),
     "/cgi-bin/ticket/get": ("GET", {}, _app_ticket),

@@ -1,5 +1,7 @@
 """
-Tokens of a third-party platform, and of the accounts that have authorised it. Facts: wechat-api.md, section 6.2.
+Tokens of a third-party platform, and of the accounts that have authorised it.
+
+Facts: docs/wechat.md#tokens-of-platforms.
 
 The platform proves itself with a ticket that WeChat pushes to it every ten minutes. Each authorised account's token is
 asked for with the platform's token and with a refresh token, which came with the answer before. Nobody gives it again

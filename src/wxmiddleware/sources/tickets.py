@@ -1,5 +1,7 @@
 """
-Tickets: what a page in WeChat's browser proves with that it is one of the account's. Facts: wechat-api.md, section 3.
+Tickets: what a page in WeChat's browser proves with that it is one of the account's.
+
+Facts: docs/wechat.md#tickets-and-js-sdk-signatures.
 
 A ticket is asked for with an access token, and lives in a row of its own. No API ever answers that a ticket is
 invalid: the browser finds out (``config:invalid signature``). So no errcode of a call means a refused ticket, and only

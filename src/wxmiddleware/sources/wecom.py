@@ -1,4 +1,4 @@
-"""``GET /cgi-bin/gettoken``: the token of one app in WeCom (企业微信). Facts: wechat-api.md, sections 4.2 and 6.1."""
+"""``GET /cgi-bin/gettoken``: the token of one app in WeCom (企业微信). Facts: docs/wechat.md#tokens-of-wecom."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """
 WeChat's encryption of messages: AES-256-CBC, padded to 32 bytes, with the receiver's id inside.
 
-[PUSH] [W90968]: the plain block is ``random(16) + length of the message in bytes (uint32, big-endian) + message +
-receiver``; the IV is the first half of the key. Nothing in it authenticates the ciphertext: check the signature first.
+The plain block is ``random(16) + length of the message in bytes (uint32, big-endian) + message + receiver``; the IV is
+the first half of the key (docs/wechat.md#encryption). Nothing in it authenticates the ciphertext: check the signature
+first.
 
 A push and an answer are encrypted and signed alike, so an answer of ours can be sent back as a push. We know it again:
 the second half of our random bytes is an HMAC of the first. WeChat's are random throughout.

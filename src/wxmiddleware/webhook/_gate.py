@@ -91,8 +91,8 @@ class Seal:
         text = self.cipher.encrypt(body, self.receiver)
         nonce = nonce if self.small is None else self.small
         signature = sign(self.token, timestamp, nonce, text)
-        # [PUSH]: the JSON form has the number, too.
-        if self.small is not None:  # [D101033]
+        # The JSON form has the number, too: docs/wechat.md#encryption. Names of AI bots: docs/wechat.md#pushes.
+        if self.small is not None:
             small = {"encrypt": text, "msgsignature": signature, "timestamp": int(timestamp), "nonce": nonce}
             return write(small, Format.JSON)
         envelope = {"Encrypt": text, "MsgSignature": signature, "TimeStamp": int(timestamp), "Nonce": nonce}
@@ -257,7 +257,7 @@ class Gate:
         Returns:
             The body and how it is written; ``None`` if it goes out as it is.
         """
-        # [PUSH]: a bare success, or nothing, is not encrypted in any mode.
+        # A bare success, or nothing, is not encrypted in any mode: docs/wechat.md#encryption.
         if push.seal is None or body in (b"", b"success"):
             return None
         nonce = str(secrets.randbelow(10**10))

@@ -1,8 +1,8 @@
 """
 WeChat's signatures: SHA-1 over sorted words.
 
-[PUSH] [W90930]: lower-case hex of the words, sorted as bytes and joined without anything in between. SHA-1 is WeChat's
-choice; what it protects here is that nobody signs without the token.
+Lower-case hex of the words, sorted as bytes and joined with nothing in between (docs/wechat.md#verifying-a-webhook).
+SHA-1 is WeChat's choice; what it protects here is that nobody signs without the token.
 
 Since nothing stands between the sorted words, timestamp and nonce can be swapped, and digits moved from one to the
 other, and the signature is still right. So what came with a signature is known by the signature, not by those words.

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from wxmiddleware.exceptions import ConfigurationError
 
-_LONGEST_TOKEN = 32  # [W90930]; official accounts have 3 to 32
+_LONGEST_TOKEN = 32  # docs/wechat.md#verifying-a-webhook; official accounts have 3 to 32
 _QUOTES = frozenset("\"'`")
 
 

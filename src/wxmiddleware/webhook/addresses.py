@@ -1,7 +1,8 @@
 """
 Whether a push comes from an address of WeChat's, an option beside the signature.
 
-WeChat lists the addresses that it pushes from ([CBIP] [W90238]: ``getcallbackip``), and changes them.
+WeChat lists the addresses that it pushes from (``getcallbackip``: docs/wechat.md#hosts-addresses-and-quotas), and
+changes them.
 """
 
 from __future__ import annotations

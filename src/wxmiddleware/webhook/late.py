@@ -1,8 +1,9 @@
 """
 Replies that came too late for the response, through the customer-service API; at WeCom through ``message/send``.
 
-[SK-MSG]: five messages within 48 hours of a user's own; three within a minute of a menu click, a scan or a follow.
-The shapes of the kinds beside ``text`` are those of WeChat's page on that API, which the facts do not repeat.
+WeChat takes five messages within 48 hours of a user's own; three within a minute of a menu click, a scan or a follow
+(docs/wechat.md#replies). The shapes of the kinds are those of WeChat's page on that API:
+https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 What a handler answers with, in the two shapes it travels in.
 
-In time, it is the body of the response (the passive reply of [SK-MSG]). Too late for that, it is sent through the
-customer-service API (``/cgi-bin/message/custom/send``), which takes all of them but `TransferReply` and `RawReply`. At
-WeCom that is ``/cgi-bin/message/send``, which takes no `MusicReply` either.
+In time, it is the body of the response (a passive reply: docs/wechat.md#replies). Too late for that, it is sent through
+the customer-service API (``/cgi-bin/message/custom/send``), which takes all of them but `TransferReply` and `RawReply`.
+At WeCom that is ``/cgi-bin/message/send``, which takes no `MusicReply` either.
 """
 
 from __future__ import annotations

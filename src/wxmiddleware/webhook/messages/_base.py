@@ -126,8 +126,8 @@ class Message:
         """
         What the repeats of this push have in common, and no other push has.
 
-        A message is known by its MsgId [RSM]. Events and notices have none, and what tells two of one second apart is
-        another field in each kind; so they are known by all that arrived.
+        A message is known by its MsgId (docs/wechat.md#deadlines-and-repeats). Events and notices have none, and what
+        tells two of one second apart is another field in each kind; so they are known by all that arrived.
         """
         if self.msg_id.strip("0") and not self._happened():
             return ("id", self.to_user, self.from_user, self.agent_id, self.msg_id)

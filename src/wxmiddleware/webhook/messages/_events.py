@@ -1,4 +1,4 @@
-"""What happens at official accounts and mini programs. Events and fields after [SK-EV] and [SK-MSG]."""
+"""What happens at official accounts and mini programs. Events and fields: docs/wechat.md#messages-and-events."""
 
 from __future__ import annotations
 

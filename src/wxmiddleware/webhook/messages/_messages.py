@@ -1,4 +1,4 @@
-"""What users send. Kinds and fields after [SK-MSG]."""
+"""What users send. Kinds and fields: docs/wechat.md#messages-and-events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a component platform is told. Names and fields after [CVT] and WeChat's pages on platforms."""
+"""What a component platform is told. Names and fields: docs/wechat.md#platforms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["AuthorizedNotice", "ComponentTicket", "FastRegisterNotice", "Unautho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentTicket(Notice):
-    """The ``component_verify_ticket`` that a component platform fetches its token with. A secret. [CVT]."""
+    """The ``component_verify_ticket`` that a component platform fetches its token with. A secret."""
 
     ticket: str = wire("ComponentVerifyTicket", secret=True)
 
