@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +27,7 @@ from wxmiddleware._context import (
     serving_var,
     use_provider,
 )
+from wxmiddleware._verdict import error_in
 from wxmiddleware.exceptions import NoProvider, TokenRefused, TokenUnavailable
 
 
@@ -38,6 +41,12 @@ def fallbacks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     alone: list[Any] = []
     monkeypatch.setattr(_context, "_fallbacks", alone)
     return alone
+
+
+def served(provider: Any) -> Iterator[Any]:
+    """A fixture or dependency that serves with a provider, or with one that has this token."""
+    with use_provider(fake_provider(provider) if isinstance(provider, str) else provider) as given:
+        yield given
 
 
 @contextmanager
@@ -111,6 +120,87 @@ class TestUseProvider:
                 block.__enter__()
             assert current_token() == "T1"
         assert serving_now() is None
+
+    def test_end_in_another_context(self) -> None:
+        """A generator that ends in another context than it began in leaves nobody served there, nor where it began."""
+        generator = served("T1")
+        began, ends = contextvars.Context(), contextvars.Context()
+
+        given = began.run(next, generator)
+        during = began.run(current_token)
+        rest = ends.run(list, generator)
+
+        assert ("T1", "T1", []) == (given.peek(), during, rest)
+        assert [None, None] == [began.run(serving_now), ends.run(serving_now)]
+        with pytest.raises(NoProvider):
+            began.run(current_token)
+
+    def test_end_in_a_copy_of_the_context(self) -> None:
+        """Where a block ends in a copy of its context, what is around it is served again in both."""
+        outer = use_provider(fake_provider("outer"))
+        with outer:
+            generator = served("inner")
+            next(generator)
+            copied = contextvars.copy_context()
+            copied.run(list, generator)
+
+            assert ("outer", "outer") == (copied.run(current_token), current_token())
+
+    def test_blocks_that_take_turns(self) -> None:
+        """Of two generators that end in the order in which they began, none takes the other's provider away."""
+        first, second = served("first"), served("second")
+        next(first)
+        next(second)
+        list(first)
+
+        between = current_token()
+        list(second)
+
+        assert ("second", None) == (between, serving_now())
+
+    def test_ended_blocks_do_not_add_up(self) -> None:
+        """A job whose generators all end elsewhere keeps none of their providers."""
+        providers = [fake_provider() for _ in range(3)]
+        watched = [weakref.ref(provider) for provider in providers]
+        while providers:
+            generator = served(providers.pop())
+            next(generator)
+            contextvars.Context().run(list, generator)
+        gc.collect()
+
+        assert [None, None, None] == [each() for each in watched]
+
+    def test_note_refreshed_after_the_end(self) -> None:
+        """A call that goes on after its block has ended has nothing to note a new token in."""
+        provider = fake_provider()
+        generator = served(provider)
+        next(generator)
+        contextvars.Context().run(list, generator)
+
+        note_refreshed(provider, "T2")
+
+        error = error_in({"errcode": 1, "errmsg": "not signed"})
+        assert error is not None
+        assert (1, None) == (error.errcode, serving_now())
+
+    @pytest.mark.anyio
+    async def test_async_generator_that_another_task_closes(self) -> None:
+        """`async with` in a generator may end in another task than it began in."""
+
+        async def rows() -> AsyncIterator[int]:
+            async with use_provider(fake_provider()):
+                yield 1
+
+        generator, found = rows(), []
+
+        async def begin() -> None:
+            found.append(await anext(generator))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(begin)
+        await generator.aclose()
+
+        assert ([1], None) == (found, serving_now())
 
     def test_thread(self) -> None:
         """Another thread is not served by this one's block."""

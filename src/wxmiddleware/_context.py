@@ -16,7 +16,6 @@ from wxmiddleware.exceptions import NoProvider, TokenUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
-    from contextvars import Token
     from types import TracebackType
 
     from wxmiddleware._provider import TokenProvider
@@ -26,6 +25,7 @@ __all__ = [
     "Serving",
     "acurrent_token",
     "add_fallback",
+    "block_or_request",
     "current_provider",
     "current_token",
     "note_refreshed",
@@ -70,6 +70,40 @@ _WOULD_BLOCK = (
 )
 
 
+class _Block(Binding):
+    """
+    What a `use_provider` block binds. Where it is still found after its end, it stands for what is served around it.
+
+    Attributes:
+        around: What was served when the block began.
+        ended: Whether the block has ended.
+    """
+
+    __slots__ = ("around", "ended")
+
+    def __init__(self, provider: TokenProvider, around: Serving | None) -> None:
+        super().__init__(provider)
+        self.around = around
+        self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+        del self.provider, self.key, self.wait
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is not there, so a block that has not ended pays nothing for this.
+        if not self.ended:
+            raise AttributeError(name)
+        return getattr(_found(_still_serving(self.around))[0], name)
+
+
+def _still_serving(serving: Serving | None) -> Serving | None:
+    """Leave out the blocks that have ended."""
+    while serving is not None and isinstance(serving[0], _Block) and serving[0].ended:
+        serving = serving[0].around
+    return serving
+
+
 def add_fallback(find: Callable[[], TokenProvider | None]) -> None:
     """Ask `find` for a provider where no request is being served. Adding it again changes nothing."""
     if find not in _fallbacks:
@@ -78,9 +112,16 @@ def add_fallback(find: Callable[[], TokenProvider | None]) -> None:
 
 def serving_now() -> Serving | None:
     """Tell what is being served here, or ``None``."""
-    serving = serving_var.get()
-    if serving is not None:
-        return serving
+    serving = block_or_request()
+    return _fallback() if serving is None else serving
+
+
+def block_or_request() -> Serving | None:
+    """Tell what is being served here, if it is a request or a block that has not ended."""
+    return _still_serving(serving_var.get())
+
+
+def _fallback() -> Serving | None:
     for find in _fallbacks:
         provider = find()
         if provider is not None:
@@ -136,7 +177,7 @@ async def acurrent_token() -> str:
 
 def note_refreshed(provider: TokenProvider, token: str) -> None:
     """Make `token` the request's own, if a request is being served here with this provider."""
-    serving = serving_var.get()
+    serving = block_or_request()
     if serving is not None and serving[0].provider is provider:
         _carry(serving, token)
 
@@ -146,26 +187,35 @@ class use_provider:  # noqa: N801 - reads like contextlib's own: closing, suppre
     Serve a block with `provider`: a job, a Celery task, a shell, a test.
 
     Works with ``with`` and ``async with``. Blocks nest; the innermost counts. ``as`` gives the provider.
+
+    A block may end in another context than it began in, as it does in generators that are fixtures or dependencies.
+    After its end it serves nobody, in either context.
     """
 
-    __slots__ = ("_binding", "_mark")
+    __slots__ = ("_block", "_provider")
 
     def __init__(self, provider: TokenProvider) -> None:
-        self._binding = Binding(provider)
-        self._mark: Token[Serving | None] | None = None
+        self._provider = provider
+        self._block: Serving | None = None
 
     def __enter__(self) -> TokenProvider:
-        if self._mark is not None:
+        if self._block is not None:
             raise RuntimeError("This use_provider(...) is in use. Make a new one for each block.")
-        self._mark = serving_var.set((self._binding, None))
-        return self._binding.provider
+        self._block = (_Block(self._provider, _still_serving(serving_var.get())), None)
+        serving_var.set(self._block)
+        return self._provider
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        mark, self._mark = self._mark, None
-        assert mark is not None  # there is no way out that is not in
-        serving_var.reset(mark)
+        serving, self._block = self._block, None
+        assert serving is not None  # there is no way out that is not in
+        block = serving[0]
+        assert isinstance(block, _Block)
+        # Not a reset: that is an error in another context, and takes the wrong one where two generators take turns.
+        if serving_var.get() is serving:
+            serving_var.set(_still_serving(block.around))
+        block.end()
 
     async def __aenter__(self) -> TokenProvider:
         return self.__enter__()
@@ -177,7 +227,11 @@ class use_provider:  # noqa: N801 - reads like contextlib's own: closing, suppre
 
 
 def _here() -> Serving:
-    serving = serving_now()
+    return _found(serving_var.get())
+
+
+def _found(serving: Serving | None) -> Serving:
+    serving = serving or _fallback()
     if serving is None:
         raise NoProvider(_NO_PROVIDER)
     return serving

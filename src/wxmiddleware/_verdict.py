@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ._answers import errcode_of, object_in, refused, why_not_renewed
 from ._bodies import awhole_body_of, is_file, is_response, may_be_object, whole_body_of
-from ._context import serving_var
+from ._context import block_or_request
 from ._errcodes import api_error_text, is_wecoms, request_id
 from ._masking import mask
 from ._models import WeComAccount
@@ -151,7 +151,7 @@ def _host_of(answer: Any) -> str | None:
 
 
 def _serves_wecom() -> bool:
-    serving = serving_var.get()
+    serving = block_or_request()
     return serving is not None and isinstance(getattr(serving[0].provider, "account", None), WeComAccount)
 
 
