@@ -329,7 +329,15 @@ def without_wait(error: TokenError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """ "I am refreshing": ends by itself. Times are the store's."""
+    """
+    A process's claim to do the next refresh. It ends by itself; until then the other processes wait.
+
+    It saves work and proves nothing: what keeps a late holder from overwriting is the compare-and-swap of each save.
+
+    Attributes:
+        owner: The machine, the process and its refresh, in one word.
+        until: Its end, by the store's clock.
+    """
 
     owner: str
     until: float
@@ -338,14 +346,16 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class Cooldown:
     """
-    A failure to be remembered.
+    A failure that is remembered, so that nobody repeats the request that led to it (negative caching, back-off).
 
     Attributes:
-        until: A time of the store's.
-        failure: What to tell until then.
-        streak: How many of its kind came in a row.
-        refused: The generation whose refusal has led to a fetch, and that to this failure; 0 if none has.
-        mark: Of which secret of the account it tells (`Account.mark`); empty if that makes no difference.
+        until: The end of the back-off: by the store's clock in a `Record`, by the process's clock elsewhere.
+        failure: What callers without a token get until then.
+        streak: Failures of the same kind in a row.
+        refused: The generation whose rejection led to the fetch that failed; 0 if none did. Another rejection of the
+            same generation does not overrule the back-off.
+        mark: The secret that the failure is about (`Account.mark`): processes with another one need not wait. Empty if
+            all must.
     """
 
     until: float
@@ -363,21 +373,21 @@ class Record:
     Times are seconds on the store's clock.
 
     Attributes:
-        generation: Rises with every token, also after the store was emptied. At 2**63 it begins anew: the number that
-            follows is the one that is less than half of that ahead.
+        generation: Rises with every token, also after the store was emptied, and orders tokens like a fencing token. At
+            2**63 it begins anew: the number that follows is the one that is less than half of that ahead.
         value: The token, or ``None`` if there is none yet.
         expires_at: The end of its life.
         sent_at: When the request that brought it was sent.
         received_at: When its answer was there. What is known of when the token was minted.
-        put_back: A process wrote the token back from its memory, after the store was down or had forgotten it. Another
-            process may have fetched a later one meanwhile.
-        lease: Who is refreshing, if anybody is.
-        cooldown: Why nobody should ask WeChat now.
-        refusals_at: When a refused token last caused a fetch.
-        refusals: How many such fetches came in a row without curing anything.
+        put_back: A process wrote the token back from its memory, after the store was down or the record was evicted
+            (read repair). Another process may have fetched a later one meanwhile.
+        lease: The process that is refreshing, if one is.
+        cooldown: The failure after which no process sends a request for a while, if there was one.
+        refusals_at: When a rejected token last caused a fetch.
+        refusals: Such fetches in a row that cured nothing.
         forced_at: When the forced mode of ``stable_token`` was last used.
         forced_day: The day (of China's time) that `forced` counts for.
-        forced: How often it was used on that day.
+        forced: Uses of the forced mode on that day.
         refresh: What the next token must be asked for with (a platform's ``authorizer_refresh_token``). Nobody gives
             it a second time, so a record that has one is kept for ever.
     """
@@ -405,7 +415,8 @@ class Loaded:
 
     Attributes:
         record: What it holds, or ``None`` if it holds nothing.
-        version: Changes whenever anything is saved; give it back to save only if nobody else did meanwhile.
+        version: Changes whenever anything is saved. `save` takes it back, and saves only if nobody else did meanwhile
+            (compare-and-swap).
         now: The store's clock, in seconds.
     """
 
@@ -425,13 +436,13 @@ class Snapshot:
         value: The token; the empty string if there is none.
         generation: The record's.
         expires_at: The end of its life.
-        ahead_at: From here on it is renewed while it is still handed out.
-        look_at: From here on the shared store is worth another look.
-        hot_until: Until here nothing needs doing but handing it out. The hot path compares this, and only this.
+        ahead_at: From this time on it is renewed while it is still handed out (refresh-ahead).
+        look_at: From this time on the shared store is read again.
+        hot_until: Before this time nothing is due but handing it out. The hot path compares this, and only this.
         sent_at: When the request that brought it was sent.
         received_at: When its answer was there.
         own: Whether this process asked for it.
-        refused: WeChat said no to it.
+        refused: Whether an API rejected it.
     """
 
     value: str = field(default="", repr=False)

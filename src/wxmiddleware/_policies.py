@@ -15,18 +15,19 @@ from ._models import LONGEST_LIFE, Cause, Record, Snapshot, is_token
 
 # A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
 LEASE = 8.0
-# A refused token causes at most one fetch in this time, fleet-wide.
+# Rate limit: rejected tokens cause at most one fetch in this time, fleet-wide.
 REFUSAL_PAUSE = 30.0
-# So many in a row that cured nothing: something else is wrong.
+# After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.
 REFUSAL_STREAK = 10
-# A token that lived so long before it was refused: whatever was wrong before has been cured.
+# A token that lived so long before it was rejected: whatever was wrong before has been cured.
 REFUSAL_CURED_AFTER = 300.0
-# A store that failed so often in a row is left alone for so long.
+# Circuit breaker: after so many failures in a row the store is not called for so long.
 STORE_FAILURES = 3
 STORE_REST = 5.0
-# So long after its last failure it is looked at as often, until all processes have told it what they fetched meanwhile.
+# For so long after its last failure the store is read every STORE_REST seconds or so, until all processes have told it
+# what they fetched meanwhile.
 STORE_ECHO = 15.0
-# A store that has not answered for so long hangs, and is left alone for so long.
+# A store that has not answered for so long hangs: the circuit breaker opens at once, and for so long.
 STORE_PATIENCE = 6.0
 STORE_HANGS = 30.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
@@ -34,21 +35,22 @@ FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
-# Longer than between two looks: a process was asked for nothing meanwhile. Its token may have been replaced, and then
-# dies within 300 s; a look is cheaper than a refused call, and than a second one if the next token is dead as well.
+# Longer than between two reads of the store: nobody asked this process for a token meanwhile. Its token may have been
+# replaced, and then dies within 300 s; a read costs less than a rejected call, and than a second one if the next token
+# is dead as well.
 OUT_OF_TOUCH = 60.0
-# Three refused tokens of our own making in a quarter of an hour: somebody else fetches, too.
+# Three rejected tokens that this process fetched itself in a quarter of an hour: another system fetches, too.
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3
 
-# Nobody leaves WeChat alone for longer, nor takes a lease for longer.
+# The longest back-off towards WeChat, and the longest lease.
 LONGEST_PAUSE = 600.0
 LONGEST_LEASE = 60.0
-# So much may the clocks be apart that are compared here.
+# Clocks that are compared here may differ by so much.
 _SLACK = 5.0
-# Nobody counts further: neither what comes in a row, nor what is done in a day.
+# No counter of a record goes further: neither what comes in a row, nor what is done in a day.
 _MOST = 1000
-# So many generations there are, then they begin anew.
+# The number of generations; then they begin anew.
 _GENERATIONS = 2**63
 
 _DAY = 86_400
@@ -60,9 +62,9 @@ class State(StrEnum):
 
     EMPTY = "empty"
     FRESH = "fresh"  # use it
-    AHEAD = "ahead"  # use it, and renew it
+    AHEAD = "ahead"  # use it, and renew it in the background (refresh-ahead, stale-while-revalidate)
     EXPIRED = "expired"  # do not use it
-    REFUSED = "refused"  # WeChat said no to it
+    REFUSED = "refused"  # an API rejected it: do not use it
 
 
 def state(snapshot: Snapshot, now: float) -> State:
@@ -84,9 +86,9 @@ class Timing:
     How early to refresh.
 
     Attributes:
-        ahead: The window at the end of a token's life in which it is renewed.
-        refresh_after: Renew a token that is so old, even if its end is far.
-        look: Look at a shared store when the last look is so long ago (up to half as much again, at random).
+        ahead: The window at the end of a token's life in which it is renewed, in seconds.
+        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        look: Seconds between two reads of a shared store, with a jitter of a quarter either way.
     """
 
     ahead: float
@@ -98,8 +100,8 @@ def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> floa
     """
     From when on a token is renewed while it is still handed out.
 
-    The window is never more than a quarter of the life, and up to 60 s shorter by `draw` (0 to 1), so that the
-    processes of a fleet do not all come at once.
+    The window is never more than a quarter of the life. A jitter by `draw` (0 to 1) makes it up to 60 s shorter, so
+    that the processes of a fleet do not refresh all at once (thundering herd, cache stampede).
     """
     window = min(timing.ahead, (expires_at - now) / 4)
     start = expires_at - window + draw * min(60.0, window / 5)
@@ -109,16 +111,19 @@ def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> floa
 
 
 def look_at(now: float, pause: float, draw: float) -> float:
-    """When a shared store is worth another look, if there should be about `pause` seconds between two."""
+    """When to read a shared store again: in `pause` seconds, with a jitter of a quarter either way."""
     return now + pause * (0.75 + draw / 2)
 
 
 def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
     """
-    How long to leave WeChat alone after the `streak`-th failure in a row.
+    Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off with full jitter.
 
     Args:
-        draw: A random number from 0 to 1.
+        cause: What kind of failure it was; each kind has a limit of its own.
+        streak: Failures of that kind in a row, this one included.
+        has_token: Whether there is a token to use meanwhile.
+        draw: A random number from 0 to 1, the jitter.
     """
     doubled = 2.0 ** min(streak - 1, 16)
     if cause is Cause.QUOTA:
@@ -130,7 +135,14 @@ def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
 
 
 def refusal_wait(record: Record, now: float, streak: int) -> float:
-    """How long a refused token must wait before it may cause a fetch: 0 if it may now. `now` is the store's."""
+    """
+    Seconds until a rejected token may cause a fetch: 0 if it may now (rate limit with back-off).
+
+    Args:
+        record: The fleet's; it says when a rejection last caused a fetch.
+        now: The store's time.
+        streak: Fetches in a row, caused by rejections, that cured nothing.
+    """
     gap = REFUSAL_PAUSE
     if streak >= REFUSAL_STREAK:
         gap = pause(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
@@ -143,7 +155,7 @@ def china_day(wall: float) -> int:
 
 
 def forced_wait(record: Record, now: float, wall: float) -> float:
-    """How long the forced mode must wait: 0 if it may be used now."""
+    """Seconds until the forced mode may be used: 0 if it may be now. `now` is the store's time, `wall` the day's."""
     if record.forced_day == china_day(wall) and record.forced >= FORCED_PER_DAY:
         return _DAY - (wall + _CHINA) % _DAY
     return max(0.0, record.forced_at + FORCED_PAUSE - now)
@@ -151,9 +163,10 @@ def forced_wait(record: Record, now: float, wall: float) -> float:
 
 def next_generation(previous: int, now: float, draw: float) -> int:
     """
-    A number above every earlier one, also if the store has forgotten them.
+    A number above every earlier one, also if the record was evicted.
 
     Args:
+        previous: The newest generation that is known.
         now: The store's clock, so that it is everybody's; where it cannot be reached, seconds since 1970.
         draw: A random number from 0 to 1: two that follow the same number from the future are not the same.
     """
@@ -174,13 +187,13 @@ def follows(one: int, other: int) -> bool:
 
 
 def minted_later(sent_at: float, received_at: float) -> bool:
-    """Whether a token that was asked for then is surely newer than one that was there then, whatever their numbers."""
+    """Whether a token requested at `sent_at` is surely newer than one received at `received_at`, by the same clock."""
     return received_at > -math.inf and sent_at > received_at + _SLACK
 
 
 def believable(record: Record, now: float) -> Record:
     """
-    Leave out of a record what nobody can have written at a time like this, in good faith.
+    Leave out of a record what no process with a correct clock can have written by `now`, the store's time.
 
     If a clock was ahead when it was written and has been put right since, leases and pauses would last for hours. A
     store may also hold what somebody else has put there: a token is held to the rules of WeChat's answers.
@@ -217,7 +230,7 @@ def _of_pauses(record: Record, now: float) -> dict[str, Any]:
 
 
 def no_token(record: Record, now: float) -> str:
-    """Why the value of a record cannot be a token of WeChat's, whether or not it is over; empty if it can."""
+    """Why the value of a record cannot be a token of WeChat's, expired or not; empty if it can."""
     if not is_token(record.value):
         return "its value is not a token: up to 4096 characters of visible ASCII, without blanks"
     if record.expires_at == -math.inf:
