@@ -285,11 +285,11 @@ class TestCurrentToken:
     @pytest.mark.anyio
     async def test_loop_does_not_wait(self) -> None:
         """In an event loop it never waits: it says how to await instead."""
-        provider = fake_provider(None)
+        provider = fake_provider(None, error=TokenUnavailable("It is on its way.", retry_after=3.0))
 
-        with request_of(provider), pytest.raises(TokenUnavailable, match=r"await acurrent_token\(\)"):
+        with request_of(provider), pytest.raises(TokenUnavailable, match=r"await acurrent_token\(\)") as caught:
             current_token()
-        assert provider.waits == []
+        assert ([0.0], 3.0) == (provider.waits, caught.value.retry_after)
 
     @pytest.mark.anyio
     async def test_worker_thread(self) -> None:

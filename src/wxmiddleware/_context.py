@@ -145,7 +145,8 @@ def current_token() -> str:
 
     It is asked for afresh at each call: a websocket outlives the token that was attached when it was opened.
     Waits no longer than the middleware's ``wait`` seconds; with ``wait=0``, or in `use_provider`, as long as the
-    provider's own limit. In an event loop it never waits at all.
+    provider's own limit. In an event loop it never waits at all: a token that is good is given also where others wait
+    for a look at the store, which may have a newer one.
 
     Raises:
         NoProvider: No request is being served here.
@@ -158,8 +159,9 @@ def current_token() -> str:
     token = binding.provider.peek()
     if token is None:
         if _in_event_loop():
-            raise TokenUnavailable(_WOULD_BLOCK)
-        token = binding.provider.get_token(timeout=binding.wait or None)
+            token = _without_waiting(binding.provider)
+        else:
+            token = binding.provider.get_token(timeout=binding.wait or None)
     _carry(serving, token)
     return token
 
@@ -235,6 +237,13 @@ def _found(serving: Serving | None) -> Serving:
     if serving is None:
         raise NoProvider(_NO_PROVIDER)
     return serving
+
+
+def _without_waiting(provider: TokenProvider) -> str:
+    try:
+        return provider.get_token(timeout=0.0)
+    except TokenUnavailable as error:
+        raise TokenUnavailable(_WOULD_BLOCK, retry_after=error.retry_after) from error
 
 
 def _carry(serving: Serving, token: str) -> None:

@@ -16,7 +16,17 @@ import pytest
 from background import landed
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
-from wxmiddleware import Happening, StoreError, TokenProvider, TokenRefused, TokenUnavailable, _process, with_token
+from wxmiddleware import (
+    Happening,
+    StoreError,
+    TokenProvider,
+    TokenRefused,
+    TokenUnavailable,
+    _process,
+    current_token,
+    use_provider,
+    with_token,
+)
 from wxmiddleware._models import Lease, Record
 from wxmiddleware._policies import REFUSAL_STREAK, STORE_REST
 from wxmiddleware.sources import Failure, Grant
@@ -1215,6 +1225,32 @@ class TestFleet:
         assert "T1" == world.get(provider, timeout=0)
         go.set()
         world.settle()
+
+    @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
+    def test_out_of_touch_in_a_loop(self, world: World, face: Tasks) -> None:
+        """In an event loop, where it cannot wait for the look, `current_token` gives the token that is good."""
+        world.script("T1")
+        provider = world.provider()
+        load, go = world.store.load, threading.Event()
+
+        def slow(key: str) -> object:
+            assert not isinstance(world.store, FleetStore) or go.wait(20)
+            return load(key)
+
+        async def main() -> list[str]:
+            found = [await provider.aget_token()]
+            world.store.load = slow
+            with use_provider(provider):
+                for _ in range(3):
+                    world.advance(120)
+                    found.append(current_token())
+            return found
+
+        found = face.run(main)
+        go.set()
+        world.settle()
+
+        assert ["T1"] * 4 == found
 
     def test_out_of_touch_near_the_end(self, world: World) -> None:
         """The look that callers have waited for is followed by a renewal, which they do not wait for."""
