@@ -1,8 +1,9 @@
 """
 What one process knows about one token, shared by all providers of the same account.
 
-A `Keeper` holds the snapshot that is handed out, the flight that is under way, and the failure that is remembered.
-Under its lock it only decides; nothing is read, sent, logged or called there.
+A `Keeper` holds the snapshot that is handed out, the flight that is under way (single flight: all callers wait for the
+same refresh), and the failure that is remembered (negative caching). Under its lock it only decides; nothing is read,
+sent, logged or called there.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ _USABLE = (State.FRESH, State.AHEAD)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """
-    What a keeper takes from outside, so that a test can hold it in its hand.
+    Clocks, sleep and randomness of a keeper. A test passes its own.
 
     Attributes:
         clock: Seconds on a clock that nobody steps.
         wall: Seconds since 1970.
-        sleep: Waits so many seconds between two looks at a store.
-        draw: A random number from 0 to 1.
+        sleep: Waits so many seconds between two reads of a store.
+        draw: A random number from 0 to 1, for jitter.
     """
 
     clock: Clock
@@ -67,23 +68,66 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a keeper goes about it."""
+    """
+    A provider's options, checked.
+
+    Attributes:
+        timing: When a token is renewed, and how often a shared store is read.
+        follow: Whether this process never fetches, since another service writes the store.
+        cache: Whether the token in this process's memory is handed out.
+        reuse: Whether the store's token is handed out.
+    """
 
     timing: Timing
-    follow: bool = False  # never fetch; somebody else writes the store
-    cache: bool = True  # hand out what this process has
-    reuse: bool = True  # hand out what the store has
+    follow: bool = False
+    cache: bool = True
+    reuse: bool = True
 
 
 class Listener(Protocol):
-    """Who has observers."""
+    """An object with observers, such as a provider."""
 
     @property
     def observers(self) -> tuple[Observer, ...]: ...
 
 
 class Keeper:
-    """One token of one account in this process."""
+    """
+    One token of one account in this process.
+
+    Times are seconds on the process's clock.
+
+    Attributes:
+        snapshot: The token that is handed out. It is replaced as a whole, and read without the lock.
+        flight: The refresh under way that all callers wait for (single flight), or ``None``.
+        cooldown: The failure that is remembered, and until when no request is sent (negative caching, back-off).
+        look_again: During a cool-down: from this time on a shared store is read again, as another process may have
+            fetched a token.
+        known: The record as the store last showed it or this process last wrote it, and the clock offset: what to add
+            to the store's times to get the process's.
+        looked_at: When the store was last asked, whether or not it answered.
+        at_store: The refresh that waits for the store's answer, or ``None``.
+        store_answered: Whether the store has ever answered this process.
+        store_down: Whether the observers were told that the store fails, and not yet that it answers again.
+        store_failed_at: When the store last failed.
+        store_failures: Its failures in a row; `STORE_FAILURES` of them open the circuit breaker.
+        store_rests_until: Until this time the circuit breaker is open: the store is not called.
+        lag_told: Whether the observers know that the store's reads lag behind its writes.
+        refusals_from: Until this time a rejection of the token has no effect (rate limit): it starts no fetch, the
+            token stays in use, and who reports the rejection gets a failure.
+        first_refusal: The generation that was rejected last, and when that happened for the first time.
+        kept_generation: The generation of a token that was rejected, and stays in use as no fetch could replace it.
+            Another rejection may start a fetch, and does not take it out of use.
+        cured_generation: The generation of the token with which a rejected call was last repeated and accepted.
+        dead: The last tokens that were rejected, eight at most (a denylist): none is handed out again, unless it is
+            reinstated, or WeChat's endpoint names it as the current one.
+        suspects: When young tokens of this process's own were last rejected; several of them tell of another system.
+        lonely: Fetches in a row that rejections caused while the store could not be reached.
+        not_allowed: The last failure for an IP address that WeChat does not allow; it names all such addresses.
+        hearsay: The source's: whether a rejection is only a report, and not WeChat's own answer.
+        rotates: The source's: whether each token is asked for with something that came with the one before.
+        listeners: The providers whose observers are told.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -142,32 +186,32 @@ class Keeper:
         self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[Outcome] | None = None
-        self.cooldown: Cooldown | None = None  # on the process's clock
-        self.known = (Record(), 0.0)  # what the store held when it was last reached, and how far its clock is behind
-        self.at_store: Refresh | None = None  # who waits for the store's answer
-        self.lag_told = False  # that the store's reads lag behind its writes
-        self.store_answered = False  # ever
+        self.cooldown: Cooldown | None = None
+        self.known = (Record(), 0.0)
+        self.at_store: Refresh | None = None
+        self.lag_told = False
+        self.store_answered = False
         self.store_down = False
         self.store_failed_at = -math.inf
-        self.store_failures = 0  # in a row
+        self.store_failures = 0
         self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
-        self.refusals_from = -math.inf  # a refused token is of no use to anybody before this time
-        self.kept_generation = -1  # a token that was refused, and stays in use as no fetch could replace it
-        self.first_refusal = (0, -math.inf)  # which generation was refused, and when for the first time
-        self.cured_generation = -1  # the last one that a refused call was accepted with
-        self.dead: tuple[str, ...] = ()  # values that were refused lately; never handed out again
+        self.refusals_from = -math.inf
+        self.kept_generation = -1
+        self.first_refusal = (0, -math.inf)
+        self.cured_generation = -1
+        self.dead: tuple[str, ...] = ()
         self.suspects: deque[float] | None = None
-        self.not_allowed: Failure | None = None  # the last for an address that WeChat does not allow; names all of them
-        self.lonely = 0  # fetches in a row that refusals have caused while the store could not be reached
-        self.look_again = -math.inf  # while WeChat is left alone, a shared store is looked at from here on
-        self.looked_at = -math.inf  # when the store was last asked
+        self.not_allowed: Failure | None = None
+        self.lonely = 0
+        self.look_again = -math.inf
+        self.looked_at = -math.inf
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
         _fork.register(self)
 
     def after_fork(self) -> None:
-        """In a child there is no flight, and the lock may have been another thread's. The snapshot stays."""
+        """Reset what a forked child must not inherit: the parent's flight, and a lock another thread may have held."""
         self._lock = threading.RLock()
         self.flight = None
 
@@ -178,8 +222,8 @@ class Keeper:
         Say what a caller gets: a token, the reason why there is none, or a flight to wait for.
 
         Args:
-            rejected: The token that WeChat has just refused.
-            overtake: Start anew even if a flight is under way that should have ended.
+            rejected: The token that an API call has just rejected.
+            overtake: Start another refresh even if one is under way that should have ended.
         """
         _fork.check()
         events: list[Event] = []
@@ -203,7 +247,8 @@ class Keeper:
         current = State.REFUSED if accused else state(snapshot, now)
         if self.plan.cache and current in _USABLE:
             if now >= snapshot.hot_until and self._out_of_touch(now):
-                # It may have been replaced, and be dead by now: this one time callers wait for a look, unless it hangs.
+                # The token may have been replaced, and be dead by now: this one time callers wait until the store has
+                # been read, unless it hangs.
                 if flight is None:
                     look = self._flight(Reason.LOOK, now, events)
                     return look, look
@@ -214,11 +259,11 @@ class Keeper:
         if flight is not None and not (overtake and now >= flight.due):
             return flight, None
         cooldown = self.cooldown
-        # A refusal is news: what failed in passing may work now, and what was in doubt has been decided.
+        # A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
         mended = accused and cooldown is not None and overruled(cooldown, snapshot.generation)
         if cooldown is not None and now < cooldown.until and not mended:
             if (self.store.shared or self.plan.follow) and now >= self.look_again:
-                # Another process may have been luckier.
+                # Another process may have fetched a token meanwhile.
                 self.look_again = now + 1.0
                 launch = self._flight(Reason.LOOK, now, events)
                 return launch, launch
@@ -227,16 +272,16 @@ class Keeper:
         return launch, launch
 
     def expect_the_end(self) -> None:
-        """Take the token for one that is near its end: the next call renews it while it is still handed out."""
+        """Renew the token with the next call, in the background, as if it were near its end."""
         with self._lock:
             self.snapshot = replace(self.snapshot, ahead_at=-math.inf, hot_until=-math.inf)
 
     def _out_of_touch(self, now: float) -> bool:
-        """Whether another process may have replaced the token so long ago that it has died since."""
+        """Whether the store was not read for so long that another process's fetch may have ended the token."""
         return self.store.shared and self.source.kills and now - self.looked_at > OUT_OF_TOUCH
 
     def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
-        """Start what is due while the token is good, and nothing twice."""
+        """Start what is due while the token is good: a renewal ahead of its end, or a read of the store."""
         cooldown, flight = self.cooldown, self._under_way()
         if flight is not None and (now < flight.due or threads_freeze()):
             self._hot_until(max(flight.due, now + 1.0))
@@ -254,7 +299,7 @@ class Keeper:
             self.flight.overtaken = True
             if self.at_store is not None and not threads_freeze():
                 self._store_hangs(now, events)
-        # A look at a store that is in this process takes no time worth a thread.
+        # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
         self.flight = Flight(
             refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + STORE_PATIENCE, inline=inline
@@ -264,7 +309,7 @@ class Keeper:
         return self.flight
 
     def _store_hangs(self, now: float, events: list[Event]) -> None:
-        """Leave the store alone, as if it were down. Whoever waits for its answer is of no interest any more."""
+        """Open the circuit breaker: a call of the store has not returned in time. Its refresh no longer counts."""
         self.at_store = None
         self.store_failed_at = now
         self.store_rests_until = now + STORE_HANGS
@@ -284,23 +329,28 @@ class Keeper:
             self._stranded(flight)
 
     def _heat(self) -> None:
-        """Hand the token out until something is due: a look at the store, or a renewal."""
+        """Hand the token out until something is due: a read of the store, or a renewal."""
         cooling = -math.inf if self.cooldown is None else self.cooldown.until
         self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
 
     def _look_at(self, now: float, draw: float) -> float:
-        """When to look at the store again: soon after it was down, as others have fetched for themselves, too."""
+        """When to read the store again: soon after it was down, as other processes have fetched on their own, too."""
         lately = now < self.store_failed_at + STORE_ECHO
         return look_at(now, STORE_REST if lately else self.plan.timing.look, draw)
 
     def _hot_until(self, until: float) -> None:
-        """Hand the token out without a thought until then."""
+        """Keep the token on the hot path until then, or until its end."""
         snapshot = self.snapshot
         if snapshot.value and not snapshot.refused and self.plan.cache:
             self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
 
     def _accuse(self, now: float, events: list[Event]) -> Failure | None:
-        """WeChat has refused the token in use: hand it out no more, unless that comes too soon after the last time."""
+        """
+        Mark the token in use as rejected, so that it is handed out no more.
+
+        Returns:
+            ``None``, or why the rejection has no effect: rejections cause one fetch in `REFUSAL_PAUSE` (rate limit).
+        """
         snapshot = self.snapshot
         first = self.first_refusal[0] != snapshot.generation
         if first:
@@ -311,7 +361,7 @@ class Keeper:
                 events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
             return replace(TOO_SOON, retry_after=wait)
         if snapshot.generation == self.kept_generation:
-            return None  # those who were not refused have it until a fetch has brought another
+            return None  # callers whose calls were not rejected have it until a fetch has brought another
         self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
         events.append(
@@ -326,7 +376,7 @@ class Keeper:
         return None
 
     def _stranded(self, flight: Flight[Outcome]) -> None:
-        """No thread could be had. Whoever waits will fly it; if nobody does, try again soon."""
+        """No thread could be had for a refresh. A waiting caller runs it; if there is none, try again in a second."""
         with self._lock:
             if self.flight is flight and state(self.snapshot, self.world.clock()) in _USABLE and not flight.begun:
                 self.flight = None
@@ -348,9 +398,13 @@ class Keeper:
         Hand out the token of `record` from now on, if it is newer than what is handed out.
 
         Args:
-            behind: What to add to the record's times to get those of the process's clock.
+            behind: The clock offset: what to add to the record's times to get those of the process's clock.
             own: This process has fetched it.
-            confirmed: WeChat's endpoint has just named it as the current one, so it is not dead, whoever refused it.
+            confirmed: WeChat's endpoint has just named it as the current one, so it is handed out although an API
+                rejected it.
+
+        Returns:
+            Whether it is handed out from now on.
         """
         if record.value is None:
             return False
@@ -393,7 +447,7 @@ class Keeper:
             return True
 
     def inform(self, record: Record, behind: float) -> None:
-        """The record was changed by this process, and not by a flight: what was remembered of it is out of date."""
+        """Take over a record that this process has changed without a refresh, and end the back-off."""
         with self._lock:
             self.known = (record, behind)
             self.cooldown = None
@@ -401,10 +455,13 @@ class Keeper:
 
     def resume(self, which: Callable[[Failure], bool] = lambda failure: True) -> None:
         """
-        End the pause after a failure of the kind, here and in the store: what it was about has been mended.
+        End the back-off after a failure of the kind, here and in the store: its reason has been mended.
+
+        Args:
+            which: Tells whether the back-off after this failure is to end.
 
         Raises:
-            StoreError: The store failed. In this process the pause is over all the same.
+            StoreError: The store failed. In this process the back-off is over all the same.
         """
         from .stores._amend import amend, pausing  # seldom needed
 
@@ -430,9 +487,9 @@ class Keeper:
 
     def wrong_until(self) -> float:
         """
-        Until when WeChat is not asked again, as it calls the secret wrong, and there is no good token either.
+        Until when no request is sent since WeChat calls the secret wrong, if there is no good token either.
 
-        It is minus infinity if that is not so.
+        Minus infinity if that is not so.
         """
         cooldown = self.cooldown
         if cooldown is None or cooldown.failure.cause is not Cause.FINAL:
@@ -444,11 +501,11 @@ class Keeper:
 
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """
-        The store has nothing newer: look again later.
+        Note that the store has nothing newer, and read it again later.
 
         Args:
-            look: The flight that ends with this, if it was made for the look alone. What it has found near its end is
-                renewed next, which is nothing for callers to wait for.
+            look: The flight that ends with this, if it was started only to read the store. A token that is near its
+                end is then renewed by another flight, which no caller waits for.
         """
         launch, draw = None, self.world.draw()
         with self._lock:
@@ -467,7 +524,7 @@ class Keeper:
 
     def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
         """
-        Remember a failure.
+        Remember a failure: until its end callers get it instead of another request (negative caching).
 
         Args:
             cooldown: Until when (on the process's clock), and why.
@@ -481,17 +538,18 @@ class Keeper:
             self._keep()
 
     def landed(self, flight: Flight[Outcome]) -> None:
-        """The flight has ended."""
+        """Forget a flight that has ended."""
         with self._lock:
             if self.flight is flight:
                 self.flight = None
 
     def _keep(self) -> None:
         """
-        The refused token could not be replaced, for want of a fetch: it stays in use for those who were not refused.
+        Keep the rejected token in use: no fetch could replace it.
 
-        An API may refuse a token that all others accept. Who was refused has an error, and each later refusal too. The
-        token is renewed as soon as WeChat may be asked again, unless the refusal was hearsay.
+        An API may reject a token that all others accept. The caller whose call was rejected gets an error, and so does
+        every later one. The token is renewed as soon as the back-off is over, unless the rejection was only a report
+        (`hearsay`).
         """
         if self.snapshot.refused:
             self.kept_generation = self.snapshot.generation
@@ -500,7 +558,7 @@ class Keeper:
             self.acquit()
 
     def acquit(self) -> None:
-        """A refusal could not be acted upon; the token is handed out as before."""
+        """Reinstate the rejected token: the rejection could not be acted upon, so it is handed out as before."""
         with self._lock:
             if self.snapshot.refused:
                 self.dead = tuple(value for value in self.dead if value != self.snapshot.value)
@@ -509,11 +567,13 @@ class Keeper:
 
     def streak(self, record: Record, behind: float, *, alone: bool = False) -> int:
         """
-        How many fetches in a row, caused by refusals, have cured nothing so far.
+        Count the fetches in a row that rejections caused and that cured nothing so far.
 
         Args:
-            alone: The store cannot be reached. Where a fetch kills, it is then other processes of ours that refuse each
-                other's tokens, and a call that is accepted now proves nothing: they fetch next.
+            record: The fleet's.
+            behind: The clock offset.
+            alone: The store cannot be reached. Where each fetch revokes the token before, the processes of this fleet
+                then end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
         """
         generation, refused_at = self.first_refusal
         lived = refused_at - (record.received_at + behind) if generation == record.generation else 0.0
@@ -523,7 +583,7 @@ class Keeper:
         return max(uncured, self.lonely) if alone and self.source.kills else uncured
 
     def cured(self, value: str) -> None:
-        """A call that was refused has been repeated with `value`, and accepted."""
+        """Note that a rejected call was repeated with the token `value`, and accepted."""
         snapshot = self.snapshot
         if value == snapshot.value:
             self.cured_generation = snapshot.generation
@@ -532,12 +592,12 @@ class Keeper:
     # Telling
 
     def listen(self, listener: Listener) -> None:
-        """Tell the observers of `listener`, too, for as long as it is there."""
+        """Tell the observers of `listener`, too, for as long as it exists. Only a weak reference is kept."""
         with self._lock:
             self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
 
     def doubt(self) -> str:
-        """What to add to a failure of a store: one that never worked is no outage."""
+        """Say about a failure of the store that it has never worked: then it is no outage."""
         if self.store_answered:
             return ""
         return " It has not answered since this process was started, so its settings are probably wrong."
@@ -566,7 +626,7 @@ _HANGS = "The store does not answer. This process carries on with what it has in
 
 
 def _other_system(source: TokenSource) -> str:
-    """Who ends our tokens, and what to do; that depends on the endpoint, since WeChat keeps their tokens apart."""
+    """Say which other system ends the tokens, and what to do; WeChat keeps the endpoints' tokens apart."""
     if source.kind == "classic":
         who = (
             "another system fetches from /cgi-bin/token for this appid. Take StableToken() here, the default: that "
@@ -586,11 +646,11 @@ def _other_system(source: TokenSource) -> str:
 
 
 class _Registry:
-    """Finds the keeper of a credential, so that two providers of one account share cache and flight."""
+    """Finds the keeper of an account, so that its providers share the cache and the flight (single flight)."""
 
     def __init__(self) -> None:
         self._keepers: WeakValueDictionary[Hashable, Keeper] = WeakValueDictionary()
-        # An app may make a provider for each request; what was learnt in one (a failure, a refusal) serves the next.
+        # An app may make a provider for each request; what was learnt in one (a failure, a rejection) serves the next.
         self._lately: LRUCache[int, Keeper] = LRUCache(1024)
         self._lock = threading.RLock()
         _fork.register(self)
@@ -609,7 +669,7 @@ class _Registry:
         remember: bool,
     ) -> Keeper:
         """
-        The one keeper of these in this process.
+        Find the keeper of these in this process, or make it.
 
         Args:
             remember: Keep it for a while even if nobody holds it: its store is in this process alone.
