@@ -1,5 +1,5 @@
 """
-What happened, told to whoever wants to know.
+What happened to a token and its store, as events for observers.
 
 An observer is a function of one `Event`. Observers are called outside every lock, after the callers have their token,
 and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
@@ -31,14 +31,14 @@ class Happening(StrEnum):
     FETCH_DONE = "fetch_done"
     FETCH_FAILED = "fetch_failed"
     ADOPTED = "adopted"  # another process's token was taken from the store
-    REFUSED = "refused"  # WeChat said no to the token in use
-    KEPT = "kept"  # a refused token is kept, since a refusal has led to a fetch only just now
-    HEALED = "healed"  # a call was refused, repeated with a newer token, and accepted
-    COOLING = "cooling"  # WeChat is left alone for a while
-    OTHER_SYSTEM = "other_system"  # somebody else seems to fetch tokens for this account
+    REFUSED = "refused"  # an API rejected the token in use
+    KEPT = "kept"  # the token was rejected again within 30 s of a refresh; it stays in use (rate limit)
+    HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
+    COOLING = "cooling"  # a fetch failed: no request is sent to WeChat for a while (back-off)
+    OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account
     STORE_FAILED = "store_failed"
     STORE_BACK = "store_back"
-    STORE_LAGS = "store_lags"  # it does not show yet what it has taken
+    STORE_LAGS = "store_lags"  # the store's reads do not show yet what was saved
 
 
 @dataclass(frozen=True, slots=True)

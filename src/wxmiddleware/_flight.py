@@ -1,8 +1,11 @@
 """
-One refresh under way. Threads wait for it, tasks of any event loop await it, and none of them can stop it.
+Single flight: one refresh under way, whose result all callers share.
 
-A flight has a thread of its own. Where threads cannot start, or lie frozen (uWSGI without threads runs them only
-while a request waits for something), a waiting thread runs the flight itself.
+Threads wait for it, tasks of any event loop await it, and none of them can cancel it. So a token that ends costs one
+fetch, and not one for each caller (thundering herd, cache stampede).
+
+A flight has a thread of its own. Where threads cannot start, or are frozen (uWSGI without threads runs them only while
+a request waits for something), a waiting thread runs the flight itself.
 """
 
 from __future__ import annotations
@@ -30,24 +33,24 @@ T = TypeVar("T")
 
 # A thread that has not begun to run after this time (real seconds) is taken for frozen.
 START_GRACE = 0.25
-# Real seconds that the interpreter's end waits for what there is to be said of refreshes that have ended.
+# Real seconds that the interpreter's end waits for the events of refreshes that have ended.
 _LAST_WORDS = 1.0
 
 
 class Flight(Generic[T]):
     """
-    Runs `work` once and hands its result to everybody who waits.
+    Runs `work` once and hands its result to all who wait (single flight).
 
     Args:
         work: What to do. It must return a value for every outcome; what it raises all the same goes to `mishap`.
-        mishap: Makes a result of an exception, so that waiters are always ended.
-        landed: Called with the result in the flight's thread, once the waiters have it.
-        due: When, on the process's clock, this flight should have ended; after that it may be overtaken.
-        inline: Whoever starts it may as well run it.
+        mishap: Makes a result of an exception, so that waiters always get one.
+        landed: Called with the flight in its thread, once the waiters have the result.
+        due: When, on the process's clock, this flight should have ended; after that another may be started.
+        inline: Whether the thread that starts it may as well run it.
 
     Attributes:
         since: When it was made, in seconds of `time.monotonic`.
-        overtaken: Another flight has taken off since; what this one may fail with is of no interest any more.
+        overtaken: Whether another flight was started since (superseded). Then a failure of this one is not remembered.
     """
 
     __slots__ = (

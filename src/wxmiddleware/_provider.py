@@ -2,14 +2,15 @@
 The life of a token, as the caller sees it.
 
 A token is FRESH for most of its life. `TokenProvider.get_token` then reads one reference and one clock, and hands it
-out: no lock, no I/O. Near its end it is AHEAD: it is handed out as before, and whoever comes first starts a flight in
-the background that fetches the next one. Only when there is no token (EMPTY), its time is over (EXPIRED), or WeChat
-said no to it (REFUSED) does a caller wait, and then all callers wait for the same flight and share its success or its
-failure. A failure is remembered for a while (COOLING), so that a wrong secret does not become a storm.
+out: no lock, no I/O. Near its end it is AHEAD: it is handed out as before, and the first caller starts a flight in the
+background that fetches the next one (refresh-ahead, stale-while-revalidate). Only when there is no token (EMPTY), its
+time is over (EXPIRED), or an API rejected it (REFUSED) does a caller wait, and then all callers wait for the same
+flight (single flight) and share its success or its failure. A failure is remembered for a while (COOLING: back-off,
+negative caching), so that a wrong secret does not become a storm of requests.
 
 Where to read on:
 
-- `_policies.py`: when a token is in which state, and how long to leave WeChat alone;
+- `_policies.py`: when a token is in which state, and how long no request is sent after a failure;
 - `_keeper.py`: what a process knows about a token, and what a caller gets;
 - `_refresh.py`: what a flight does: look at the store, take the lease, ask, publish;
 - `_flight.py`: how threads and tasks wait for it.
@@ -53,7 +54,7 @@ _MOMENT = 0.25  # seconds that a request waits for a refresh after one that fail
 @dataclass(frozen=True, slots=True)
 class Status:
     """
-    How it stands with a token; for a health page or a shell. It never holds the token.
+    The token's status, for a health page or a shell. It never holds the token.
 
     Attributes:
         appid: Whose.
@@ -63,7 +64,7 @@ class Status:
         expires_in: Seconds that are left of its life, or ``None`` without a token.
         renews_in: Seconds until it is renewed ahead of its end, or ``None``.
         generation: A number that rises with every token; the same in all processes that share a store.
-        cooling: Seconds that WeChat is still left alone after a failure, or ``None``.
+        cooling: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
         reason: What that failure was.
     """
 
@@ -174,9 +175,9 @@ class TokenProvider(_fork.InOneProcess):
         Get a token that WeChat will accept.
 
         Args:
-            rejected: The token that WeChat has just refused in an API call (40001, 40014, 42001). If it is still the
-                newest that anyone knows, it is replaced, and not handed out again; if not, this costs nothing. If no
-                other can be fetched, that error is raised here, and callers who were not refused keep the token.
+            rejected: The token that WeChat has just rejected in an API call (40001, 40014, 42001). If it is still the
+                newest that any process knows, it is replaced, and not handed out again; if not, this costs nothing. If
+                no other can be fetched, that error is raised here, and callers without a rejection keep the token.
             timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
 
         Raises:
@@ -235,7 +236,7 @@ class TokenProvider(_fork.InOneProcess):
             if isinstance(answer, Flight):
                 # Within the refresh itself (a source, a finaliser) nobody can wait for it.
                 left = 0.0 if answer.here else max(0.0, end - time.monotonic())
-                # A flight that should have ended long ago may only have been frozen: a moment's wait thaws it.
+                # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
                 grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
                 outcome = yield answer, min(left, grace)
                 if outcome is None and left > grace:
@@ -294,9 +295,10 @@ class TokenProvider(_fork.InOneProcess):
 
     def confirm(self, token: str) -> None:
         """
-        Tell that WeChat accepted `token` in a call that it had refused with an earlier one.
+        Tell that WeChat accepted `token` in a call that it had rejected with an earlier one.
 
-        `with_token` and the auth classes do so. It tells a token that somebody replaced from an API that accepts none.
+        `with_token` and the auth classes do so. It tells a token that another system replaced from an API that accepts
+        none.
         """
         self._live().cured(token)
 
@@ -334,13 +336,14 @@ class TokenProvider(_fork.InOneProcess):
 
     def retry_now(self) -> None:
         """
-        Say that what WeChat refused has been mended: an IP was allowed, a secret set right, the quota reset.
+        Say that the reason for a refusal has been mended: an IP was allowed, a secret set right, the quota reset.
 
-        After such an error WeChat is not asked for up to ten minutes, and the store tells that to all processes, also
-        to new ones. This ends the pause, here and in the store. It fetches nothing: the next caller does.
+        After such an error no request is sent for up to ten minutes (back-off, negative caching), and the store tells
+        that to all processes, also to new ones. This ends the back-off, here and in the store. It fetches nothing: the
+        next caller does.
 
         Raises:
-            StoreError: The store failed; in this process the pause is over all the same.
+            StoreError: The store failed; in this process the back-off is over all the same.
             ProviderClosed: After `close`.
         """
         self._live().resume()
@@ -371,7 +374,7 @@ class TokenProvider(_fork.InOneProcess):
 
     def status(self) -> Status:
         """
-        Tell how it stands with the token. Reads nothing, asks nobody.
+        Tell the token's status, from this process's memory: no I/O.
 
         Raises:
             ProviderClosed: After `close`.

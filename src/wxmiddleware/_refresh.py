@@ -1,9 +1,10 @@
 """
-What a flight does: look at the store, take the lease, ask WeChat, publish.
+What a flight does: read the store, take the lease, fetch from WeChat, publish.
 
-Look first: somebody else may have refreshed. Take the lease, so that nobody else asks meanwhile. Ask. Publish with a
-compare-and-swap: the lease saves work, the swap keeps it right, because a paused process may come back at any time
-with a lease that ended long ago. No step holds a lock.
+The store is read first, since another process may have refreshed. The lease keeps other processes from fetching
+meanwhile. The new token is published with a compare-and-swap on the record's version, which does the work of fencing: a
+process that was paused past the end of its lease cannot overwrite a newer token. The lease only saves fetches, the swap
+keeps the record right. No step holds a lock.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ if TYPE_CHECKING:
 
 Outcome = Snapshot | Failure
 
-_POLL = 0.1  # between two looks at the store while another process refreshes
-_FOLLOWS = 1.0  # so long who never fetches waits for a token, if nobody seems to be fetching one
-_CLAIMS = 20  # races in a row that the store's own answers say were lost
-_SWAPS = 5  # one is the rule; more only if others write in the same moment
-_INSISTENCE = 0.5  # between two tries to save what nobody gives a second time
+_POLL = 0.1  # seconds between two reads of the store while another process refreshes
+_FOLLOWS = 1.0  # seconds that a process with follow=True waits for a token while no process holds the lease
+_CLAIMS = 20  # compare-and-swaps lost in a row, after which the refresh goes on without the store
+_SWAPS = 5  # tries to publish; one is the rule, more only if others write in the same moment
+_INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
 
 
 class Reason(StrEnum):
-    """Why a flight takes off."""
+    """Why a refresh was started."""
 
     FIRST = "first"
-    LOOK = "look"  # only to see what the others have done
+    LOOK = "look"  # only to read what other processes have stored
     AHEAD = "ahead"
     EXPIRED = "expired"
     REFUSED = "refused"
@@ -67,16 +68,23 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The record as it was, and how to write over it. Without a version the store could not be reached."""
+    """
+    What the store held when it was read.
+
+    Attributes:
+        record: The record.
+        version: What a save must name (compare-and-swap); ``None`` if the store cannot be reached or written.
+        behind: The clock offset: what to add to the store's times to get the process's.
+    """
 
     record: Record
     version: Any | None
-    behind: float  # added to the store's time it gives the process's
+    behind: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """An answer of WeChat's, and when (on the process's clock) it was asked for and there."""
+    """An answer of WeChat's, and when, on the process's clock, its request was sent and it was received."""
 
     answer: Grant | Failure
     sent: float
@@ -88,9 +96,9 @@ class Refresh:
     One refresh of a keeper's token.
 
     Args:
-        keeper: Whose.
-        reason: Why.
-        rejected: The token that WeChat refused, if that is why.
+        keeper: The token to refresh.
+        reason: Why it is refreshed.
+        rejected: The token that an API rejected, if that is the reason.
         events: What has happened before, to be told first.
     """
 
@@ -122,15 +130,20 @@ class Refresh:
         self._flight: Flight[Outcome] | None = None
         self._store_failed = False
         self._claimed: _Seen | None = None
-        self._losses = 0  # races for the lease
-        self._lost_at = math.inf  # the first of them
-        self._looked_twice = False  # at a store that has forgotten
-        self._unusable = ""  # why the record in the store is of no use
-        self._waited = 0.0  # for what others have saved
+        self._losses = 0  # compare-and-swaps for the lease that another process won
+        self._lost_at = math.inf  # when the first of them was lost
+        self._looked_twice = False  # whether a store without the record was read once more
+        self._unusable = ""  # why the token in the store cannot be used
+        self._waited = 0.0  # seconds, for what other processes have saved to be seen
         self._beaten: Any = None  # the version over which another process has saved
 
     def run(self, flight: Flight[Outcome]) -> Outcome:
-        """Do it, in whatever thread this is."""
+        """
+        Refresh the token, in the calling thread.
+
+        Returns:
+            The token that is handed out from now on, or why there is none.
+        """
         self._flight = flight
         self._owner = f"{_process.name()}{secrets.token_hex(4)}"  # a process and a flight
         keeper = self._keeper
@@ -149,10 +162,10 @@ class Refresh:
                 return refusal
             if keeper.rotates and seen.version is None:
                 return self._cool(_NOWHERE_TO_KEEP, 1)
-            leased = self._leased(seen)  # asked once: it may end in this moment
+            leased = self._leased(seen)  # looked at once: the lease may end in this moment
             if keeper.plan.follow or leased:
                 if self._usable() and not self._doubts(seen):
-                    return keeper.snapshot  # somebody is at it
+                    return keeper.snapshot  # another process is refreshing
                 if self._clock() >= (patience if leased else soon):
                     return self._nobody_came()
                 keeper.world.sleep(_POLL)
@@ -162,7 +175,7 @@ class Refresh:
                 return outcome
 
     def mishap(self, exc: BaseException) -> Outcome:
-        """The refresh broke: a mistake in a source or store of the user's, or the interpreter's end."""
+        """Make a failure of what `run` raised: a mistake in a user's source or store, or the interpreter's end."""
         failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
         with suppress(BaseException):  # whatever is broken: the waiters are waiting
             if self._claimed is None:
@@ -172,7 +185,7 @@ class Refresh:
         return failure
 
     def landed(self, flight: Flight[Outcome]) -> None:
-        """The waiters have their result; now there is time to talk."""
+        """Tell the observers, once the waiters have their result."""
         self._keeper.landed(flight)
         self._keeper.tell(self._events)
 
@@ -191,7 +204,7 @@ class Refresh:
         return seen
 
     def _load(self) -> _Seen | None:
-        """Read the store; again, if that took so long that its clock and ours cannot be compared."""
+        """Read the store; again, if that took so long that the clock offset cannot be told."""
         store, key = self._keeper.store, self._keeper.key
         for _ in range(3):
             before = self._clock()
@@ -200,14 +213,14 @@ class Refresh:
                 return None
             record = believable(loaded.record or Record(), loaded.now)
             self._unusable = self._why_not(loaded)
-            # Reckoned from before: rather too early an end of a token's life than too late.
+            # The offset is reckoned from before the read: rather too early an end of a token's life than too late.
             seen = _Seen(record, loaded.version, before - loaded.now)
             if self._clock() - before < 1.0:
                 break
         return seen
 
     def _why_not(self, loaded: Loaded) -> str:
-        """Why nobody can use the token that was loaded; empty if there is none, or somebody can."""
+        """Why no process can use the token that was loaded; empty if there is none, or it can be used."""
         record = loaded.record
         if record is None or record.value is None:
             return ""
@@ -218,7 +231,7 @@ class Refresh:
         return no_token(record, loaded.now)
 
     def _counted(self, seen: _Seen) -> _Seen:
-        """The store has lost count, or takes no writes: what this process has spent is spent."""
+        """Merge this process's counts of fetches into the record: the store may have lost them, or takes no writes."""
         (known, behind), record = self._keeper.known, seen.record
         shift = behind - seen.behind
         if known.refusals_at + shift > record.refusals_at:
@@ -230,7 +243,12 @@ class Refresh:
         return replace(seen, record=record)
 
     def _put_back(self, seen: _Seen) -> _Seen:
-        """The store has forgotten, or was restored from the past, while this process holds a good token: write it."""
+        """
+        Write this process's token to a store whose record was evicted, or restored from a backup (read repair).
+
+        Returns:
+            The record as it is in the store afterwards.
+        """
         keeper, ours, known = self._keeper, self._keeper.snapshot, self._keeper.known[0]
         if keeper.plan.follow:
             return seen
@@ -252,7 +270,7 @@ class Refresh:
                 put_back=True,
             )
         if self._reason is Reason.LOOK and keeper.store.shared and not self._looked_twice:
-            # There is time. A store that is just being replaced or removed, as a test's folder is, has that over with.
+            # No caller waits, so read once more: a store that is being removed, as a test's folder is, is gone by then.
             self._looked_twice = True
             keeper.world.sleep(_POLL)
             again = self._load()
@@ -261,7 +279,7 @@ class Refresh:
         return seen if version is None else replace(seen, record=record, version=version)
 
     def _enough(self, seen: _Seen) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
         keeper = self._keeper
         if self._reason is Reason.LOOK:
             return True
@@ -275,28 +293,29 @@ class Refresh:
         return not self._doubts(seen)
 
     def _usable(self) -> bool:
-        """Whether there is a token for those who wait for this: one that is not the refused."""
+        """Whether there is a token for the waiters: a good one other than the rejected."""
         return self._keeper.usable() and self._keeper.snapshot.value != self._rejected
 
     def _doubts(self, seen: _Seen) -> bool:
         """
-        Whether the store's token may be as dead as the refused one.
+        Whether the store's token may be as dead as the rejected one.
 
-        While there was no store, each process fetched for itself, and each fetch killed another's token. What one of
-        them has written back since need not be the last. It is for callers who cannot get a better one.
+        While the store was down, each process fetched on its own, and each fetch ended another process's token. What
+        one of them has written back since (read repair) need not be the last. It serves only callers for whom no newer
+        one can be fetched.
         """
         if self._reason is not Reason.REFUSED or self._keeper.plan.follow:
             return False
         return self._keeper.source.kills and seen.record.put_back
 
     def _held_back(self, seen: _Seen) -> Failure | None:
-        """Why WeChat must not be asked now, if it must not."""
+        """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
         keeper, now = self._keeper, self._clock() - seen.behind
         if self._reason is Reason.REFUSED:
             alone = seen.version is None
             wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind, alone=alone))
             if wait > 0:
-                # Another process may refresh while this one may not, so a shared store is looked at again soon.
+                # Another process may refresh while this one may not, so a shared store is read again soon.
                 keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
                 keeper.acquit()
                 if self._clock() - keeper.first_refusal[1] < 1.0:  # said once for each token
@@ -336,8 +355,9 @@ class Refresh:
     # Claim
 
     def _attempt(self, seen: _Seen) -> Outcome | None:
-        """Take the lease, ask, publish. ``None`` if somebody was faster, or the lease ran out: look what they did."""
-        # A lost swap is another process's save, also while it cannot be seen yet; so wait in time, not in tries.
+        """Take the lease, fetch, publish. ``None`` if another process was faster, or the lease ended: start again."""
+        # A lost swap is another process's save, also while reads do not show it yet; so the wait is limited in time,
+        # and not in tries.
         hidden = seen.version is not None and seen.version == self._beaten
         if hidden or self._losses > 1:
             self._wait_for_others()
@@ -353,7 +373,7 @@ class Refresh:
         return outcome
 
     def _shows(self, seen: _Seen) -> None:
-        """Once the winner's save can be seen, reads do not lag: waiting for its lease is another thing."""
+        """Stop counting the wait for another process's save once a read shows it."""
         if seen.version is not None and seen.version != self._beaten:
             self._beaten, self._waited, self._lost_at = None, 0.0, math.inf
 
@@ -362,13 +382,13 @@ class Refresh:
         self._keeper.world.sleep(_POLL)
 
     def _waited_enough(self) -> bool:
-        """Whether what others have saved could have been seen by now; the clock may stand, too."""
+        """Whether the saves of other processes should have been seen by now. A test's clock may stand still."""
         return max(self._waited, self._clock() - self._lost_at) >= self._lease()
 
     def _claim(self, seen: _Seen) -> _Seen | None:
-        """Take the lease, if nothing has changed since the look."""
+        """Take the lease by compare-and-swap. ``None`` if the record has changed since it was read."""
         if seen.version is None:
-            # Without a store each process asks for itself; not all in the same moment.
+            # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
             self._keeper.world.sleep(2.0 * self._keeper.world.draw())
             self._due()
             return replace(seen, record=replace(seen.record, lease=None))
@@ -383,12 +403,12 @@ class Refresh:
         return max(LEASE, self._keeper.source.timeout + 3.0)
 
     def _due(self, seconds: float | None = None) -> None:
-        """Say by when this should have got on: with a fetch, or in so many seconds."""
+        """Set the time after which a waiting caller may overtake this flight: the lease's length, or `seconds`."""
         if self._flight is not None:
             self._flight.due = self._clock() + (self._lease() if seconds is None else seconds)
 
     def _covers(self, claim: _Seen) -> bool:
-        """Whether the lease is still ours for as long as a fetch takes; a frozen process wakes up without one."""
+        """Whether the lease lasts for as long as a fetch may take. After a pause of the process it may have ended."""
         lease = claim.record.lease
         if lease is None:
             return True
@@ -401,7 +421,7 @@ class Refresh:
     # Fetch
 
     def _fetch(self, claim: _Seen) -> Outcome | None:
-        """Ask WeChat and publish. ``None`` if the lease ran out meanwhile: start again."""
+        """Fetch and publish. ``None`` if the lease has ended meanwhile: start again."""
         if not self._covers(claim):
             self._release(claim)
             return None
@@ -425,7 +445,7 @@ class Refresh:
         return _Asked(_plausible(answer), sent, self._clock())
 
     def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
-        """The endpoint names the refused token as the current one: insist, if the forced mode's budget allows it."""
+        """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
         keeper, now, wall = self._keeper, self._clock() - claim.behind, self._keeper.world.wall()
         wait = forced_wait(claim.record, now, wall)
         if not keeper.source.forcible or wait > 0:
@@ -438,7 +458,7 @@ class Refresh:
             forced_at=now,
             lease=Lease(self._owner, now + self._lease()),
         )
-        # The budget is spent before the request is sent: what happens to this process later, it is counted.
+        # The budget is spent before the request is sent: it is counted also if this process ends meanwhile.
         spent = replace(claim, record=record) if claim.version is None else self._save(record, claim)
         if spent is None:
             return None
@@ -450,7 +470,7 @@ class Refresh:
         return self._conclude(spent, asked)
 
     def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Outcome:
-        """WeChat stands by the token that its API refused. Then the fault is not the token's, and it is kept."""
+        """Keep the token: WeChat's endpoint names it as the current one, so an API's rejection is not its fault."""
         self._publish(claim, asked, confirmed=True)
         if self._usable():
             return self._keeper.snapshot  # meanwhile another process has published a newer one
@@ -465,16 +485,16 @@ class Refresh:
     # Publish
 
     def _publish(self, claim: _Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
-        """Save the new token over the one that was seen, unless a newer one is there."""
+        """Save the new token by compare-and-swap, unless another process has published a newer one meanwhile."""
         keeper, grant = self._keeper, asked.answer
         assert isinstance(grant, Grant)
         self._claimed = None
         if self._flight is not None and self._flight.overtaken and keeper.snapshot.sent_at > asked.sent:
-            return keeper.snapshot  # frozen, thawed, and by now an old story
+            return keeper.snapshot  # this flight was frozen, and a later one has brought a newer token
         mine = self._minted(claim, claim.record, grant, asked)
         saved = self._save(mine, claim) if claim.version is not None else None
         swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
-        # Who had the lease waits for as long, if the store does not show what has been saved meanwhile.
+        # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
         while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
             if self._store_failed and not self._insists():
                 break
@@ -485,7 +505,7 @@ class Refresh:
             if theirs is None:
                 continue
             if follows(theirs.record.generation, claim.record.generation) and not self._later(theirs, asked):
-                # Theirs was minted after ours, or at the same time. What they have published, everybody knows.
+                # Their token was minted after ours, or at the same time, and all processes know it.
                 keeper.known = (theirs.record, theirs.behind)
                 if keeper.adopt(theirs.record, theirs.behind):
                     self._note(
@@ -509,13 +529,13 @@ class Refresh:
             seconds=asked.received - asked.sent,
             reason=self._reason.value,
         )
-        # The token may also have been refused while it was asked for once more; then the callers start anew.
+        # The token may also have been rejected during the forced fetch; then the callers start anew.
         if not self._usable() and mine.value not in keeper.dead:
             return self._cool(_DEAD_ON_ARRIVAL, 1)
         return keeper.snapshot
 
     def _insists(self) -> bool:
-        """Whether to try a store that fails once more: what is only in this process's memory is lost with it."""
+        """Whether to try a failing store again: a refresh token that is only in this process's memory dies with it."""
         if not self._keeper.rotates:
             return False
         self._keeper.world.sleep(_INSISTENCE)
@@ -524,7 +544,7 @@ class Refresh:
         return True
 
     def _later(self, theirs: _Seen, asked: _Asked) -> bool:
-        """Whether ours was surely minted later: their answer had arrived before we sent."""
+        """Whether our token was surely minted later: their answer had arrived before our request was sent."""
         return theirs.record.received_at + theirs.behind < asked.sent
 
     def _minted(self, seen: _Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
@@ -566,11 +586,11 @@ class Refresh:
         )
         again = before is not None and before.failure.cause is failure.cause and not self._of_another_secret(before)
         streak = before.streak + 1 if before is not None and again else 1
-        # A wrong secret is no reason for those who have the right one to wait.
+        # Processes with the right secret need not wait since another one's is wrong.
         mark = keeper.account.mark if failure.cause is Cause.FINAL else ""
-        # Once for each refused token, and not once for each process that holds it.
+        # A rejection overrules a back-off once for each token, and not once for each process that holds it.
         refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
-        # If the lost answer was a new token, the one in use dies 300 s after we sent.
+        # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._cool(failure, streak, expires_at=end)
@@ -585,7 +605,7 @@ class Refresh:
         if claim.version is None or self._save(record, claim) is not None:
             keeper.known = (record, claim.behind)
         elif not self._store_failed:
-            self._look()  # somebody has written meanwhile; what they know is newer than our failure
+            self._look()  # another process has written meanwhile; what it knows is newer than this failure
             if self._usable():
                 return keeper.snapshot
         return told
@@ -625,7 +645,12 @@ class Refresh:
             self._note(Happening.STORE_LAGS, _LAGS)
 
     def _try(self, call: Callable[[], Any]) -> Any:
-        """Ask the store. What it raises is said once, and stays here."""
+        """
+        Call the store, unless its circuit breaker is open.
+
+        Returns:
+            Its answer; ``None`` if it failed or was not called. What it raises goes to the observers, once an outage.
+        """
         keeper = self._keeper
         if self._clock() < keeper.store_rests_until:
             self._store_failed = True
@@ -670,7 +695,7 @@ class Refresh:
 
 
 def _plausible(answer: Grant | Failure) -> Grant | Failure:
-    """What a source of the user's gives is saved only if all can read it: as a token, and for no longer than a day."""
+    """Check a user's source: only what is a token is saved, and for no longer than a day."""
     if isinstance(answer, Failure):
         return answer
     if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
@@ -679,7 +704,7 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
 
 
 def overruled(cooldown: Cooldown, generation: int) -> bool:
-    """Whether the refusal of a token is news that lets WeChat be asked in spite of a failure: once for each token."""
+    """Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was passing."""
     passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
     return passing and follows(generation, cooldown.refused)
 

@@ -1,9 +1,9 @@
 """
 Where a token is kept, so that one fetch serves many.
 
-A store has two verbs: load a record, and save one only if nobody saved meanwhile. Leases, the order of answers,
-budgets and the memory of failures are all in the record, and what to do with it is decided elsewhere; so a store of
-your own is two short methods.
+A store has two verbs: load a record, and save one only if nobody saved meanwhile (compare-and-swap). Leases, the order
+of answers, budgets and the memory of failures are all in the record, and what to do with it is decided elsewhere; so a
+store of your own is two short methods.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TokenStore(Protocol):
 
     def save(self, key: str, record: Record, version: Any) -> Any | None:
         """
-        Replace the record of `key`, if nothing was saved since `version` was loaded.
+        Replace the record of `key`, if nothing was saved since `version` was loaded: a compare-and-swap, in one step.
 
         Returns:
             The new version, never ``None``; or ``None`` if somebody saved meanwhile: then nothing has changed.

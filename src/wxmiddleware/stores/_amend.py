@@ -1,4 +1,4 @@
-"""Change a record, whoever else is writing: for what is brought to us and not fetched."""
+"""Change a record by compare-and-swap, for what is brought to this process and not fetched."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ def amend(store: TokenStore, key: str, change: Callable[[Record, float], Record]
     """
     Load the record of `key`, have `change` make the new one of it and of the store's time, and save that.
 
+    If another process saves in between, it is done again (compare-and-swap).
+
     Raises:
-        StoreError: The store failed, or others wrote every time. Nothing has been saved then.
+        StoreError: The store failed, or another process saved each time. Nothing has been saved then.
     """
     for _ in range(_TRIES):
         loaded: Loaded = readable(_safely(lambda: store.load(key)))
@@ -33,7 +35,7 @@ def amend(store: TokenStore, key: str, change: Callable[[Record, float], Record]
 
 def pausing(store: TokenStore, key: str) -> bool:
     """
-    Whether the record of `key` holds a pause after a failure.
+    Whether the record of `key` holds a back-off after a failure.
 
     Raises:
         StoreError: The store failed.
