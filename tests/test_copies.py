@@ -7,8 +7,10 @@ import pickle
 import socket
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -60,6 +62,20 @@ def test_a_copy_is_the_thing_itself(one: Any) -> None:
     assert copy.copy(one) is one
     assert copy.deepcopy(one) is one
     assert copy.deepcopy(config)["wechat"][0] is one
+
+
+@pytest.mark.parametrize("name", ["TokenProvider", "RedisStore", "MemcachedStore", "SQLStore", "EncryptedStore"])
+def test_with_closes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has connections, or is over when it is closed, is closed at the end of a block, whatever ended it."""
+    made = MAKERS[name](tmp_path)
+    close = Mock()
+    monkeypatch.setattr(type(made), "close", close)
+    with suppress(ZeroDivisionError), made as here:
+        assert here is made
+        close.assert_not_called()
+        raise ZeroDivisionError
+
+    close.assert_called_once_with()
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

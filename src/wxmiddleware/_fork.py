@@ -70,3 +70,19 @@ class InOneProcess:
             f"A {type(self).__name__} is not pickled: it has locks and connections of this process. Make one in each "
             "process, from the same settings; what processes share is in the store (store=)."
         )
+
+
+class Closing(InOneProcess):
+    """What is closed at the end of a ``with`` block."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

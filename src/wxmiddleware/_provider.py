@@ -23,7 +23,6 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, NoReturn, Self
 
 import anyio.to_thread
@@ -79,7 +78,7 @@ class Status:
     reason: str | None
 
 
-class TokenProvider(_fork.InOneProcess):
+class TokenProvider(_fork.Closing):
     """
     Gives a token that WeChat will accept, to threads and to tasks of any event loop, and fetches as rarely as it can.
 
@@ -422,17 +421,7 @@ class TokenProvider(_fork.InOneProcess):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from . import _fork
 from ._models import Account, Cause, Failure, Grant, Loaded, Record
 from .exceptions import ConfigurationError, StoreError
 from .sources import TokenSource
@@ -16,7 +17,7 @@ from .stores._urls import open_store
 _NOT_ASKED = "So WeChat was not asked: no other process would learn of the token."
 
 
-class FleetStore:
+class FleetStore(_fork.Closing):
     """
     The shared store at a URL; whatever it raises becomes a `StoreError` that is safe to show.
 

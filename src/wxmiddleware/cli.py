@@ -318,7 +318,7 @@ def _store(options: argparse.Namespace, *, create: bool = True) -> Iterator[Flee
         return
     from ._shared import FleetStore
 
-    with contextlib.closing(FleetStore(url, create=create)) as store:
+    with FleetStore(url, create=create) as store:
         yield store
 
 

@@ -54,7 +54,7 @@ def run(examples: Path | None = None, *, workers: int = 4, store: str | None = N
     screen = screen_for(out)
     if store is not None:
         store = _for_any_directory(store)
-        with contextlib.closing(FleetStore(store)) as there:
+        with FleetStore(store) as there:
             there.load("wx")  # one that is down is said before anything starts
     directory = Path(tempfile.mkdtemp(prefix="wxmiddleware-demo-"))
     good = interrupted = False
@@ -120,7 +120,7 @@ def _shared(url: str, account: Account, webhook_token: str) -> Iterator[FleetSto
     """The store; at the end it has forgotten the simulated account and its webhook, which are new ones each time."""
     names = Names([webhook_token], stored=True)
     memories = names.of_webhook(webhook_token, None, WEBHOOK), names.of_token(webhook_token)
-    with contextlib.closing(FleetStore(url)) as store:
+    with FleetStore(url) as store:
         try:
             yield store
         finally:

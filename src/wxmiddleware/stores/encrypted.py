@@ -14,8 +14,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from .. import _fork
 from .._models import LONGEST_LIFE, Loaded, Record
@@ -50,7 +49,7 @@ _HOW = (
 )
 
 
-class EncryptedStore(_fork.InOneProcess):
+class EncryptedStore(_fork.Closing):
     """
     Encrypts the token in another store, with Fernet (AES-128-CBC and HMAC-SHA256).
 
@@ -85,14 +84,6 @@ class EncryptedStore(_fork.InOneProcess):
 
     def __repr__(self) -> str:
         return f"EncryptedStore({name_of(self._store)})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getattr__(self, name: str) -> Any:
         # What some stores can do and others cannot, such as keys(), is there if the inner store can.

@@ -109,7 +109,7 @@ class _Server:
         self._pool.clear()
 
 
-class MemcachedStore(_fork.InOneProcess):
+class MemcachedStore(_fork.Closing):
     """
     Keeps records in memcached, one item for each, which ends by itself.
 

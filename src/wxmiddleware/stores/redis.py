@@ -14,7 +14,6 @@ import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .. import _fork
@@ -102,7 +101,7 @@ class _Script:
 _load, _save = _Script(_LOAD), _Script(_SAVE)
 
 
-class RedisStore(_fork.InOneProcess):
+class RedisStore(_fork.Closing):
     """
     Keeps each record in a Redis hash that expires by itself.
 
@@ -181,14 +180,6 @@ class RedisStore(_fork.InOneProcess):
 
     def __repr__(self) -> str:
         return f"RedisStore({self._where()}, prefix={self._prefix!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def load(self, key: str) -> Loaded:
         """

@@ -110,7 +110,7 @@ class _Forks:
 _forks = _Forks()
 
 
-class SQLStore(_fork.InOneProcess):
+class SQLStore(_fork.Closing):
     """
     Keeps records in a table, one row for each.
 
