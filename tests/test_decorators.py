@@ -7,6 +7,7 @@ import inspect
 import io
 import traceback
 import typing
+from collections.abc import Callable as Making
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import anyio
 import httpx
 import pytest
 import requests
+from contrary import Contrary, ContraryError, ContraryMapping, ContraryNumber, ErrorWithErrcode
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from scripted_provider import FACES, OK, REFUSED, ScriptedProvider
@@ -42,6 +44,17 @@ class WeChatClientException(Exception):
         self.errcode = errcode
 
 
+class ContraryResponse(requests.Response):
+    """A response that fails when it is looked into."""
+
+    @property
+    def _content(self) -> Any:
+        raise ZeroDivisionError
+
+    @_content.setter
+    def _content(self, value: Any) -> None: ...
+
+
 class Api:
     """A decorated call that gives or raises `results` one after the other, and notes the tokens it was sent."""
 
@@ -55,7 +68,7 @@ class Api:
             if media is not None:
                 self.bodies.append(media.read() if hasattr(media, "read") else b"".join(media))
             result = results[len(self.tokens) - 1]
-            if isinstance(result, BaseException):
+            if issubclass(type(result), BaseException):
                 raise result
             return result
 
@@ -178,6 +191,91 @@ def test_other_exceptions_are_not_touched(face: Any, provider: Any, error: Excep
         api("oABC")
     assert raised.value is error
     assert provider.rejected == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ContraryError("the disk is full"),
+        lambda: ErrorWithErrcode(Contrary()),
+        lambda: ErrorWithErrcode(ContraryNumber(45015)),
+        lambda: ErrorWithErrcode(ContraryMapping()),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [REFUSED]])
+def test_an_error_that_fails_at_every_question(
+    face: Any, provider: Any, make: Making[[], Exception], before: list[Any]
+) -> None:
+    """What the function raised is the caller's, of the first call as of the second; nothing that we met in it."""
+    error = make()
+    api = Api(face, provider, *before, error)
+
+    with pytest.raises(type(error)) as raised:
+        api("oABC")
+    assert raised.value is error
+    assert len(before) + 1 == len(api.tokens)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Contrary,
+        ContraryMapping,
+        lambda: {"errcode": Contrary()},
+        lambda: {"errcode": ContraryNumber(0)},
+        lambda: {"errcode": 0, "base_resp": Contrary()},
+        lambda: {"base_resp": {"errcode": Contrary()}},
+        ContraryResponse,
+    ],
+)
+@pytest.mark.parametrize("before", [[], [REFUSED]])
+def test_an_answer_that_fails_at_every_question(
+    face: Any, provider: Any, make: Making[[], Any], before: list[Any]
+) -> None:
+    """What the function returned is the caller's, of the first call as of the second."""
+    answer = make()
+    api = Api(face, provider, *before, answer)
+
+    assert (answer is api("oABC")) is True
+    assert len(before) + 1 == len(api.tokens)
+
+
+def test_an_argument_that_fails_at_every_question(face: Any, provider: Any) -> None:
+    """It is passed on; that it may be sent twice nobody knows, so WeChat's first answer is the caller's."""
+    api = Api(face, provider, REFUSED, OK)
+
+    assert api("oABC", Contrary()) is REFUSED
+
+
+def test_a_refused_token_in_an_error_that_takes_no_note(face: Any) -> None:
+    """That the token could not be renewed is said where it can be, and hides nothing."""
+
+    class Silent(ErrorWithErrcode):
+        def add_note(self, note: str) -> None:
+            raise ZeroDivisionError
+
+    error = Silent(40001)
+    api = Api(face, ScriptedProvider("T1", TokenUnavailable("busy")), error)
+
+    with pytest.raises(Silent) as raised:
+        api("oABC")
+    assert raised.value is error
+
+
+def test_a_refused_answer_that_cannot_be_closed(face: Any, provider: Any) -> None:
+    """A response that nobody is going to see, and that fails to be closed, does not end the retry."""
+
+    class Stuck(httpx.Response):
+        def close(self) -> None:
+            raise ZeroDivisionError
+
+        async def aclose(self) -> None:
+            raise ZeroDivisionError
+
+    first = Stuck(200, stream=Stream())
+    api = Api(face, provider, first, OK)
+
+    assert api("oABC") is OK
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])

@@ -14,6 +14,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from contrary import Contrary, ContraryError
 from leaks import shown
 
 from wxmiddleware import Account, TokenProvider, _masking, masking
@@ -266,3 +267,11 @@ class TestErrorsOfClients:
         _masking.mask_error(error)
 
         assert "access_token=***" == str(error)
+
+    def test_an_error_that_fails_at_every_question(self) -> None:
+        """What can be masked in it is, and the errors behind it are reached."""
+        error = ContraryError("access_token=88_abc")
+        error.__cause__ = ValueError([Contrary()], "access_token=88_abc")
+        _masking.mask_error(error)
+
+        assert ("access_token=***", "access_token=***") == (error.args[0], error.__cause__.args[1])

@@ -6,6 +6,9 @@ endpoints): ``{"errcode": 40001, "errmsg": "invalid credential, …"}``. The con
 that send images have come as ``text/plain`` and as ``image/jpeg``. So whatever the type, a body that begins with ``{``
 after whitespace is read as JSON in UTF-8.
 
+What is looked at is somebody else's, and may fail at any question: an attribute that computes, a mapping that raises, a
+proxy outside its context. It then says nothing, and its own caller gets it as it is.
+
 Only API calls are judged here. On a token endpoint 40001 means a wrong secret, and on ``sns/*`` it speaks of a user's
 own OAuth token; no fetch of ours cures either.
 
@@ -15,6 +18,7 @@ own OAuth token; no fetch of ours cures either.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -28,6 +32,7 @@ from .exceptions import TokenError
 __all__ = [
     "CURABLE",
     "aerrcode_of",
+    "asks_to_be_awaited",
     "errcode_of",
     "errcode_of_error",
     "note_not_renewed",
@@ -51,16 +56,22 @@ def errcode_of(answer: object) -> int | None:
     Returns:
         The errcode, which may be 0; ``None`` if there is none to be seen.
     """
-    if isinstance(answer, Mapping):
-        return _in_mapping(answer)
-    return _in_body(answer if isinstance(answer, bytes | bytearray | str) else body_of(answer))
+    try:
+        if isinstance(answer, Mapping):
+            return _in_mapping(answer)
+        return _in_body(answer if isinstance(answer, bytes | bytearray | str) else body_of(answer))
+    except Exception:
+        return None
 
 
 async def aerrcode_of(answer: object) -> int | None:
     """Find the errcode in what an API call returned. Like `errcode_of`, and never blocks the event loop."""
-    if isinstance(answer, Mapping):
-        return _in_mapping(answer)
-    return _in_body(answer if isinstance(answer, bytes | bytearray | str) else await abody_of(answer))
+    try:
+        if isinstance(answer, Mapping):
+            return _in_mapping(answer)
+        return _in_body(answer if isinstance(answer, bytes | bytearray | str) else await abody_of(answer))
+    except Exception:
+        return None
 
 
 def errcode_of_error(error: BaseException) -> int | None:
@@ -69,7 +80,18 @@ def errcode_of_error(error: BaseException) -> int | None:
 
     A `TokenError` has one too and is passed over: it comes from the token endpoint, where a new token cures nothing.
     """
-    return None if isinstance(error, TokenError) else _number(getattr(error, "errcode", None))
+    try:
+        return None if isinstance(error, TokenError) else _number(getattr(error, "errcode", None))
+    except Exception:
+        return None
+
+
+def asks_to_be_awaited(answer: object) -> bool:
+    """Tell whether a call returned an awaitable."""
+    try:
+        return inspect.isawaitable(answer)
+    except Exception:
+        return False
 
 
 # Responses whose refused token was not replaced, and why. The caller may have `raise_for_errcode` look at them later.
@@ -85,12 +107,12 @@ def note_not_renewed(answer: object, error: BaseException | None, why: TokenErro
         error: Or the error that did; it gets `why` as its cause, and a note.
     """
     why.__traceback__ = None  # it has frames, and these the answer
-    if error is not None:
-        if error.__cause__ is None:
-            error.__cause__ = why
-        error.add_note(f"The token was rejected, and there is no new one. {why}")
-    elif not isinstance(answer, Mapping | bytes | bytearray | str):
-        with suppress(TypeError):  # it takes no weak reference
+    with suppress(Exception):  # an answer may take no weak reference, and an error no note
+        if error is not None:
+            if error.__cause__ is None:
+                error.__cause__ = why
+            error.add_note(f"The token was rejected, and there is no new one. {why}")
+        elif not isinstance(answer, Mapping | bytes | bytearray | str):
             _not_renewed[answer] = why
 
 
@@ -98,7 +120,7 @@ def why_not_renewed(answer: object) -> TokenError | None:
     """Tell why the token that this answer says was refused could not be replaced, if that is known."""
     try:
         return _not_renewed.get(answer)
-    except TypeError:
+    except Exception:
         return None
 
 
@@ -140,7 +162,7 @@ def _number(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value
+        return int.__index__(value)  # of a class of its own it may compare as it likes
     # wechatpy coerces strings; the longest code WeChat has ever sent has seven digits.
     if isinstance(value, str) and len(value) <= 12:
         text = value.strip()

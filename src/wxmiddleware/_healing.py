@@ -181,7 +181,8 @@ def heal(
         if isinstance(step, Refresh):
             reply = newer(provider, step.rejected, timeout)
         else:
-            discard(first.answer)
+            with contextlib.suppress(Exception):  # it is somebody else's, and nobody is going to see it
+                discard(first.answer)
             reply = _attempt(again, step.token)
     return outcome.give()
 
@@ -208,7 +209,8 @@ async def aheal(
         if isinstance(step, Refresh):
             reply = await anewer(provider, step.rejected, timeout)
         else:
-            await adiscard(first.answer)
+            with contextlib.suppress(Exception):  # as above
+                await adiscard(first.answer)
             reply = await _aattempt(again, step.token)
     return outcome.give()
 
@@ -281,14 +283,18 @@ class Arguments:
             kind = type(thing)
             if kind in PLAIN:
                 continue
-            if isinstance(thing, (list, tuple)):
-                if depth:
-                    self._look(thing, depth - 1)
-            elif isinstance(thing, Mapping):
-                if depth:
-                    self._look(thing.values(), depth - 1)
-            else:
-                self._remember(thing)
+            try:
+                if isinstance(thing, (list, tuple)):
+                    if depth:
+                        self._look(thing, depth - 1)
+                elif isinstance(thing, Mapping):
+                    if depth:
+                        self._look(thing.values(), depth - 1)
+                else:
+                    self._remember(thing)
+            # Whatever this is, it does not let itself be looked at.
+            except Exception:
+                self._once = True
 
     def _remember(self, thing: Any) -> None:
         reads, file = _file_of(thing)

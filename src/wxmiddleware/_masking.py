@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -145,37 +145,57 @@ def mask_error(error: BaseException) -> None:
     Requests (what has a ``url``) are replaced by a copy; in responses (what has a ``history``) the URLs, the requests
     and where they redirect to are replaced. Never raises.
     """
-    todo: list[BaseException | None] = [error]
+    todo: list[Any] = [error]
     seen: set[int] = set()
     while todo:
         one = todo.pop()
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        todo += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            todo += one.exceptions
-        with suppress(Exception):
-            args = tuple(map(_masked_part, one.args))
-            if any(new is not old for new, old in zip(args, one.args, strict=True)):
-                one.args = args
-        inside = vars(one)
-        for name, value in list(inside.items()):
-            inside[name] = _masked_part(value)
-        for name in _APART:
+        # Each by itself: an error of somebody else's may fail at any question.
+        for look in (_mask_arguments, _mask_attributes, _mask_apart, _behind):
             with suppress(Exception):
-                text = getattr(one, name, None)
-                if isinstance(text, str) and mask(text) != text:
-                    setattr(one, name, mask(text))
-        todo += [each for each in (*one.args, *inside.values()) if isinstance(each, BaseException)]
+                todo += look(one)
+
+
+def _mask_arguments(error: BaseException) -> Iterable[object]:
+    args = tuple(map(_masked_part, error.args))
+    if any(new is not old for new, old in zip(args, error.args, strict=True)):
+        error.args = args
+    return _errors_among(args)
+
+
+def _mask_attributes(error: BaseException) -> Iterable[object]:
+    inside = vars(error)
+    for name, value in list(inside.items()):
+        inside[name] = _masked_part(value)
+    return _errors_among(inside.values())
+
+
+def _mask_apart(error: BaseException) -> Iterable[object]:
+    for name in _APART:
+        with suppress(Exception):
+            text = getattr(error, name, None)
+            if isinstance(text, str) and mask(text) != text:
+                setattr(error, name, mask(text))
+    return ()
+
+
+def _behind(error: BaseException) -> Iterable[object]:
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return (error.__cause__, error.__context__, *members)
+
+
+def _errors_among(values: Iterable[object]) -> list[object]:
+    return [each for each in values if issubclass(type(each), BaseException)]
 
 
 def _masked_part(value: Any) -> Any:
-    if isinstance(value, str | bytes) or type(value) in (list, tuple, dict):
-        return mask_data(value)
-    if not isinstance(value, BaseException):
-        # Attributes of attributes: anything may be there, and fail at any question.
-        with suppress(Exception):
+    # Attributes of attributes: anything may be there, and fail at any question.
+    with suppress(Exception):
+        if isinstance(value, str | bytes) or type(value) in (list, tuple, dict):
+            return mask_data(value)
+        if not isinstance(value, BaseException):
             return _masked_holder(value)
     return value
 

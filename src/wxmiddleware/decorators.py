@@ -9,9 +9,10 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from ._answers import aerrcode_of, errcode_of, errcode_of_error
+from ._answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
 from ._context import current_provider, serving_var
 from ._healing import PLAIN, Arguments, Outcome, aheal, curable, heal
 from ._masking import mask_error, masked_errors
@@ -201,6 +202,7 @@ class _Decorator:
         function, first_of_all, call = target.function, target.index == 0, target.caller()
         skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
         fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
+        zero = 0  # of which there is one in CPython; compared by identity, as anything else may raise at that question
 
         def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
@@ -234,9 +236,9 @@ class _Decorator:
                 mask_error(error)
                 raise
             else:
-                if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
+                if type(answer) is dict and answer.get("errcode", zero) is zero and "base_resp" not in answer:
                     return answer
-                if inspect.isawaitable(answer):
+                if asks_to_be_awaited(answer):
                     return self._resumed(provider, token, answer, _with(call, args, kwargs), rewind)
                 first = Outcome(answer, errcode=errcode_of(answer))
                 wanted = curable(provider) if codes is None else codes
@@ -253,6 +255,7 @@ class _Decorator:
         function, first_of_all, call = target.function, target.index == 0, target.caller()
         skip, bound, after_self = target.skip, target.bound, target.skip == target.index == 1
         fixed, find, nothing_bound = self.fixed, self.find, PLAIN.issuperset(map(type, target.bound))
+        zero = 0  # of which there is one in CPython; compared by identity, as anything else may raise at that question
 
         async def with_token_wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - see above
             plain = nothing_bound
@@ -287,7 +290,7 @@ class _Decorator:
                 mask_error(error)
                 raise
             else:
-                if type(answer) is dict and answer.get("errcode", 0) == 0 and "base_resp" not in answer:
+                if type(answer) is dict and answer.get("errcode", zero) is zero and "base_resp" not in answer:
                     return answer
                 first = Outcome(answer, errcode=await aerrcode_of(answer))
                 wanted = curable(provider) if codes is None else codes
@@ -407,7 +410,7 @@ def _explicit(call: _Call, token: str, args: tuple[Any, ...], kwargs: dict[str, 
     """Call once, with a token that is the caller's own."""
     with masked_errors():
         answer = call(token, args, kwargs)
-    return _awaited(answer) if inspect.iscoroutine(answer) else answer
+    return _awaited(answer) if type(answer) is CoroutineType else answer
 
 
 async def _awaited(answer: Awaitable[Any]) -> Any:
