@@ -1,8 +1,8 @@
 """
 What an errcode means where, and what a person should do about it: one table, with the page each row comes from.
 
-The same number means different things at different places: 40001 is a refused token where an API is called, and a wrong
-secret at a token endpoint and everywhere at WeCom. So a row says where it counts. ``{ip}`` in an advice stands for the
+The same number means different things at different places: 40001 is a rejected token where an API is called, and a
+wrong secret at a token endpoint and everywhere at WeCom. So a row says where it counts. ``{ip}`` in an advice is the
 address that WeChat saw.
 """
 
@@ -86,7 +86,7 @@ _REFUSED: Final = "The access token was rejected, and so was a newer one: it may
 _COMPONENT_REFUSED: Final = "The component_access_token was rejected, and so was a newer one."
 _AGAIN: Final = "Its owner has to authorise the platform again."
 _PLATFORM_SECRET: Final = "Check the platform's AppSecret: it is wrong or was reset."  # noqa: S105
-# Of a token that an API refused, after all that could be done.
+# Of a token that an API rejected, after all that could be done.
 _REFUSED_AGAIN: Final = (
     "The token was rejected. WeChatAuth and with_token refresh it and call once more; what you see is the answer to "
     "that, or there was no new token, or no second call was possible. See the log of wxmiddleware."

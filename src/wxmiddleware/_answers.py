@@ -1,5 +1,5 @@
 """
-Is this answer a refused token?
+Is this answer a rejected token?
 
 WeChat answers HTTP 200 and says in JSON that it did not like the token (`Getting the Access Token`_, and probed on 14
 endpoints): ``{"errcode": 40001, "errmsg": "invalid credential, …"}``. The content type is no help: errors of endpoints
@@ -43,7 +43,7 @@ __all__ = [
 
 
 def refused(errcode: int | None, codes: Collection[int] = CURABLE) -> bool:
-    """Tell whether an errcode, if there is one, says that the token was refused."""
+    """Tell whether an errcode, if there is one, says that the token was rejected."""
     return errcode is not None and errcode in codes
 
 
@@ -94,13 +94,13 @@ def asks_to_be_awaited(answer: object) -> bool:
         return False
 
 
-# Responses whose refused token was not replaced, and why. The caller may have `raise_for_errcode` look at them later.
+# Responses whose rejected token was not replaced, and why. The caller may have `raise_for_errcode` look at them later.
 _not_renewed: WeakKeyDictionary[Any, TokenError] = WeakKeyDictionary()
 
 
 def note_not_renewed(answer: object, error: BaseException | None, why: TokenError) -> None:
     """
-    Remember why the token that was refused could not be replaced.
+    Remember why the token that was rejected could not be replaced.
 
     Args:
         answer: The answer that said so.
@@ -117,7 +117,7 @@ def note_not_renewed(answer: object, error: BaseException | None, why: TokenErro
 
 
 def why_not_renewed(answer: object) -> TokenError | None:
-    """Tell why the token that this answer says was refused could not be replaced, if that is known."""
+    """Tell why the token that this answer says was rejected could not be replaced, if that is known."""
     try:
         return _not_renewed.get(answer)
     except Exception:

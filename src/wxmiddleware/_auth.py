@@ -23,7 +23,7 @@ _PARAMETER: Final = re.compile(r"(?:^|(?<=&))access_token=([^&]*)")
 
 class TokenAuth:
     """
-    Adds ``access_token`` to a client's requests, and sends once more with a new token what WeChat refused.
+    Adds ``access_token`` to a client's requests, and sends once more with a new token what WeChat rejected.
 
     A request that has an ``access_token`` in its URL goes out as it is, and so do those to other hosts, to ``sns/*``
     and to the token endpoints. A body that can be read only once is not sent again; the log says so, and the caller
@@ -33,7 +33,7 @@ class TokenAuth:
         provider: Gives the tokens.
         hosts: More hosts, beside that of the account's ``base_url``, that may get the token:
             ``"sh.api.weixin.qq.com"``, ``"https://gateway.example:8443"``. Requests to others go out as they are.
-        codes: The errcodes that mean a refused token. By default those of the account's kind: 40001, 40014 and 42001
+        codes: The errcodes that mean a rejected token. By default those of the account's kind: 40001, 40014 and 42001
             for official accounts and mini programs.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
 

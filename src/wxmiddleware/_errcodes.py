@@ -1,7 +1,7 @@
 """
 What an errcode means: what we do about it at a token endpoint, and what a person should do.
 
-Which advice there is stands in `_advice`. At a token endpoint 40001 is a wrong secret; on an API call it is a refused
+Which advice there is stands in `_advice`. At a token endpoint 40001 is a wrong secret; on an API call it is a rejected
 token (see `CURABLE`).
 """
 
@@ -90,7 +90,7 @@ def api_error_text(errcode: int, errmsg: str, *, wecom: bool = False, because: s
 
     Args:
         wecom: Whether the API is one of WeCom's.
-        because: Why there was no newer token in the place of a refused one.
+        because: Why there was no newer token in the place of a rejected one.
     """
     advice = (_WECOM_ADVICE if wecom else _API_ADVICE).get(errcode, _UNKNOWN_AT_WECOM if wecom else _UNKNOWN[1])
     if because is not None:

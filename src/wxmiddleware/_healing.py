@@ -1,5 +1,5 @@
 """
-The one rule about a refused token: ask for a newer one, and send once more.
+The one rule about a rejected token: get a newer one, and send the call once more.
 
 `retry_rule` is the whole of it. It is a generator that does no I/O: it says what it wants done next and is told what
 came of it, so that threads (`heal`), tasks (`aheal`) and the HTTP clients' own flows can drive the same lines.
@@ -102,7 +102,7 @@ class Repeat:
 
 
 def curable(provider: TokenProvider) -> Collection[int]:
-    """Give the errcodes that mean a refused token: the provider knows of what kind its account is."""
+    """Give the errcodes that mean a rejected token: the provider knows of what kind its account is."""
     codes: Collection[int] = getattr(provider, "curable", CURABLE)
     return codes
 
@@ -116,13 +116,13 @@ def retry_rule(
     rewind: Callable[[], bool],
 ) -> Generator[Refresh | Repeat, Any, Outcome]:
     """
-    Decide what becomes of a call whose token was refused.
+    Decide what becomes of a call whose token was rejected.
 
     Args:
         provider: Gives the tokens.
-        token: The one that was refused.
+        token: The one that was rejected.
         first: What the first call came to.
-        codes: The errcodes that mean a refused token.
+        codes: The errcodes that mean a rejected token.
         rewind: Makes ready for a second call, and tells whether there can be one.
 
     Returns:
@@ -216,7 +216,7 @@ async def aheal(
 
 
 def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | TokenError | None:
-    """Get a token newer than the refused one; if none can be had, why, or ``None``."""
+    """Get a token newer than the rejected one; if none can be had, why, or ``None``."""
     try:
         return provider.get_token(rejected=token, timeout=timeout)
     except TokenError as error:
@@ -226,7 +226,7 @@ def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> 
 
 
 async def anewer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | TokenError | None:
-    """Get a token newer than the refused one. Like `newer`, and never blocks the event loop."""
+    """Get a token newer than the rejected one. Like `newer`, and never blocks the event loop."""
     try:
         return await provider.aget_token(rejected=token, timeout=timeout)
     except TokenError as error:

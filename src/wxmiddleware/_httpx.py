@@ -29,7 +29,7 @@ class TokenFlow(TokenAuth):
     _error: type[Exception]  # what the library raises when a server breaks the rules
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Send with the token; if that is refused, once more with a newer one."""
+        """Send with the token; if that is rejected, once more with a newer one."""
         if not self._goes(request):
             yield request
             return
@@ -51,7 +51,7 @@ class TokenFlow(TokenAuth):
         _end(rule, Outcome(response, errcode=errcode_of(response)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Send with the token; if that is refused, once more with a newer one. Never blocks the event loop."""
+        """Send with the token; if that is rejected, once more with a newer one. Never blocks the event loop."""
         if not self._goes(request):
             yield request
             return

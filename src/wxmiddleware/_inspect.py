@@ -65,7 +65,7 @@ class Held:
         fetched_ago: The same in seconds.
         lease: Who is refreshing.
         cooldown: Why nobody should ask WeChat now.
-        refusals: How many fetches in a row refused tokens have caused.
+        refusals: How many fetches in a row rejected tokens have caused.
         forced_today: How often the forced mode was used.
         problem: Why it cannot be read.
     """

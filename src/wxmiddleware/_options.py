@@ -18,7 +18,7 @@ def is_provider(thing: Any) -> bool:
 
 def checked_codes(codes: Any) -> frozenset[int] | None:
     """
-    Check the errcodes that mean a refused token; ``None`` stands for those of the account's kind.
+    Check the errcodes that mean a rejected token; ``None`` stands for those of the account's kind.
 
     Raises:
         ConfigurationError: They are no collection of int.

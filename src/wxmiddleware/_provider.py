@@ -46,7 +46,7 @@ from .stores.memory import process_store
 _draw = random.SystemRandom().random
 
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
-_ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was refused since
+_ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was rejected since
 _MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
 
 
@@ -246,7 +246,7 @@ class TokenProvider(_fork.Closing):
             if not isinstance(answer, Snapshot):
                 kept = keeper.snapshot
                 if keeper.plan.cache and kept.value != token and keeper.usable():
-                    return kept.value  # whatever the refresh was for, there is a token that nobody has refused
+                    return kept.value  # whatever the refresh was for, there is a token that no API has rejected
                 if answer is not None:
                     raise answer.error()
                 late = f"No token came within {patience:.3g} s; the refresh goes on."

@@ -1,5 +1,5 @@
 """
-`with_token`: give a function that calls WeChat its access token, and heal the call if WeChat refuses that token.
+`with_token`: give a function that calls WeChat its access token, and heal the call if WeChat rejects that token.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def with_token(
     timeout: float | None = None,
 ) -> Any:
     """
-    Fill in the parameter ``access_token``, and call once more with a new token if WeChat refuses this one.
+    Fill in the parameter ``access_token``, and call once more with a new token if WeChat rejects this one.
 
     ::
 
@@ -119,21 +119,21 @@ def with_token(
         send_text("oABC", "hello")
 
     It is for the function that makes one call to WeChat, not for a view: the whole function runs twice when a token
-    is refused. It may be a plain or an async function, a method, a class or static method (on either side of those
+    is rejected. It may be a plain or an async function, a method, a class or static method (on either side of those
     decorators), a `functools.partial`, or an object with ``__call__``.
 
     The parameter may stand anywhere, also keyword-only or positional-only, and leaves the visible signature. A caller
     may still pass ``access_token="..."`` by keyword (``None`` counts as not given): the function is then called once
     with that value, which is not ours to refresh.
 
-    *What counts as refused:* an errcode among `codes`, as a number or a numeric string, at the top or in
+    *What counts as rejected:* an errcode among `codes`, as a number or a numeric string, at the top or in
     ``base_resp``, in a returned mapping, ``bytes``, ``str``, or response of requests, httpx, httpx2, werkzeug (Flask)
     or starlette; or as attribute ``errcode`` of a raised exception. A response that streams is looked at only as far
     as an error answer can reach (64 KiB, and only if it begins like a JSON object), and keeps every byte. Not looked
     at: responses of other clients, objects made from an answer, tuples, streams that could be read only by
     blocking the event loop, and a `TokenError`, which comes from the token endpoint.
 
-    *What happens then:* a newer token is asked for, naming the refused one, and the function is called exactly once
+    *What happens then:* a newer token is asked for, naming the rejected one, and the function is called exactly once
     more; the caller gets what that gives, whatever it is. WeChat's first answer stands if no newer token can be had,
     or if an argument cannot be sent again. Files among the arguments, also in lists, tuples and dicts as in
     ``files={"media": (name, file, type)}``, are wound back; any other stream (something with ``read`` that cannot
@@ -151,7 +151,7 @@ def with_token(
         subject: The function; or the provider that gives the tokens.
         provider: The provider, or a function without arguments that returns it, asked at each call. Such a function
             must be given by this name: by position it would be taken for the function to decorate.
-        codes: The errcodes that mean a refused token. By default those of the provider's kind of account: 40001, 40014
+        codes: The errcodes that mean a rejected token. By default those of the provider's kind of account: 40001, 40014
             and 42001; of WeCom, where 40001 is a wrong secret, the other two.
         parameter: The name of the parameter to fill in.
         timeout: Seconds to wait for a token; ``None`` for the provider's own limit.
@@ -442,7 +442,7 @@ def _dressed(wrapper: Any, target: _Target) -> Any:
 
 
 def _outcome_of_error(error: Exception, codes: Collection[int]) -> Outcome | None:
-    """Get the outcome of a first call that raised, if that means a refused token."""
+    """Get the outcome of a first call that raised, if that means a rejected token."""
     errcode = errcode_of_error(error)
     return Outcome(error=error, errcode=errcode) if errcode in codes else None
 

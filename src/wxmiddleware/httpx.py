@@ -1,5 +1,5 @@
 """
-The access token for httpx: an ``auth`` for ``Client`` and ``AsyncClient`` that heals refused calls.
+The access token for httpx: an ``auth`` for ``Client`` and ``AsyncClient`` that heals rejected calls.
 
 ::
 

@@ -100,7 +100,7 @@ class JSSDK(_fork.InOneProcess):
             url: The page's, as ``location.href`` gives it: with the query, and not rebuilt behind a proxy.
             refused: What was signed for this page before, if the browser said ``config:invalid signature`` to it. If it
                 was signed with the ticket that is still in use, the ticket is replaced; not more than once in 30
-                seconds, as with any refused token, since anybody can claim this. Otherwise, and if WeChat gives the
+                seconds, as with any rejected token, since anybody can claim this. Otherwise, and if WeChat gives the
                 same ticket again, it is signed with that: most often it is the `url` that was not the page's.
 
         Raises:

@@ -1,5 +1,5 @@
 """
-The access token for requests: an ``auth`` that heals refused calls, and a shield for what a session raises.
+The access token for requests: an ``auth`` that heals rejected calls, and a shield for what a session raises.
 
 ::
 
@@ -88,7 +88,7 @@ class _Shielded:
 
 
 class _Healer:
-    """The response hook of one request: takes the token out of what the caller sees, and heals what was refused."""
+    """The response hook of one request: takes the token out of what the caller sees, and heals what was rejected."""
 
     def __init__(self, auth: WeChatAuth, token: str, arguments: Arguments) -> None:
         self._auth = auth

@@ -27,7 +27,7 @@ class Tally:
         title: How that is run.
         done: Requests that were answered as they should.
         errors: Requests that were not.
-        healed: Calls to WeChat that were refused, repeated and accepted.
+        healed: Calls to WeChat that were rejected, repeated and accepted.
         slowest: Seconds that the slowest answer took.
         slots: Good and bad requests in each half second.
         first_errors: What went wrong first.

@@ -6,8 +6,8 @@ wechatpy's clients with their tokens from a provider.
     client = with_provider(WeChatClient(appid, secret), provider)
     client.message.send_text("oABC", "hello")
 
-Left to itself, wechatpy 1.8 fetches a token whenever one is refused, whoever else has fetched one meanwhile, and does
-it again when the next one is refused, until Python's recursion ends or the day's quota does.
+Left to itself, wechatpy 1.8 fetches a token whenever one is rejected, whoever else has fetched one meanwhile, and does
+it again when the next one is rejected, until Python's recursion ends or the day's quota does.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def with_provider(client: ClientT, provider: TokenProvider) -> ClientT:
     Let a wechatpy client take its tokens from `provider`, and give the client back.
 
     It is the same object with all it had, for all threads: ``WeChatClient``, a subclass of yours, or the client of
-    ``wechatpy.enterprise``. A refused token is replaced by comparison and the call repeated once, files and all; if
-    that is refused, too, the ``WeChatClientException`` is raised. Calls go to the account's ``base_url``. The
+    ``wechatpy.enterprise``. A rejected token is replaced by comparison and the call repeated once, files and all; if
+    that is rejected, too, the ``WeChatClientException`` is raised. Calls go to the account's ``base_url``. The
     client's own ``session`` goes on to hold what else it held, such as tickets. ``fetch_access_token()`` fetches
     nothing any more: it tells the provider's token.
 

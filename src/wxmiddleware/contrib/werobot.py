@@ -6,7 +6,7 @@ WeRoBot's client with its tokens from a provider.
     with_provider(robot.client, provider)
     robot.client.send_text_message("oABC", "hello")
 
-Left to itself, WeRoBot keeps a token in each process until a minute before its end, and knows no refused ones.
+Left to itself, WeRoBot keeps a token in each process until a minute before its end, and knows no rejected ones.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def with_provider(client: ClientT, provider: TokenProvider) -> ClientT:
     """
     Let a WeRoBot client (``robot.client``) take its tokens from `provider`, and give the client back.
 
-    It is the same object. A refused token is replaced by comparison and the call repeated once, files and all; if that
-    is refused, too, the ``ClientException`` is raised. Calls go to the account's ``base_url``, over one session.
+    It is the same object. A rejected token is replaced by comparison and the call repeated once, files and all; if that
+    is rejected, too, the ``ClientException`` is raised. Calls go to the account's ``base_url``, over one session.
     ``grant_token()`` fetches nothing any more: it tells the provider's token.
 
     Raises:

@@ -1,7 +1,7 @@
 """
 Requests for one kind of token that carry a token of another kind, as those for a ticket do.
 
-They are API calls, and heal like all others: a refused token is compared and replaced, and the request sent once more.
+They are API calls, and heal like all others: a rejected token is compared and replaced, and the request sent once more.
 Here that is four lines of its own and not `_healing.retry_rule`, because it has no answer of a user's to give back, and
 one deadline for everything: a refresh has a lease, and what it borrows must come within that.
 """
@@ -43,7 +43,7 @@ def check_lender(provider: object, what: str) -> None:
 
 def borrow(provider: Lender, seconds: float, ask: Callable[[str, float], _Answer | Failure]) -> _Answer | Failure:
     """
-    Ask with a token of the provider's; once more with a newer one, if that is refused.
+    Ask with a token of the provider's; once more with a newer one, if that is rejected.
 
     Args:
         seconds: What everything together may take.

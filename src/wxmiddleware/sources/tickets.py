@@ -4,7 +4,7 @@ Tickets: what a page in WeChat's browser proves with that it is one of the accou
 Facts: docs/wechat.md#tickets-and-js-sdk-signatures.
 
 A ticket is asked for with an access token, and lives in a row of its own. No API ever answers that a ticket is
-invalid: the browser finds out (``config:invalid signature``). So no errcode of a call means a refused ticket, and only
+invalid: the browser finds out (``config:invalid signature``). So no errcode of a call means a rejected ticket, and only
 ``get_token(rejected=ticket)`` replaces one; see `wxmiddleware.jssdk.JSSDK.signature`.
 """
 
@@ -91,7 +91,7 @@ class JsapiTicket(_Ticket):
         provider: Gives the access token. While it has none there is no ticket.
 
     Takes the arguments of `Endpoint`, too; ``timeout`` (seconds) is for the access token, the ticket, and what it
-    takes to replace a refused access token, together.
+    takes to replace a rejected access token, together.
     """
 
     kind = "jsapi_ticket"

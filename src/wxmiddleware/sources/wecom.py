@@ -25,7 +25,7 @@ class WeComToken(Endpoint):
     Ask ``/cgi-bin/gettoken`` for the token of one app. Everybody who asks gets the same token until its end.
 
     The default for a `WeComAccount`. WeCom no longer promises that the token stays the same, and may end it early; an
-    API call that is refused with 40014 or 42001 is healed like any other. 40001 is a wrong secret here: never healed,
+    API call that is rejected with 40014 or 42001 is healed like any other. 40001 is a wrong secret here: never healed,
     and not asked again for ten minutes, because WeCom bans who goes on asking.
 
     Takes the arguments of `Endpoint`: ``connect_timeout``, ``timeout`` (seconds) and ``session``.

@@ -78,7 +78,7 @@ class JSONFileStore:
     Args:
         path: The file. Its directory must be there and writable. A symbolic link is followed.
         clock: Seconds since 1970, the same for all processes. If somebody sets the machine's clock, a token seems
-            so much older or younger to the processes that start afterwards; one that WeChat refuses is replaced.
+            so much older or younger to the processes that start afterwards; one that WeChat rejects is replaced.
 
     Raises:
         ConfigurationError: The path is none, or this platform has no ``flock``.

@@ -52,7 +52,7 @@ class RefreshRules:
             self._kept(store, "T1")
 
     def test_refused_herd(self, store: TokenStore, second: TokenStore) -> None:
-        """The API refuses the token that everybody has: one fetch replaces it for all."""
+        """The API rejects the token that everybody has: one fetch replaces it for all."""
         with Fleet(store, second) as fleet:
             fleet.source.answer("T1")
             processes = fleet.processes(4)

@@ -36,7 +36,7 @@ def send_reply(
     provider: TokenProvider, openid: str, reply: Reply, *, agent: int | str | None = None, timeout: float = 5.0
 ) -> None:
     """
-    Send `reply` to a follower. A refused token is replaced, once, as with every call under ``@with_token``.
+    Send `reply` to a follower. A rejected token is replaced, once, as with every call under ``@with_token``.
 
     A text that is longer than WeChat takes is sent in pieces, at most five; of what is longer still the rest is left
     out, with a warning.
