@@ -8,7 +8,7 @@ PYTEST ?= pytest -n auto
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
-	@$(BIN)/wxmiddleware demo $(ARGS)
+	@$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m $(PYTEST)
@@ -29,15 +29,15 @@ soak: $(VENV)/.dev
 
 # An empty file says that this set of packages is installed, and from which pyproject.toml.
 $(VENV)/.demo: pyproject.toml $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group demo
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' --group bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group bench
 	@touch $(VENV)/.demo $@
 
 # pip reads dependency groups since 25.1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from wxmiddleware._keeper import registry
+from wxmiddleware._engine.token import registry
 
 PATIENCE = 20.0  # seconds of real time
 FROZEN = 2.0  # a flight that has not begun by then never will: the test keeps it from that

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import anyio.lowlevel
 
-from wxmiddleware._provider import TokenProvider
+from wxmiddleware._engine.provider import TokenProvider
 
 
 class FakeProvider:

@@ -21,9 +21,10 @@ import requests
 import starlette.responses
 import werkzeug
 
-from wxmiddleware import _bodies, raise_for_errcode
-from wxmiddleware._answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
-from wxmiddleware._bodies import LIMIT, adiscard, discard
+from wxmiddleware import raise_for_errcode
+from wxmiddleware._outbound import bodies as _bodies
+from wxmiddleware._outbound.answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, refused
+from wxmiddleware._outbound.bodies import LIMIT, adiscard, discard
 from wxmiddleware.exceptions import APIError, TokenRefused
 
 ERROR = b'{"errcode":40001,"errmsg":"invalid credential rid: 6aac0063-7ed08fb9-1250f724"}'
@@ -95,7 +96,7 @@ def test_other_answers_have_no_errcode(answer: object) -> None:
 
 def test_a_large_body_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of followers is not parsed only to see that it is no error."""
-    monkeypatch.setattr("wxmiddleware._answers.json.loads", lambda *a, **k: pytest.fail("parsed"))
+    monkeypatch.setattr("wxmiddleware._outbound.answers.json.loads", lambda *a, **k: pytest.fail("parsed"))
 
     assert errcode_of(ITEMS) is None
     assert errcode_of(ITEMS[: LIMIT // 2]) is None

@@ -12,8 +12,8 @@ import anyio.lowlevel
 import pytest
 from fake_provider import fake_provider
 
-from wxmiddleware._context import acurrent_token, current_provider, current_token, serving_now
 from wxmiddleware.asgi import TokenMiddleware
+from wxmiddleware.context import acurrent_token, current_provider, current_token, serving_now
 from wxmiddleware.exceptions import ConfigurationError, ProviderClosed, TokenRefused, TokenUnavailable
 
 pytestmark = pytest.mark.anyio

@@ -21,9 +21,10 @@ import pytest
 from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB, PostgreSQL
 
-from wxmiddleware import Account, StoreError, TokenProvider, _process
-from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
-from wxmiddleware._policies import china_day
+from wxmiddleware import Account, StoreError, TokenProvider
+from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware._rules.policies import china_day
+from wxmiddleware._runtime import process as _process
 from wxmiddleware.cli import OK, REFUSED, USAGE, main
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import ClassicToken, StableToken
@@ -277,7 +278,7 @@ class TestTokenOfAFleet:
         assert "may not know this token" in err
 
     @pytest.mark.parametrize("url", ["nonsense", "gopher://me:pa55word@host", "memory:", "redis://me:pa55word@h:x/y"])
-    @pytest.mark.parametrize("command", ["token", "inspect", "demo"])
+    @pytest.mark.parametrize("command", ["token", "inspect"])
     def test_no_such_store(self, account: Account, command: str, url: str, capsys: Any) -> None:
         """What names no shared store is 2."""
         assert main([command, "--store", url]) == 2
@@ -286,7 +287,7 @@ class TestTokenOfAFleet:
         assert out == ""
         assert "pa55word" not in err
 
-    @pytest.mark.parametrize("command", ["token", "inspect", "demo"])
+    @pytest.mark.parametrize("command", ["token", "inspect"])
     def test_no_url(self, account: Account, command: str, capsys: Any) -> None:
         """--store without a URL anywhere is 2, and names the variable."""
         assert main([command, "--store"]) == 2
@@ -366,7 +367,6 @@ class TestExitCodes:
             ["token", "--source", "both"],
             ["token", "--base-url", "nowhere"],
             ["simulate", "--overlap", "-1"],
-            ["demo", "--workers", "0"],
             ["schema", "--dialect", "oracle"],
             ["schema", "--table", "a b"],
         ],
@@ -425,7 +425,7 @@ class TestExitCodes:
         assert account.secret not in err
         assert "Traceback" not in err
 
-    @pytest.mark.parametrize("command", [[], ["token"], ["inspect"], ["schema"], ["simulate"], ["demo"]])
+    @pytest.mark.parametrize("command", [[], ["token"], ["inspect"], ["schema"], ["simulate"]])
     def test_help_tells_the_exit_codes(self, command: list[str], capsys: Any) -> None:
         """--help is 0, and each command's lists the exit codes."""
         assert main([*command, "--help"]) == 0
@@ -841,7 +841,7 @@ class TestSimulate:
             given.update(options)
             return 0
 
-        monkeypatch.setattr("wxmiddleware.simulator._cli.simulate", simulate)
+        monkeypatch.setattr("wxmiddleware.cli.simulate.simulate", simulate)
         line = (
             "--host ::1 --port 81 --no-admin --quiet --speed 60 --appid wx1 --lifetime 20 --overlap 0 --token-latency 2"
         )
@@ -927,7 +927,6 @@ def test_import_is_light() -> None:
         "redis",
         "sqlalchemy",
         "wxmiddleware.simulator",
-        "wxmiddleware._demo._run",
     ]
     code = f"import sys, wxmiddleware.cli; print([name for name in {heavy} if name in sys.modules])"
 

@@ -15,8 +15,9 @@ import anyio.to_thread
 import pytest
 from fake_provider import fake_provider
 
-from wxmiddleware import _context
-from wxmiddleware._context import (
+from wxmiddleware import context
+from wxmiddleware._outbound.errors import error_in
+from wxmiddleware.context import (
     Binding,
     acurrent_token,
     add_fallback,
@@ -27,7 +28,6 @@ from wxmiddleware._context import (
     serving_var,
     use_provider,
 )
-from wxmiddleware._verdict import error_in
 from wxmiddleware.exceptions import NoProvider, TokenRefused, TokenUnavailable
 
 
@@ -39,7 +39,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def fallbacks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     alone: list[Any] = []
-    monkeypatch.setattr(_context, "_fallbacks", alone)
+    monkeypatch.setattr(context, "_fallbacks", alone)
     return alone
 
 

@@ -21,8 +21,8 @@ from fastapi.testclient import TestClient
 from scripted_provider import FACES, OK, REFUSED, ScriptedProvider
 
 from wxmiddleware import Account
-from wxmiddleware._context import serving_var, use_provider
-from wxmiddleware._provider import TokenProvider
+from wxmiddleware._engine.provider import TokenProvider
+from wxmiddleware.context import serving_var, use_provider
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import (
     APIError,

@@ -20,15 +20,16 @@ import redis
 from rich.console import Console
 from stores.redis_server import RedisServer
 
-from wxmiddleware._demo import _run, _screen, _story
-from wxmiddleware._demo._screen import PlainScreen, RichScreen, screen_for, strip
-from wxmiddleware._demo._traffic import Tally
-from wxmiddleware._models import Record
-from wxmiddleware.cli import main
+from demo import _run, _screen, _story
+from demo.__main__ import main
+from demo._screen import PlainScreen, RichScreen, screen_for, strip
+from demo._traffic import Tally
+from wxmiddleware._rules.models import Record
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.stores import store_from_url
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
@@ -49,10 +50,11 @@ def examples(tmp_path: Path) -> Path:
 def test_the_whole_story(tmp_path: Path) -> None:
     """It ends by itself with 0: no user saw an error, refusals happened and were healed, and it leaves nothing."""
     ended = subprocess.run(
-        [sys.executable, "-m", "wxmiddleware", "demo"],
+        [sys.executable, "-m", "demo"],
         capture_output=True,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
         check=False,
     )
 
@@ -71,7 +73,7 @@ def test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> Non
     """Ctrl-C and SIGTERM end it with 130; after these and after SIGKILL no server goes on."""
     environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", _INTERRUPTIBLE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=ROOT) as process:
         assert process.stdout is not None
         while "first token" not in process.stdout.readline():
             assert process.poll() is None
@@ -85,7 +87,7 @@ def test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> Non
 
 def test_fails_if_the_story_did_not_happen(short: None, tmp_path: Path, capsys: Any) -> None:
     """A demo without a theft and an outage ends with 1, and names the directory with the servers' logs."""
-    assert main(["demo", "--workers", "2"]) == 1
+    assert main(["--workers", "2"]) == 1
 
     out = capsys.readouterr().out
     assert "\nFAIL  The theft met 0 of 3 processes" in out
@@ -117,7 +119,7 @@ def test_fails_if_a_user_sees_an_error(short: None, examples: Path, capsys: Any)
     app = examples / "starlette_app" / "app.py"
     app.write_text(app.read_text().replace("502 if result", "200 if result").replace("else 200)", "else 418)"))
 
-    assert main(["demo", "--workers", "1", "--examples", str(examples)]) == 1
+    assert main(["--workers", "1", "--examples", str(examples)]) == 1
 
     out = capsys.readouterr().out
     assert "A user saw: /notify/ 418" in out
@@ -129,7 +131,7 @@ def test_fails_if_a_server_does_not_start(short: None, examples: Path, capsys: A
     """An app that cannot be imported makes it 1 at once, with the end of the server's log."""
     (examples / "starlette_app" / "app.py").write_text("raise RuntimeError('broken app')\n")
 
-    assert main(["demo", "--workers", "1", "--examples", str(examples)]) == 1
+    assert main(["--workers", "1", "--examples", str(examples)]) == 1
     assert "broken app" in capsys.readouterr().out
 
 
@@ -138,7 +140,7 @@ def test_fails_if_a_server_ends(short: None, examples: Path, capsys: Any) -> Non
     app = examples / "starlette_app" / "app.py"
     app.write_text(app.read_text() + "\nimport threading\nthreading.Timer(1.2, os._exit, [1]).start()\n")
 
-    assert main(["demo", "--workers", "1", "--examples", str(examples)]) == 1
+    assert main(["--workers", "1", "--examples", str(examples)]) == 1
     assert "uvicorn has ended" in capsys.readouterr().out
 
 
@@ -211,15 +213,43 @@ def test_strip_shows_every_error() -> None:
 
 def test_no_examples(tmp_path: Path, capsys: Any) -> None:
     """Without the examples it says where they are."""
-    assert main(["demo", "--examples", str(tmp_path)]) == 2
+    assert main(["--examples", str(tmp_path)]) == 2
     assert "make demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "x"], ["--what"], ["--work", "3"]])
+def test_wrong_options(options: list[str], capsys: Any) -> None:
+    """What cannot be right is 2, and is said on standard error."""
+    assert main(options) == 2
+    assert "demo: error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "gopher://me:pa55word@host", "memory:", "redis://me:pa55word@h:x/y"])
+def test_no_such_store(url: str, capsys: Any) -> None:
+    """What names no shared store is 2."""
+    assert main(["--store", url]) == 2
+    assert "pa55word" not in capsys.readouterr().err
+
+
+def test_no_url(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """--store without a URL anywhere is 2, and names the variable."""
+    monkeypatch.delenv("WXM_STORE", raising=False)
+
+    assert main(["--store"]) == 2
+    assert "WXM_STORE" in capsys.readouterr().err
+
+
+def test_help(capsys: Any) -> None:
+    """--help is 0, and lists the exit codes."""
+    assert main(["--help"]) == 0
+    assert "\n  4    the store cannot be reached" in capsys.readouterr().out
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a server it says what to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "gunicorn" else object())
 
-    with pytest.raises(ConfigurationError, match=r"needs gunicorn: pip install 'wxmiddleware\[demo\]'"):
+    with pytest.raises(ConfigurationError, match="needs gunicorn; `make demo` installs"):
         _run.run(EXAMPLES)
 
 
@@ -227,17 +257,17 @@ def test_nothing_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     """What is missing is said at once: packages and the source tree."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("flask", "gunicorn") else object())
 
-    with pytest.raises(ConfigurationError, match=r"needs flask, gunicorn: pip install.*make demo"):
+    with pytest.raises(ConfigurationError, match=r"needs flask, gunicorn; `make demo` .* flask_app"):
         _run.run(tmp_path)
 
 
 # A test runner in the background may have been started with SIGINT ignored.
 _INTERRUPTIBLE = """
 import signal, sys
-from wxmiddleware.cli import main
+from demo.__main__ import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main(["demo", "--workers", "2"]))
+sys.exit(main(["--workers", "2"]))
 """
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wxmiddleware._errcodes import CURABLE, request_id, token_endpoint_failure
-from wxmiddleware._models import Cause
+from wxmiddleware._rules.errcodes import CURABLE, request_id, token_endpoint_failure
+from wxmiddleware._rules.models import Cause
 from wxmiddleware.exceptions import TokenRefused
 
 RID = "6aac005a-01bfdbee-79769285"

@@ -19,8 +19,8 @@ from background import landed
 from stores.redis_server import RedisServer
 
 from wxmiddleware import TokenProvider
-from wxmiddleware._events import Event, Happening, log, logger, tell
-from wxmiddleware._models import Account, Cause, Grant
+from wxmiddleware._engine.events import Event, Happening, log, logger, tell
+from wxmiddleware._rules.models import Account, Cause, Grant
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 FULL = Event(
@@ -116,7 +116,7 @@ class TestLog:
     def test_warnings_by_default(self) -> None:
         """A program that has not set up logging sees warnings and errors on stderr, and nothing less."""
         code = (
-            "from wxmiddleware._events import Event, Happening, tell\n"
+            "from wxmiddleware._engine.events import Event, Happening, tell\n"
             "def broken(event): raise ValueError\n"
             "tell([Event(name, 'wx1', 'stable', 'No.') for name in Happening], [])\n"
             "tell([Event(Happening.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"

@@ -24,17 +24,8 @@ from exporters import exporting, reported
 from faces import FACES, Face
 from scripted_provider import ScriptedProvider
 
-from wxmiddleware import (
-    Account,
-    ClassicToken,
-    StableToken,
-    TokenProvider,
-    WeComAccount,
-    _masking,
-    _quiet,
-    raise_for_errcode,
-    with_token,
-)
+from wxmiddleware import Account, ClassicToken, StableToken, TokenProvider, WeComAccount, raise_for_errcode, with_token
+from wxmiddleware._runtime import masking, untraced
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.webhook import CallbackAddresses, TextReply
 from wxmiddleware.webhook.late import send_reply
@@ -52,7 +43,7 @@ def leaks(text: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is not found, without asking the network."""
-    _masking.install()  # as the first real provider does
+    masking.install()  # as the first real provider does
     resolve = socket.getaddrinfo
 
     def resolve_here(host: Any, *args: Any, **options: Any) -> Any:
@@ -197,7 +188,7 @@ def test_a_tracer_that_is_broken_breaks_no_fetch(monkeypatch: pytest.MonkeyPatch
     """What cannot be told to be silent is left alone."""
     for name in ("opentelemetry.context", "sentry_sdk"):
         monkeypatch.setitem(__import__("sys").modules, name, object())
-    with _quiet.untraced():
+    with untraced.untraced():
         pass
 
 

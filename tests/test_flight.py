@@ -15,8 +15,9 @@ from typing import Any
 import anyio
 import pytest
 
-from wxmiddleware import _flight
-from wxmiddleware._flight import Flight, threads_freeze
+from wxmiddleware._engine import flight as _flight
+from wxmiddleware._engine.flight import Flight
+from wxmiddleware._runtime.threads import threads_freeze
 
 LONG = 20.0  # real seconds; nothing here takes so long unless it is broken
 BACKENDS = ["asyncio", "trio"]

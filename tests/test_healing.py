@@ -17,8 +17,9 @@ from scripted_provider import OK, REFUSED, ScriptedProvider
 from starlette.datastructures import UploadFile
 from werkzeug.datastructures import FileStorage
 
-from wxmiddleware._answers import CURABLE
-from wxmiddleware._healing import Arguments, Outcome, Refresh, Repeat, aheal, heal, retry_rule
+from wxmiddleware._outbound.answers import CURABLE
+from wxmiddleware._outbound.arguments import Arguments
+from wxmiddleware._outbound.retry import Outcome, Refresh, Repeat, aheal, heal, retry_rule
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
 
 FIRST = Outcome(REFUSED, errcode=40001)

@@ -16,7 +16,7 @@ from leaks import shown
 from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable, WeComAccount
 from wxmiddleware.jssdk import JSSDK, sign
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
-from wxmiddleware.simulator._desk import signed
+from wxmiddleware.simulator._outbox import signed
 from wxmiddleware.sources import AgentTicket
 
 TICKET = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg"

@@ -17,7 +17,8 @@ import requests
 from contrary import Contrary, ContraryError
 from leaks import shown
 
-from wxmiddleware import Account, TokenProvider, _masking, masking
+from wxmiddleware import Account, TokenProvider, masking
+from wxmiddleware._runtime import masking as _masking
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 

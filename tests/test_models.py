@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware._models import (
+from wxmiddleware._rules.models import (
     NOTHING,
     WECHAT_URL,
     Account,

@@ -26,7 +26,7 @@ from wxmiddleware import (
     TokenUnavailable,
     with_token,
 )
-from wxmiddleware._models import Cooldown
+from wxmiddleware._rules.models import Cooldown
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatedClock, SimulatedPlatform, SimulatorServer, WeChat

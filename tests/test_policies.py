@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record, Snapshot
-from wxmiddleware._policies import (
+from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record, Snapshot
+from wxmiddleware._rules.policies import (
     FORCED_PER_DAY,
     LEASE,
     REFUSAL_STREAK,

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from wxmiddleware import _process
+from wxmiddleware._runtime import process as _process
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason="needs Linux's /proc")
 
-PROGRAM = "import sys; from wxmiddleware import _process; print(_process.name(), flush=True); sys.stdin.read()"
+PROGRAM = "import sys; from wxmiddleware._runtime import process; print(process.name(), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -79,9 +79,8 @@ def test_number_taken_by_another(other: subprocess.Popen[str]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_of_another_user() -> None:
     """A process of another user, which may not be asked, is there."""
-    program = (
-        "import os, sys; from wxmiddleware import _process; os.setuid(65534); sys.exit(_process.gone(sys.argv[1]))"
-    )
+    lines = ["import os, sys", "from wxmiddleware._runtime import process", "os.setuid(65534)"]
+    program = "\n".join([*lines, "sys.exit(process.gone(sys.argv[1]))"])
     ended = subprocess.run([sys.executable, "-c", program, f"{_process.name()}1a2b3c4d"], check=False)
 
     assert ended.returncode == 0

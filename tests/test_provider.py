@@ -30,7 +30,7 @@ from wxmiddleware import (
     TokenRefused,
     TokenUnavailable,
 )
-from wxmiddleware._flight import Flight
+from wxmiddleware._engine.flight import Flight
 from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores.memory import MemoryStore
 
@@ -294,7 +294,7 @@ class TestGetToken:
             return of_the_system
 
         provider = world.provider(draw=asked(0.0))
-        monkeypatch.setattr("wxmiddleware._process.name", asked("host/1/1/-/"))
+        monkeypatch.setattr("wxmiddleware._runtime.process.name", asked("host/1/1/-/"))
         monkeypatch.setattr("secrets.token_hex", asked("00"))
         get(provider)
         landed()
@@ -798,7 +798,7 @@ class TestSettle:
             go_on.wait(20)
             return Grant("T", 7200)
 
-        monkeypatch.setattr("wxmiddleware._provider.threads_freeze", lambda: freeze)
+        monkeypatch.setattr("wxmiddleware._engine.provider.threads_freeze", lambda: freeze)
         monkeypatch.setattr(Flight, "wait", lambda _, timeout: waits.append(timeout))
         world.source.fetch = hang  # type: ignore[method-assign]
         provider = world.provider(timeout=7)

@@ -31,7 +31,7 @@ from wxmiddleware import (
     use_provider,
     with_token,
 )
-from wxmiddleware._advice import ROWS
+from wxmiddleware._rules.advice import ROWS
 from wxmiddleware.simulator import WeChat
 
 TEXT = "invalid openid rid: 6aac0063-7ed08fb9-1250f724"

@@ -14,7 +14,7 @@ import pytest
 from fake_provider import fake_provider
 
 from wxmiddleware import wsgi
-from wxmiddleware._context import current_provider, current_token, serving_now
+from wxmiddleware.context import current_provider, current_token, serving_now
 from wxmiddleware.exceptions import ConfigurationError, ProviderClosed, TokenRefused, TokenUnavailable
 from wxmiddleware.wsgi import TokenMiddleware
 

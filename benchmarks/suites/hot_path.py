@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter
 import wxmiddleware.httpx
 import wxmiddleware.requests
 from wxmiddleware import Account, TokenProvider, with_token
-from wxmiddleware._clock import clock
+from wxmiddleware._runtime.clock import clock
 from wxmiddleware.asgi import TokenMiddleware as AsgiMiddleware
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Failure, Grant

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wxmiddleware import Account, ProviderPool, TokenProvider
-from wxmiddleware._clock import clock
+from wxmiddleware._runtime.clock import clock
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.stores import Record

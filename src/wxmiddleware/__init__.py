@@ -7,11 +7,11 @@ and `.fastapi`, the auth classes of HTTP clients in `wxmiddleware.requests`, `.h
 your own machine in `wxmiddleware.simulator`.
 """
 
-from ._context import acurrent_token, current_provider, current_token, use_provider
-from ._events import Event, Happening, Observer
-from ._models import Account, WeComAccount
-from ._provider import Status, TokenProvider
-from ._verdict import araise_for_errcode, raise_for_errcode
+from ._engine.events import Event, Happening, Observer
+from ._engine.provider import Status, TokenProvider
+from ._outbound.errors import araise_for_errcode, raise_for_errcode
+from ._rules.models import Account, WeComAccount
+from .context import acurrent_token, current_provider, current_token, use_provider
 from .decorators import with_token
 from .exceptions import (
     APIError,

@@ -13,9 +13,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from wxmiddleware._context import Binding, serving_var
-from wxmiddleware._paths import Prefixes, without_root
-from wxmiddleware._selection import (
+from wxmiddleware._middleware import (
     DEFAULT_WAIT,
     SORRY,
     UNKNOWN,
@@ -28,6 +26,8 @@ from wxmiddleware._selection import (
     tell_of_no_account,
     worth_waiting,
 )
+from wxmiddleware._rules.paths import Prefixes, without_root
+from wxmiddleware.context import Binding, serving_var
 from wxmiddleware.exceptions import ConfigurationError, TokenError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from wxmiddleware._provider import TokenProvider
+    from wxmiddleware._engine.provider import TokenProvider
 
 __all__ = ["TOKEN_KEY", "TokenMiddleware"]
 

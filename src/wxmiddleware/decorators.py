@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from ._answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
-from ._context import current_provider, serving_var
-from ._healing import PLAIN, Arguments, Outcome, aheal, curable, heal
-from ._masking import mask_error, masked_errors
-from ._options import checked_codes, checked_timeout, is_provider
+from ._outbound.answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
+from ._outbound.arguments import PLAIN, Arguments
+from ._outbound.retry import Outcome, aheal, curable, heal
+from ._runtime.checks import checked_codes, checked_timeout, is_provider
+from ._runtime.masking import mask_error, masked_errors
+from .context import current_provider, serving_var
 from .exceptions import ConfigurationError, ProviderClosed
 
 if TYPE_CHECKING:
-    from ._provider import TokenProvider
+    from ._engine.provider import TokenProvider
 
 __all__ = ["with_token"]
 

@@ -18,7 +18,7 @@ from fastapi import Depends, HTTPException, WebSocketException
 # FastAPI reads the annotations of dependencies at run time.
 from starlette.requests import HTTPConnection
 
-from wxmiddleware._provider import TokenProvider
+from wxmiddleware._engine.provider import TokenProvider
 from wxmiddleware.exceptions import TokenError
 from wxmiddleware.starlette import get_token, init_app, no_token, provider_from
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flask import Flask, current_app
 from werkzeug.exceptions import ServiceUnavailable
 
-from wxmiddleware._context import add_fallback, current_provider, current_token
-from wxmiddleware._selection import SORRY, retry_after_seconds, tell_of_no_token
+from wxmiddleware._middleware import SORRY, retry_after_seconds, tell_of_no_token
+from wxmiddleware.context import add_fallback, current_provider, current_token
 from wxmiddleware.exceptions import ConfigurationError, NoProvider, TokenError
 from wxmiddleware.wsgi import TokenMiddleware
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIEnvironment
 
-    from wxmiddleware._provider import TokenProvider
-    from wxmiddleware._selection import Options
+    from wxmiddleware._engine.provider import TokenProvider
+    from wxmiddleware._middleware import Options
 
 __all__ = ["get_token", "init_app", "provider_from"]
 

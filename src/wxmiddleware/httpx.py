@@ -9,8 +9,8 @@ The access token for httpx: an ``auth`` for ``Client`` and ``AsyncClient`` that 
 
 from __future__ import annotations
 
-from ._auth import TokenAuth
-from ._httpx import TokenFlow
+from ._outbound.auth import TokenAuth
+from ._outbound.httpx import TokenFlow
 
 try:
     import httpx

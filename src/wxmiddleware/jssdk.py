@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 from urllib.parse import urlsplit
 
-from . import _fork
-from ._provider import TokenProvider
+from ._engine.provider import TokenProvider
+from ._runtime import fork
 from .exceptions import ConfigurationError, TokenError
 from .sources import AgentTicket, JsapiTicket
 
@@ -61,7 +61,7 @@ def sign(ticket: str, url: str, *, nonce: str, timestamp: int) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
-class JSSDK(_fork.InOneProcess):
+class JSSDK(fork.InOneProcess):
     """
     Signs the pages of one account, or of one app of WeCom.
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._masking import LogFilter, mask, mask_data, mask_error
+from ._runtime.masking import LogFilter, mask, mask_data, mask_error
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -24,11 +24,11 @@ from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
-from . import _fork
-from ._events import Observer, checked_observers
-from ._models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
-from ._policies import believable, next_generation
-from ._provider import TokenProvider
+from ._engine.events import Observer, checked_observers
+from ._engine.provider import TokenProvider
+from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
+from ._rules.policies import believable, next_generation
+from ._runtime import fork
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
 from .sources.component import wants_ticket
@@ -37,7 +37,7 @@ from .stores._amend import amend
 from .stores._sealed import readable
 
 if TYPE_CHECKING:
-    from ._keeper import Keeper
+    from ._engine.token import Keeper
 
 __all__ = ["Platform"]
 
@@ -49,7 +49,7 @@ _FORGETFUL = (
 )
 
 
-class Platform(_fork.InOneProcess):
+class Platform(fork.InOneProcess):
     """
     A third-party platform (第三方平台).
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from . import _fork
-from ._flight import Flight, start_task
-from ._provider import TokenProvider
+from ._engine.flight import Flight, start_task
+from ._engine.provider import TokenProvider
+from ._runtime import fork
 from .exceptions import ConfigurationError, TokenUnavailable
 
 __all__ = ["ProviderPool"]
@@ -45,7 +45,7 @@ class _Made:
         raise self.error
 
 
-class ProviderPool(_fork.InOneProcess):
+class ProviderPool(fork.InOneProcess):
     """
     Providers by AppID, the least recently used of which go.
 
@@ -102,7 +102,7 @@ class ProviderPool(_fork.InOneProcess):
         self._providers: LRUCache[str, TokenProvider] = LRUCache(maxsize)
         self._making: dict[str, Flight[_Made]] = {}
         self._lock = threading.RLock()  # a finaliser may ask, too
-        _fork.register(self)
+        fork.register(self)
 
     def after_fork(self) -> None:
         """The lock may have been another thread's, and nobody makes anything here."""
@@ -175,7 +175,7 @@ class ProviderPool(_fork.InOneProcess):
             provider = self._providers.get(appid)
             if provider is not None and not self._outdated(appid, provider, here):
                 return provider
-        _fork.check()
+        fork.check()
         return self._under_way(appid, here, provider)
 
     def _outdated(self, appid: str, provider: TokenProvider, here: bool) -> bool:

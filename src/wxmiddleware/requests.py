@@ -24,10 +24,11 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from . import _masking
-from ._answers import errcode_of
-from ._auth import TokenAuth, sent_token, signed, signed_url, token_in, unsigned_url
-from ._healing import Arguments, Outcome, heal
+from ._outbound.answers import errcode_of
+from ._outbound.arguments import Arguments
+from ._outbound.auth import TokenAuth, sent_token, signed, signed_url, token_in, unsigned_url
+from ._outbound.retry import Outcome, heal
+from ._runtime import masking
 
 __all__ = ["WeChatAuth", "shield"]
 
@@ -83,7 +84,7 @@ class _Shielded:
         self._send = send
 
     def __call__(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        with _masking.masked_errors():
+        with masking.masked_errors():
             return self._send(request, **kwargs)
 
 
@@ -115,7 +116,7 @@ class _Healer:
             retry.url = signed_url(sent.url, token)
             self._tokens[token_in(signed("", token))] = token
             started = time.perf_counter()
-            with _masking.masked_errors():
+            with masking.masked_errors():
                 second: requests.Response = response.connection.send(retry, **kwargs)
             second.elapsed = timedelta(seconds=time.perf_counter() - started)
             second.history.append(response)

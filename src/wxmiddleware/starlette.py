@@ -20,10 +20,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 
-from wxmiddleware._context import acurrent_token, serving_now
-from wxmiddleware._provider import TokenProvider
-from wxmiddleware._selection import SORRY, retry_after_seconds, tell_of_no_token
+from wxmiddleware._engine.provider import TokenProvider
+from wxmiddleware._middleware import SORRY, retry_after_seconds, tell_of_no_token
 from wxmiddleware.asgi import TokenMiddleware
+from wxmiddleware.context import acurrent_token, serving_now
 from wxmiddleware.exceptions import ConfigurationError, NoProvider, TokenError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-    from wxmiddleware._selection import Options
+    from wxmiddleware._middleware import Options
 
     class AsgiOptions(Options, total=False):
         warm: bool

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wxmiddleware._context import Binding, serving_var
-from wxmiddleware._flight import threads_freeze
-from wxmiddleware._paths import Prefixes, text_of
-from wxmiddleware._selection import (
+from wxmiddleware._middleware import (
     DEFAULT_WAIT,
     SORRY,
     UNKNOWN,
@@ -26,6 +23,9 @@ from wxmiddleware._selection import (
     tell_of_no_account,
     worth_waiting,
 )
+from wxmiddleware._rules.paths import Prefixes, text_of
+from wxmiddleware._runtime.threads import threads_freeze
+from wxmiddleware.context import Binding, serving_var
 from wxmiddleware.exceptions import ConfigurationError, TokenError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from wxmiddleware._context import Serving
-    from wxmiddleware._provider import TokenProvider
+    from wxmiddleware._engine.provider import TokenProvider
+    from wxmiddleware.context import Serving
 
 __all__ = ["TOKEN_KEY", "TokenMiddleware"]
 

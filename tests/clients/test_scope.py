@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import wxmiddleware.httpx
 import wxmiddleware.httpx2
-from wxmiddleware._scope import Scope
+from wxmiddleware._outbound.scope import Scope
 from wxmiddleware.exceptions import ConfigurationError
 
 USER = "/cgi-bin/user/info?openid=oFollower"

@@ -18,7 +18,8 @@ from api_server import REFUSED, Api, Seen
 from faces import Face, Httpx
 from leaks import everything_logged, shown
 
-from wxmiddleware import Account, TokenError, TokenProvider, _masking, raise_for_errcode
+from wxmiddleware import Account, TokenError, TokenProvider, raise_for_errcode
+from wxmiddleware._runtime import masking
 from wxmiddleware.requests import WeChatAuth, shield
 from wxmiddleware.simulator import WeChat
 
@@ -171,7 +172,7 @@ def test_troubles(face_class: type[Face], api: Api, scripted: Any, trouble: Trou
         pytest.skip(
             "not covered: httpx puts the request of a redirect into its error, and the server the token into that"
         )
-    _masking.install()
+    masking.install()
     scripted.tokens = [FIRST, SECOND]
     url = trouble(api)
     face = face_class(scripted, url, hosts=[url])
@@ -209,7 +210,7 @@ def test_no_token(
 
 def test_success(face_class: type[Face], api: Api, scripted: Any, logged: io.StringIO) -> None:
     """Nor is a token shown where all goes well, in an answer, its history, or their pickles."""
-    _masking.install()
+    masking.install()
     scripted.tokens = [FIRST, SECOND]
     api.answer = lambda seen: (200, {}, [REFUSED if seen.token == FIRST else b"{}"])
     answer = face_class(scripted, api.url).get(PATH)

@@ -10,7 +10,7 @@ import pytest
 
 from engine.world import SECRET, WRONG, World
 from wxmiddleware import Account, Happening, TokenProvider, TokenRefused, TokenUnavailable
-from wxmiddleware._refresh import Refresh
+from wxmiddleware._engine.refresh import Refresh
 from wxmiddleware.stores import Lease, Loaded, Record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too

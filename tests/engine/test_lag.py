@@ -13,7 +13,7 @@ import pytest
 
 from engine.world import FleetStore, World
 from wxmiddleware import Happening
-from wxmiddleware._models import Lease
+from wxmiddleware._rules.models import Lease
 from wxmiddleware.stores import Loaded, Record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too

@@ -22,13 +22,13 @@ from wxmiddleware import (
     TokenProvider,
     TokenRefused,
     TokenUnavailable,
-    _process,
     current_token,
     use_provider,
     with_token,
 )
-from wxmiddleware._models import Lease, Record
-from wxmiddleware._policies import REFUSAL_STREAK, STORE_REST
+from wxmiddleware._rules.models import Lease, Record
+from wxmiddleware._rules.policies import REFUSAL_STREAK, STORE_REST
+from wxmiddleware._runtime import process
 from wxmiddleware.sources import Failure, Grant
 
 
@@ -612,7 +612,7 @@ class TestPutBack:
         here, _, _ = after_an_outage(world)
         seen = world.store.load(here._own.key)
         assert seen.record is not None
-        lease = Lease(f"{_process.name()}another", seen.now + (8 if comes else 60))
+        lease = Lease(f"{process.name()}another", seen.now + (8 if comes else 60))
         claim = world.store.save(here._own.key, replace(seen.record, lease=lease), seen.version)
         published = replace(seen.record, generation=seen.record.generation + 1, value="T9", lease=None, put_back=False)
         polls = []
@@ -990,7 +990,7 @@ class TestFleet:
         """When the process that holds the lease is gone, another fetches when the lease ends."""
         provider = world.provider()
         seen = world.store.load(provider._own.key)
-        gone = f"{_process.name()}gone"  # alive, and in a store of one process the only one that can hold a lease
+        gone = f"{process.name()}gone"  # alive, and in a store of one process the only one that can hold a lease
         world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
         world.script("T1")
         before = world.clock()
@@ -1005,7 +1005,7 @@ class TestFleet:
         world.get(provider)
         world.advance(7100)
         seen = world.store.load(provider._own.key)
-        gone = f"{_process.name()}gone"
+        gone = f"{process.name()}gone"
         assert seen.record is not None
         world.store.save(provider._own.key, replace(seen.record, lease=Lease(gone, seen.now + 108)), seen.version)
         world.advance(100)
@@ -1018,7 +1018,7 @@ class TestFleet:
         world.script("T1")
         provider = world.provider()
         seen = world.store.load(provider._own.key)
-        gone = f"{_process.name()}gone"
+        gone = f"{process.name()}gone"
         world.store.save(provider._own.key, Record(lease=Lease(gone, seen.now + 8)), seen.version)
         save = world.store.save
 

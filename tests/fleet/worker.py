@@ -39,9 +39,10 @@ import wxmiddleware.stores.jsonfile
 import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql
-from wxmiddleware import Account, TokenProvider, _keeper
-from wxmiddleware._keeper import Keeper
-from wxmiddleware._models import NOTHING
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware._engine import token as _keeper
+from wxmiddleware._engine.token import Keeper
+from wxmiddleware._rules.models import NOTHING
 from wxmiddleware.exceptions import TokenError, TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url

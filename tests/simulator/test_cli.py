@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from wxmiddleware.cli import simulate
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.simulator import _cli
 
 
 class Paper(io.StringIO):
@@ -42,7 +42,7 @@ def exported(text: str) -> dict[str, str]:
 def test_simulate() -> None:
     """It prints what to export, then a line for each request without its secret, and ends with 0."""
     out, stop, codes = Paper(), threading.Event(), []
-    thread = threading.Thread(target=lambda: codes.append(_cli.simulate(out=out, stop=stop, overlap=0)))
+    thread = threading.Thread(target=lambda: codes.append(simulate.simulate(out=out, stop=stop, overlap=0)))
     thread.start()
     try:
         assert out.wait_for("steal")
@@ -66,7 +66,7 @@ def test_simulate() -> None:
 def test_wecom() -> None:
     """What it prints of WeCom leads to an app of a corp, whose secret no request shows."""
     out, stop = Paper(), threading.Event()
-    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop, wecom=True))
+    thread = threading.Thread(target=lambda: simulate.simulate(out=out, stop=stop, wecom=True))
     thread.start()
     try:
         assert out.wait_for("steal")
@@ -85,7 +85,7 @@ def test_wecom() -> None:
 def test_accounts_and_platform() -> None:
     """Each account is another one, and the platform's ticket and codes are good for it."""
     out, stop = Paper(), threading.Event()
-    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop, accounts=3, platform=True))
+    thread = threading.Thread(target=lambda: simulate.simulate(out=out, stop=stop, accounts=3, platform=True))
     thread.start()
     try:
         assert out.wait_for("authorise")
@@ -124,13 +124,13 @@ def test_accounts_and_platform() -> None:
 def test_useless_number_of_accounts(accounts: Any) -> None:
     """A number of accounts that cannot be is refused."""
     with pytest.raises(ConfigurationError, match="accounts"):
-        _cli.simulate(accounts=accounts)
+        simulate.simulate(accounts=accounts)
 
 
 def test_unplayed_api_is_said() -> None:
     """The line of an API that the simulator does not play says that."""
     out, stop = Paper(), threading.Event()
-    thread = threading.Thread(target=lambda: _cli.simulate(out=out, stop=stop))
+    thread = threading.Thread(target=lambda: simulate.simulate(out=out, stop=stop))
     thread.start()
     try:
         assert out.wait_for("steal")
@@ -146,14 +146,14 @@ def test_quiet() -> None:
     out, stop = Paper(), threading.Event()
     stop.set()
 
-    assert _cli.simulate(out=out, stop=stop, quiet=True, admin=False) == 0
+    assert simulate.simulate(out=out, stop=stop, quiet=True, admin=False) == 0
     assert "_simulator" not in out.getvalue()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it with 0."""
-    code = "import sys; from wxmiddleware.simulator._cli import simulate; sys.exit(simulate())"
+    code = "import sys; from wxmiddleware.cli.simulate import simulate; sys.exit(simulate())"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ}) as process:
         assert process.stdout is not None
         assert b"answers at http://127.0.0.1:" in process.stdout.readline()

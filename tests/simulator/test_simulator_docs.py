@@ -37,7 +37,7 @@ def test_route() -> None:
 
 def test_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the page have options that there are."""
-    monkeypatch.setattr("wxmiddleware.simulator._cli.simulate", lambda **_: 0)
+    monkeypatch.setattr("wxmiddleware.cli.simulate.simulate", lambda **_: 0)
     lines = [line for block in blocks("shell") for line in block.splitlines() if line.startswith("wxmiddleware ")]
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
 

@@ -14,7 +14,7 @@ import requests
 from sources.conftest import LONG, PeerFactory
 
 from wxmiddleware import Account, ClassicToken
-from wxmiddleware._clock import clock
+from wxmiddleware._runtime.clock import clock
 from wxmiddleware.sources import Cause, Failure, Grant, _connect, _deadline
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"

@@ -20,7 +20,7 @@ from wxmiddleware import (
     TokenUnavailable,
     WeComAccount,
 )
-from wxmiddleware._errcodes import TOKEN_ERRORS, token_endpoint_failure, with_addresses
+from wxmiddleware._rules.errcodes import TOKEN_ERRORS, token_endpoint_failure, with_addresses
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.sources import Cause, ComponentToken, Failure, Grant, WeComToken
 from wxmiddleware.sources.tickets import _WECHAT

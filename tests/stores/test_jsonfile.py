@@ -28,7 +28,7 @@ from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.redis_server import fleet_of, in_children
 
 from wxmiddleware import ConfigurationError, StoreError
-from wxmiddleware._models import Lease, Loaded, Record
+from wxmiddleware._rules.models import Lease, Loaded, Record
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores import jsonfile
 from wxmiddleware.stores.jsonfile import JSONFileStore

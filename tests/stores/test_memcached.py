@@ -18,7 +18,7 @@ from stores.sql_servers import Fleet, in_child, one_fetch
 from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError
-from wxmiddleware._models import Lease, Record
+from wxmiddleware._rules.models import Lease, Record
 from wxmiddleware.exceptions import StoreError
 
 pymemcache = pytest.importorskip("pymemcache")

@@ -11,7 +11,7 @@ import pytest
 from stores.contract import KEY, TOKEN, TokenStoreContract, record
 
 from wxmiddleware import ConfigurationError, StoreError
-from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
 from wxmiddleware.stores.memory import MemoryStore, process_store
 
 
@@ -200,7 +200,7 @@ class TestMemoryStore(TokenStoreContract):
 class TestProcessStore:
     def test_one_for_all(self) -> None:
         """Providers that were given no store have the same one."""
-        from wxmiddleware._clock import clock
+        from wxmiddleware._runtime.clock import clock
 
         assert process_store(clock) is process_store(clock)
         assert not process_store(clock).shared

@@ -31,7 +31,7 @@ from stores.redis_server import RedisServer, find_server, fleet_of, free_port, i
 from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError, StoreError
-from wxmiddleware._models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.stores.redis import RedisStore

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, assert_type
 
-from wxmiddleware._provider import TokenProvider
+from wxmiddleware._engine.provider import TokenProvider
 from wxmiddleware.decorators import with_token
 
 

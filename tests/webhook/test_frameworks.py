@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 from wxmiddleware import Account, TokenProvider, current_token, with_token
-from wxmiddleware._models import Loaded
+from wxmiddleware._rules.models import Loaded
 from wxmiddleware.asgi import TokenMiddleware as ASGITokenMiddleware
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import WeChat

@@ -18,7 +18,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
 
-from wxmiddleware._paths import Kinship, PathGuard, text_of
+from wxmiddleware._rules.paths import Kinship, PathGuard, text_of
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.webhook import asgi, wsgi
 
@@ -108,12 +108,13 @@ def ask_each(name: str, app: Any, requests: list[dict[str, Any]]) -> dict[str, i
                 answer = ask_wsgi(app, **request) if name in routers.WSGI_APPS else await ask_asgi(app, **request)
             except Exception:
                 answer = None
-                with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-                    gc.collect()  # Django leaves the body's file open when a path cannot be read
             found[request["target"]] = answer if routers.calls.total() == before else 200
         return found
 
-    return asyncio.run(main())
+    found = asyncio.run(main())
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # Django leaves the body's file open when a path cannot be read
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wxmiddleware import Account, APIError, TokenProvider
-from wxmiddleware._models import Loaded, Record
+from wxmiddleware._rules.models import Loaded, Record
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from .._auth import without_token
-from .._provider import TokenProvider
+from .._engine.provider import TokenProvider
+from .._outbound.auth import without_token
 from ..exceptions import ConfigurationError
 from ..requests import WeChatAuth, shield
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from .._provider import TokenProvider
+from .._engine.provider import TokenProvider
 from ._adoption import adopt, check_url, moved, unsigned
 
 try:

@@ -24,7 +24,7 @@ except ImportError as exc:
     raise ImportError("This needs the WeRoBot package: pip install 'WeRoBot>=1.13'", name=exc.name) from None
 
 if TYPE_CHECKING:
-    from .._provider import TokenProvider
+    from .._engine.provider import TokenProvider
 
 __all__ = ["with_provider"]
 

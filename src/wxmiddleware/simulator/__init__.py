@@ -23,16 +23,16 @@ from __future__ import annotations
 
 from ._added import APICall
 from ._app import create_app
-from ._carriers import ASGICarrier, Carrier, PushAnswer, PushRequest, WSGICarrier
+from ._checks import Problem
 from ._clock import SimulatedClock
-from ._desk import Sent, Upload
 from ._faults import Fault, Faults
-from ._judge import Problem
 from ._log import LogEntry
+from ._outbox import Sent, Upload
 from ._platforms import SimulatedPlatform
 from ._pusher import Delivery, Pusher, Try
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
+from ._transports import ASGICarrier, Carrier, PushAnswer, PushRequest, WSGICarrier
 from ._wechat import WeChat
 from ._wecom import SimulatedApp
 

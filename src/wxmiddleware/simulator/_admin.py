@@ -15,8 +15,8 @@ from werkzeug.wrappers import Request, Response
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._clock import SimulatedClock
-from ._knobs import Knob, Knobs
 from ._platforms import SimulatedPlatform
+from ._settings import Knob, Knobs
 
 if TYPE_CHECKING:
     from ._wechat import WeChat

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request
 
-from ._carriers import PUSHED_FROM
-from ._desk import CODES_A_MINUTE, DAILY
 from ._errors import OK, Json, error
 from ._log import TOKEN_PATHS
+from ._outbox import CODES_A_MINUTE, DAILY
 from ._rules import SimulatedAccount
+from ._transports import PUSHED_FROM
 
 if TYPE_CHECKING:
     from ._wechat import WeChat

@@ -10,9 +10,9 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ._apis import Answer, Call
 from ._errors import OK, Json
-from ._knobs import Knobs
 from ._log import Ledger
 from ._rules import SimulatedAccount, Slot, TokenRules
+from ._settings import Knobs
 
 _TICKET_LIFE = 12 * 3600
 _CODE_LIFE = 3600  # uncertain

@@ -17,10 +17,10 @@ from urllib.parse import urlencode, urlsplit
 from wxmiddleware.exceptions import ConfigurationError
 
 from . import _xml
-from ._carriers import Carrier, PushAnswer, PushRequest, carrier_to
-from ._judge import Format, Judge, Mode, Problem, Profile, Verdict
-from ._knobs import Knob, flag, seconds, whole
+from ._checks import Format, Judge, Mode, Problem, Profile, Verdict
 from ._seal import Seal, signature
+from ._settings import Knob, flag, seconds, whole
+from ._transports import Carrier, PushAnswer, PushRequest, carrier_to
 
 if TYPE_CHECKING:
     from ._wechat import WeChat

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._errors import Json, error
-from ._knobs import Knobs
 from ._log import Ledger
+from ._settings import Knobs
 
 SLOTS = ("classic", "stable", "authorizer")
 _REMEMBERED = 50_000  # tokens kept for the reason of their refusal; the oldest are forgotten (40001 all the same)

@@ -15,13 +15,13 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ._added import Handler, Route, route_of
 from ._clock import SimulatedClock
-from ._desk import Desk, Sent, Upload, signed
 from ._errors import Json
 from ._faults import Faults
-from ._knobs import Knobs
 from ._log import Ledger, LogEntry
+from ._outbox import Desk, Sent, Upload, signed
 from ._platforms import Platforms, SimulatedPlatform
 from ._rules import SLOTS, SimulatedAccount, TokenRules
+from ._settings import Knobs
 from ._wecom import Corps, SimulatedApp
 
 __all__ = ["WeChat"]

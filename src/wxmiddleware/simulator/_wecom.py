@@ -17,9 +17,9 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ._apis import Answer, Call
 from ._errors import OK, Json
-from ._knobs import Knobs
 from ._log import Ledger
 from ._rules import SimulatedAccount, Tally
+from ._settings import Knobs
 
 _REMEMBERED = 50_000
 _TICKETS_A_CORP, _TICKETS_AN_APP = 400, 100  # an hour

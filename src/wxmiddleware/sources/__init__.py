@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from .._models import Account, Cause, Failure, Grant, WeComAccount
+from .._rules.models import Account, Cause, Failure, Grant, WeComAccount
 from .classic import ClassicToken
 from .component import AuthorizerToken, ComponentToken
 from .stable import StableToken

@@ -2,7 +2,7 @@
 Requests for one kind of token that carry a token of another kind, as those for a ticket do.
 
 They are API calls, and heal like all others: a rejected token is compared and replaced, and the request sent once more.
-Here that is four lines of its own and not `_healing.retry_rule`, because it has no answer of a user's to give back, and
+Here that is four lines of its own and not `retry_rule`, because it has no answer of a user's to give back, and
 one deadline for everything: a refresh has a lease, and what it borrows must come within that.
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
-from .._clock import clock
-from .._models import Account, Cause, Failure, without_wait
+from .._rules.models import Account, Cause, Failure, without_wait
+from .._runtime.clock import clock
 from ..exceptions import ConfigurationError, ProviderClosed, TokenError, TokenRefused
 
 _Answer = TypeVar("_Answer")

@@ -23,8 +23,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
-from .. import _fork
-from .._clock import clock
+from .._runtime import fork
+from .._runtime.clock import clock
 
 Address = tuple[Any, ...]  # family, type, protocol, canonical name, address: as getaddrinfo gives it
 
@@ -99,7 +99,7 @@ class _LookUps:
     def __init__(self) -> None:
         self._found: dict[tuple[str, int], tuple[Future[list[Address]], float]] = {}
         self._lock = threading.RLock()
-        _fork.register(self)
+        fork.register(self)
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()

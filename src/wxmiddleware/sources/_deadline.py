@@ -25,7 +25,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 
-from .._clock import clock
+from .._runtime.clock import clock
 from ._connect import connect, look_up, within
 
 # So many seconds must be left for the answer when a request is sent; of a short time, a quarter of it.

@@ -18,10 +18,20 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3 import exceptions as low
 
-from .._clock import clock
-from .._errcodes import CURABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
-from .._models import LONGEST_LIFE, Account, AuthorizerAccount, Cause, Failure, Grant, WeComAccount, in_quotes, is_token
-from .._quiet import untraced
+from .._rules.errcodes import CURABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
+from .._rules.models import (
+    LONGEST_LIFE,
+    Account,
+    AuthorizerAccount,
+    Cause,
+    Failure,
+    Grant,
+    WeComAccount,
+    in_quotes,
+    is_token,
+)
+from .._runtime.clock import clock
+from .._runtime.untraced import untraced
 from ..exceptions import ConfigurationError
 from ._connect import within
 from ._deadline import DeadlineAdapter, Exchange

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._models import Account, Failure, Grant
+from .._rules.models import Account, Failure, Grant
 from ._http import Endpoint
 
 __all__ = ["ClassicToken"]

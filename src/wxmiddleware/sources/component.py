@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .._advice import Place, causes_at
-from .._clock import clock
-from .._errcodes import ErrorTable
-from .._models import Account, AuthorizerAccount, Cause, Failure, Grant
+from .._rules.advice import Place, causes_at
+from .._rules.errcodes import ErrorTable
+from .._rules.models import Account, AuthorizerAccount, Cause, Failure, Grant
+from .._runtime.clock import clock
 from ._borrowed import Lender, borrow, check_lender
 from ._http import Endpoint, Form, grant_of
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._advice import Place, causes_at
-from .._errcodes import ErrorTable
-from .._models import Account, AuthorizerAccount, Failure, Grant, WeComAccount
+from .._rules.advice import Place, causes_at
+from .._rules.errcodes import ErrorTable
+from .._rules.models import Account, AuthorizerAccount, Failure, Grant, WeComAccount
 from ..exceptions import ConfigurationError
 from ._borrowed import Lender, borrow, check_lender
 from ._http import Endpoint, Form

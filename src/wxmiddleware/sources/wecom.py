@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .._advice import Place, causes_at
-from .._errcodes import ErrorTable
-from .._models import Account, Failure, Grant, WeComAccount
+from .._rules.advice import Place, causes_at
+from .._rules.errcodes import ErrorTable
+from .._rules.models import Account, Failure, Grant, WeComAccount
 from ._http import Endpoint, Form
 
 __all__ = ["WeComToken"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from .._models import Cause, Cooldown, Failure, Lease, Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Cause, Cooldown, Failure, Lease, Loaded, Record
+from .._rules.policies import keep_until
 from ._codec import dumps as dumps_record
 from ._codec import loads as loads_record
 from ._urls import store_from_url

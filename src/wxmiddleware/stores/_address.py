@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from .._models import check_quotes
+from .._rules.models import check_quotes
 from ..exceptions import ConfigurationError
 
 ENCODE = (

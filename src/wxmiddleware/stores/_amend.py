@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._models import Loaded, Record
-from .._policies import believable
+from .._rules.models import Loaded, Record
+from .._rules.policies import believable
 from ..exceptions import StoreError
 from ._sealed import readable
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from .._models import Cause, Cooldown, Failure, Lease, Record
+from .._rules.models import Cause, Cooldown, Failure, Lease, Record
 from ..exceptions import StoreError
 
 _Value = TypeVar("_Value")

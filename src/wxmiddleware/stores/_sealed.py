@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._models import Loaded
+from .._rules.models import Loaded
 from ..exceptions import StoreError
 
 # No token begins so: WeChat's begin with a number and an underscore.

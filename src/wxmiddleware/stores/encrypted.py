@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .. import _fork
-from .._models import LONGEST_LIFE, Loaded, Record
+from .._rules.models import LONGEST_LIFE, Loaded, Record
+from .._runtime import fork
 from ..exceptions import ConfigurationError, StoreError
 from . import TokenStore
 from ._advice import name_of
@@ -49,7 +49,7 @@ _HOW = (
 )
 
 
-class EncryptedStore(_fork.Closing):
+class EncryptedStore(fork.Closing):
     """
     Encrypts the token in another store, with Fernet (AES-128-CBC and HMAC-SHA256).
 

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
-from .. import _fork
-from .._clock import Clock
-from .._models import Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Loaded, Record
+from .._rules.policies import keep_until
+from .._runtime import fork
+from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError, StoreError
 from ._codec import dumps, parsed
 from ._keys import digits_of_messages
@@ -105,7 +105,7 @@ class JSONFileStore:
         self._clock = clock
         self._tidied = -math.inf
         self._locks: set[int] = set()
-        _fork.register(self)
+        fork.register(self)
 
     def __repr__(self) -> str:
         return f"JSONFileStore({self._path!r})"
@@ -128,7 +128,7 @@ class JSONFileStore:
         Raises:
             StoreError: The file cannot be read or is none of ours; the message says what to do.
         """
-        _fork.check()
+        fork.check()
         file = self._file(key)
         with self._explained("read", file):
             entries, _ = self._read(file)
@@ -155,7 +155,7 @@ class JSONFileStore:
         Raises:
             StoreError: The file cannot be written; what was in it is still there. The message says what to do.
         """
-        _fork.check()
+        fork.check()
         file = self._file(key)
         with self._explained("written", file):
 

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-from .. import _fork
-from .._clock import Clock
-from .._models import Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Loaded, Record
+from .._rules.policies import keep_until
+from .._runtime import fork
+from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import check_path, host_and_port, namespace, shown, split
@@ -109,7 +109,7 @@ class _Server:
         self._pool.clear()
 
 
-class MemcachedStore(_fork.Closing):
+class MemcachedStore(fork.Closing):
     """
     Keeps records in memcached, one item for each, which ends by itself.
 
@@ -144,7 +144,7 @@ class MemcachedStore(_fork.Closing):
         self._servers = {name: _Server(one) for name, one in clients.items()}
         # A copy: the user's client takes servers out of its own while they are down.
         self._hasher = copy.deepcopy(client.hasher) if isinstance(client, HashClient) else None
-        _fork.register(self)
+        fork.register(self)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "", clock: Clock = time.time) -> Self:
@@ -213,7 +213,7 @@ class MemcachedStore(_fork.Closing):
         return math.ceil(left) + 1 if left else 1
 
     def _at(self, key: str) -> tuple[_Server, str]:
-        _fork.check()
+        fork.check()
         name = self._prefix + key
         room = min(server.room for server in self._servers.values())
         if not name or len(name) > room or not _plain(name):

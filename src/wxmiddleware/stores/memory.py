@@ -8,11 +8,11 @@ from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
-from .. import _fork
-from .._clock import Clock
-from .._clock import clock as process_clock
-from .._models import Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Loaded, Record
+from .._rules.policies import keep_until
+from .._runtime import fork
+from .._runtime.clock import Clock
+from .._runtime.clock import clock as process_clock
 from ..exceptions import ConfigurationError, StoreError
 
 __all__ = ["MemoryStore"]
@@ -20,7 +20,7 @@ __all__ = ["MemoryStore"]
 _Entry = tuple[Record, int]
 
 
-class MemoryStore(_fork.InOneProcess):
+class MemoryStore(fork.InOneProcess):
     """
     Keeps records in a `cachetools.TLRUCache`: each for as long as its own token lives.
 
@@ -42,7 +42,7 @@ class MemoryStore(_fork.InOneProcess):
         self._versions = itertools.count(1)
         self._lock = threading.RLock()  # a signal's handler may ask for a token, too, wherever it interrupts us
         self._saving = False
-        _fork.register(self)
+        fork.register(self)
 
     def __repr__(self) -> str:
         return f"MemoryStore(maxsize={self._records.maxsize:.0f})"

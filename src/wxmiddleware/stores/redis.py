@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .. import _fork
-from .._models import Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Loaded, Record
+from .._rules.policies import keep_until
+from .._runtime import fork
 from ..exceptions import ConfigurationError, StoreError
 from ._advice import advise
 from ._codec import dumps, loads
@@ -101,7 +101,7 @@ class _Script:
 _load, _save = _Script(_LOAD), _Script(_SAVE)
 
 
-class RedisStore(_fork.Closing):
+class RedisStore(fork.Closing):
     """
     Keeps each record in a Redis hash that expires by itself.
 
@@ -145,7 +145,7 @@ class RedisStore(_fork.Closing):
         self._client: Any = client if self._make is None else self._make()
         self._prefix = prefix
         self._left: list[object] = []
-        _fork.register(self)
+        fork.register(self)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "", **options: Any) -> Self:
@@ -217,7 +217,7 @@ class RedisStore(_fork.Closing):
             self._client = self._make()
 
     def _run(self, script: _Script, key: str, *args: str | int) -> Any:
-        _fork.check()
+        fork.check()
         # The braces keep whatever else may be stored for this key on the same node of a cluster.
         name = f"{self._prefix}{{{key}}}"
         try:

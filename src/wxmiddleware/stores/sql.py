@@ -21,9 +21,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from .. import _fork
-from .._models import Loaded, Record
-from .._policies import keep_until
+from .._rules.models import Loaded, Record
+from .._rules.policies import keep_until
+from .._runtime import fork
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import namespace
@@ -78,7 +78,7 @@ class _Forks:
         self._inside: set[object] = set()
         self._changed = threading.Condition()
         self.opening = threading.Lock()
-        _fork.register(self)
+        fork.register(self)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after_in_parent)
 
@@ -110,7 +110,7 @@ class _Forks:
 _forks = _Forks()
 
 
-class SQLStore(_fork.Closing):
+class SQLStore(fork.Closing):
     """
     Keeps records in a table, one row for each.
 
@@ -163,7 +163,7 @@ class SQLStore(_fork.Closing):
             .where(columns.name == sa.bindparam("key"), columns.version == sa.bindparam("seen"))
             .values(updated=seconds)
         )
-        _fork.register(self)
+        fork.register(self)
 
     @classmethod
     def from_url(cls, url: str, *, table: str | None = None, create: bool = True, **engine_options: Any) -> Self:
@@ -261,7 +261,7 @@ class SQLStore(_fork.Closing):
 
         `work` is told whether it is the second time.
         """
-        _fork.check()
+        fork.check()
         trouble = ""
         try:
             return self._once(work, False)

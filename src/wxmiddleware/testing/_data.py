@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .._models import Account, Record
+from .._rules.models import Account, Record
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"  # noqa: S105 - nobody's
 TOKEN = "88_T0kenT0kenT0ken-_"  # noqa: S105 - opens nothing

@@ -14,9 +14,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from .._clock import Clock
-from .._models import Account, Cause, Failure, Grant, Loaded, Record
-from .._provider import TokenProvider
+from .._engine.provider import TokenProvider
+from .._rules.models import Account, Cause, Failure, Grant, Loaded, Record
+from .._runtime.clock import Clock
 from ..simulator import SimulatedClock
 from ..stores import TokenStore
 from ._data import ACCOUNT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .._models import Cause, Cooldown, Failure, Lease, Loaded, Record
+from .._rules.models import Cause, Cooldown, Failure, Lease, Loaded, Record
 from ..stores import TokenStore
 from ._data import KEY, SECRET, TOKEN, record
 

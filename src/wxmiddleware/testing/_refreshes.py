@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._models import Cause, Failure, Record
-from .._policies import LEASE
+from .._rules.models import Cause, Failure, Record
+from .._rules.policies import LEASE
 from ..exceptions import TokenRefused
 from ..stores import TokenStore
 from ._data import KEY

@@ -19,10 +19,10 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from wxmiddleware import _fork
-from wxmiddleware._clock import Clock
-from wxmiddleware._clock import clock as process_clock
-from wxmiddleware._masking import mask
+from wxmiddleware._runtime import fork
+from wxmiddleware._runtime.clock import Clock
+from wxmiddleware._runtime.clock import clock as process_clock
+from wxmiddleware._runtime.masking import mask
 from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
@@ -37,7 +37,7 @@ from .late import check_sender, send_reply
 from .replies import RawReply, Reply, parse_reply, render, reply_from
 
 if TYPE_CHECKING:
-    from wxmiddleware._provider import TokenProvider
+    from wxmiddleware._engine.provider import TokenProvider
 
     from .messages import Message
 
@@ -250,7 +250,7 @@ class Room:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.after_fork()
-        _fork.register(self)
+        fork.register(self)
 
     def after_fork(self) -> None:
         """The parent's handlers are not here."""

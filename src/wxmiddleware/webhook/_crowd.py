@@ -18,7 +18,7 @@ import threading
 import time
 from contextlib import suppress
 
-from wxmiddleware import _fork
+from wxmiddleware._runtime import fork
 
 _logger = logging.getLogger("wxmiddleware")
 
@@ -35,7 +35,7 @@ class Crowd:
     def __init__(self) -> None:
         self._warned = False
         self.after_fork()
-        _fork.register(self)
+        fork.register(self)
 
     def after_fork(self) -> None:
         """A child has a crowd of its own."""

@@ -16,7 +16,7 @@ import hmac
 from collections.abc import Iterable
 from functools import lru_cache
 
-from wxmiddleware._paths import one_spelling
+from wxmiddleware._rules.paths import one_spelling
 
 
 class Names:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from wxmiddleware._paths import APPID, PathGuard, same_path
-from wxmiddleware._selection import check_path
+from wxmiddleware._middleware import check_path
+from wxmiddleware._rules.paths import APPID, PathGuard, same_path
 from wxmiddleware.exceptions import ConfigurationError
 
 _logger = logging.getLogger("wxmiddleware")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Container
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from wxmiddleware._masking import mask
+from wxmiddleware._runtime.masking import mask
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._handlers import check_call

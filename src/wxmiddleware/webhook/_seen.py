@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from wxmiddleware._models import Record
-from wxmiddleware._process import gone, name
+from wxmiddleware._rules.models import Record
+from wxmiddleware._runtime.process import gone, name
 from wxmiddleware.exceptions import StoreError
 from wxmiddleware.stores import TokenStore
 from wxmiddleware.stores._keys import key_of_messages

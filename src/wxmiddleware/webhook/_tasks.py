@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from wxmiddleware._paths import without_root
+from wxmiddleware._rules.paths import without_root
 
 from ._conversation import (
     Answer,

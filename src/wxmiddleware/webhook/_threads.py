@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
-from wxmiddleware._flight import threads_freeze
-from wxmiddleware._paths import text_of
+from wxmiddleware._rules.paths import text_of
+from wxmiddleware._runtime.threads import threads_freeze
 
 from ._conversation import (
     Answer,

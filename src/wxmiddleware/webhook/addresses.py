@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import requests
 
-from wxmiddleware import _fork
-from wxmiddleware._clock import Clock
-from wxmiddleware._clock import clock as process_clock
-from wxmiddleware._context import use_provider
-from wxmiddleware._flight import threads_freeze
-from wxmiddleware._quiet import untraced
+from wxmiddleware._runtime import fork
+from wxmiddleware._runtime.clock import Clock
+from wxmiddleware._runtime.clock import clock as process_clock
+from wxmiddleware._runtime.threads import threads_freeze
+from wxmiddleware._runtime.untraced import untraced
+from wxmiddleware.context import use_provider
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import APIError, ConfigurationError, WxMiddlewareError
 
 from .late import check_sender
 
 if TYPE_CHECKING:
-    from wxmiddleware._provider import TokenProvider
+    from wxmiddleware._engine.provider import TokenProvider
 
 __all__ = ["Addresses", "CallbackAddresses", "Networks"]
 
@@ -123,7 +123,7 @@ class CallbackAddresses:
         self._networks: tuple[_Network, ...] | None = None
         self._due = -float("inf")
         self.after_fork()
-        _fork.register(self)
+        fork.register(self)
 
     def after_fork(self) -> None:
         """A thread of the parent may have been fetching; it is not here."""
@@ -145,7 +145,7 @@ class CallbackAddresses:
         """Begin to fetch the list if that is due, in another thread."""
         if self._clock() < self._due:
             return
-        _fork.check()
+        fork.check()
         with self._lock:
             if self._begun is not None or self._clock() < self._due:
                 return

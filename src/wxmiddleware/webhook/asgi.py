@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio
 
-from wxmiddleware._paths import Kinship, without_root
-from wxmiddleware._selection import check_app
+from wxmiddleware._middleware import check_app
+from wxmiddleware._rules.paths import Kinship, without_root
 
 from ._advice import Advice
 from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from

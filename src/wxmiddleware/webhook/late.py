@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from wxmiddleware._context import use_provider
-from wxmiddleware._models import WeComAccount
-from wxmiddleware._quiet import untraced
-from wxmiddleware._verdict import error_in
+from wxmiddleware._outbound.errors import error_in
+from wxmiddleware._rules.models import WeComAccount
+from wxmiddleware._runtime.untraced import untraced
+from wxmiddleware.context import use_provider
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import APIError, ConfigurationError
 
@@ -25,7 +25,7 @@ from ._limits import cut_news, is_empty, pieces
 from .replies import MusicReply, NewsReply, Reply, TextReply
 
 if TYPE_CHECKING:
-    from wxmiddleware._provider import TokenProvider
+    from wxmiddleware._engine.provider import TokenProvider
 
 __all__ = ["send_reply"]
 

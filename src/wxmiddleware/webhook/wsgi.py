@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
-from wxmiddleware._paths import Kinship, text_of
-from wxmiddleware._selection import check_app
+from wxmiddleware._middleware import check_app
+from wxmiddleware._rules.paths import Kinship, text_of
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._advice import Advice

@@ -1,0 +1,135 @@
+"""
+What happened to a token and its store, as events for observers.
+
+An observer is a function of one `Event`. Observers are called outside every lock, after the callers have their token,
+and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
+
+The logger has no handler of its own, not even a NullHandler: where nobody has configured logging, Python itself shows
+warnings and errors on the standard error (`logging.lastResort`), and a NullHandler would swallow them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from .._rules.models import Cause
+from ..exceptions import ConfigurationError
+
+logger = logging.getLogger("wxmiddleware")
+
+
+class Happening(StrEnum):
+    """The kinds of event."""
+
+    FETCH_BEGUN = "fetch_begun"
+    FETCH_DONE = "fetch_done"
+    FETCH_FAILED = "fetch_failed"
+    ADOPTED = "adopted"  # another process's token was taken from the store
+    REFUSED = "refused"  # an API rejected the token in use
+    KEPT = "kept"  # the token was rejected again within 30 s of a refresh; it stays in use (rate limit)
+    HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
+    COOLING = "cooling"  # a fetch failed: no request is sent to WeChat for a while (back-off)
+    OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account
+    STORE_FAILED = "store_failed"
+    STORE_BACK = "store_back"
+    STORE_LAGS = "store_lags"  # the store's reads do not show yet what was saved
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One thing that happened.
+
+    Attributes:
+        name: What; one of `Happening`.
+        appid: Whose token.
+        kind: The kind of token, such as ``stable``.
+        message: A sentence for people. Neither it nor anything else here holds a token or a secret.
+        generation: Which token, as a number that rises.
+        seconds: How long it took, or how long it will (see the name).
+        reason: Why a token was fetched: ``first``, ``ahead``, ``expired``, ``refused``.
+        cause: Why a fetch failed.
+        errcode: WeChat's error code.
+        rid: WeChat's id of the request.
+        store: Which store, if it is about that: its kind and where it is, without a password.
+        at: The wall clock, in seconds since 1970, when it happened.
+    """
+
+    name: Happening
+    appid: str
+    kind: str
+    message: str
+    generation: int | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    cause: Cause | None = None
+    errcode: int | None = None
+    rid: str | None = None
+    store: str | None = None
+    at: float = 0.0
+
+
+Observer = Callable[[Event], object]
+
+_LEVELS = {
+    Happening.FETCH_BEGUN: logging.DEBUG,
+    Happening.ADOPTED: logging.DEBUG,
+    Happening.FETCH_FAILED: logging.WARNING,
+    Happening.COOLING: logging.WARNING,
+    Happening.REFUSED: logging.WARNING,
+    Happening.KEPT: logging.WARNING,
+    Happening.OTHER_SYSTEM: logging.WARNING,
+    Happening.STORE_FAILED: logging.WARNING,
+    Happening.STORE_LAGS: logging.WARNING,
+}
+
+
+def log(event: Event) -> None:
+    """The observer that is always there: logger ``wxmiddleware``, the event's fields as ``wx_…`` in ``extra``."""
+    level = _LEVELS.get(event.name, logging.INFO)
+    if logger.isEnabledFor(level):
+        fields = {f"wx_{name}": value for name, value in asdict(event).items() if value is not None}
+        logger.log(
+            level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields
+        )
+
+
+def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """
+    The observers, each of which can be called.
+
+    Raises:
+        ConfigurationError: One is no function, or an asynchronous one: nobody would await it.
+    """
+    if not isinstance(observers, Iterable) or isinstance(observers, (str, bytes)):
+        raise ConfigurationError("observers must be a list of functions, as in observers=[function].")
+    observers = tuple(observers)
+    for observer in observers:
+        if not callable(observer):
+            raise ConfigurationError(f"An observer is a function of one event, not {type(observer).__name__}.")
+        if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(getattr(observer, "__call__", None)):  # noqa: B004
+            raise ConfigurationError(
+                "An observer must not be async: it is called in the thread of the refresh. "
+                "Have it hand the event over, as with loop.call_soon_threadsafe(queue.put_nowait, event)."
+            )
+    return observers
+
+
+def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:
+    """Tell each event to each observer, and survive what they raise; nobody is left to be told at the very end."""
+    if sys.is_finalizing():
+        return
+    observers = tuple(observers)
+    for event in events:
+        for observer in (log, *observers):
+            try:
+                observer(event)
+            except Exception as exc:  # an observer must not break a refresh; its error may quote anything
+                with suppress(Exception):
+                    logger.error("An observer of wxmiddleware's events raised %s.", type(exc).__name__)

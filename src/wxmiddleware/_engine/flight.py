@@ -1,0 +1,302 @@
+"""
+Single flight: one refresh under way, whose result all callers share.
+
+Threads wait for it, tasks of any event loop await it, and none of them can cancel it. So a token that ends costs one
+fetch, and not one for each caller (thundering herd, cache stampede).
+
+A flight has a thread of its own. Where threads cannot start, or are frozen (uWSGI without threads runs them only while
+a request waits for something), a waiting thread runs the flight itself.
+"""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import atexit
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from .._runtime import fork
+from .._runtime.threads import threads_freeze
+
+T = TypeVar("T")
+
+# A thread that has not begun to run after this time (real seconds) is taken for frozen.
+START_GRACE = 0.25
+# Real seconds that the interpreter's end waits for the events of refreshes that have ended.
+_LAST_WORDS = 1.0
+
+
+class Flight(Generic[T]):
+    """
+    Runs `work` once and hands its result to all who wait (single flight).
+
+    Args:
+        work: What to do. It must return a value for every outcome; what it raises all the same goes to `mishap`.
+        mishap: Makes a result of an exception, so that waiters always get one.
+        landed: Called with the flight in its thread, once the waiters have the result.
+        due: When, on the process's clock, this flight should have ended; after that another may be started.
+        inline: Whether the thread that starts it may as well run it.
+
+    Attributes:
+        since: When it was made, in seconds of `time.monotonic`.
+        overtaken: Whether another flight was started since (superseded). Then a failure of this one is not remembered.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_future",
+        "_grounded",
+        "_landed",
+        "_mishap",
+        "_thread",
+        "_work",
+        "due",
+        "inline",
+        "overtaken",
+        "since",
+    )
+
+    def __init__(
+        self,
+        work: Callable[[Flight[T]], T],
+        *,
+        mishap: Callable[[BaseException], T],
+        landed: Callable[[Flight[T]], None],
+        due: float,
+        inline: bool = False,
+    ) -> None:
+        self._work = work
+        self._mishap = mishap
+        self._landed = landed
+        self.due = due
+        self.inline = inline
+        self.overtaken = False
+        self.since = time.monotonic()
+        self._begin = threading.Lock()
+        self._grounded = False
+        self._thread: int | None = None
+        self._future: Future[T] = Future()
+        # From now on a cancelled waiter cannot cancel what the others wait for.
+        self._future.set_running_or_notify_cancel()
+
+    @property
+    def begun(self) -> bool:
+        """Whether some thread is running the flight, or has."""
+        return self._begin.locked()
+
+    @property
+    def here(self) -> bool:
+        """Whether this thread is the one that runs the flight."""
+        return self._thread == threading.get_ident() and not self.done
+
+    @property
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self._future.done()
+
+    def take_off(self) -> bool:
+        """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
+        # An empty context: nothing of the request that happened to be first reaches the refresh.
+        thread = threading.Thread(
+            target=contextvars.Context().run, args=(self._fly_alone,), name="wxmiddleware-refresh", daemon=True
+        )
+        try:
+            # At its end the interpreter starts threads that never run, and waits for them; later versions raise.
+            self._grounded = sys.is_finalizing()
+            if not self._grounded:
+                thread.start()
+        except RuntimeError:  # no more threads
+            self._grounded = True
+        return not self._grounded
+
+    def slip_away(self, stranded: Callable[[Flight[T]], None]) -> None:
+        """
+        Take off in the background: the caller does not wait, not even for the thread to begin.
+
+        `threading.Thread.start` returns when the new thread has had its first turn, and among many busy threads that
+        takes some tenths of a second. So it is called in a thread that nobody waits for.
+
+        Args:
+            stranded: Called with the flight if there can be no thread now.
+        """
+
+        def start() -> None:
+            if not self.take_off():
+                stranded(self)
+
+        if threads_freeze():
+            start()
+            return
+        try:
+            _thread.start_new_thread(start, ())
+        except RuntimeError:  # no more threads
+            self._grounded = True
+            stranded(self)
+
+    def fly(self) -> None:
+        """
+        Run the flight here, unless another thread has begun to.
+
+        Raises:
+            BaseException: What ends a thread (SystemExit, KeyboardInterrupt, GreenletExit), once the waiters know.
+        """
+        if not self._begin.acquire(blocking=False):
+            return
+        self._thread = threading.get_ident()
+        end: BaseException | None = None
+        try:
+            result = self._work(self)
+        except BaseException as exc:
+            result = self._mishap(exc)
+            end = None if isinstance(exc, Exception) else exc
+        self._end(result)
+        if end is not None:
+            raise end
+
+    def reserve(self) -> None:
+        """Leave the flight to a task, which runs it with `fly_async`; nobody who waits does."""
+        self._begin.acquire(blocking=False)
+
+    async def fly_async(self, work: Callable[[], Awaitable[T]]) -> None:
+        """Run a reserved flight in this task: like `fly`, with work that is awaited."""
+        end: BaseException | None = None
+        try:
+            result = await work()
+        except BaseException as exc:
+            result = self._mishap(exc)
+            end = None if isinstance(exc, Exception) else exc
+        self._end(result)
+        if end is not None:
+            raise end
+
+    def _end(self, result: T) -> None:
+        with _landings:
+            self._future.set_result(result)
+            self._landed(self)
+
+    def _fly_alone(self) -> None:
+        """In a thread of its own there is nobody to be told what ended it."""
+        with suppress(BaseException):
+            self.fly()
+
+    def wait(self, timeout: float) -> T | None:
+        """
+        Wait in a thread.
+
+        Args:
+            timeout: Real seconds. It ends the wait, not the flight.
+
+        Returns:
+            The result, or ``None`` if it is not there in time.
+        """
+        if self.here:
+            return None
+        deadline = time.monotonic() + timeout
+        if not self.begun and not self._grounded:
+            self._result(min(timeout, START_GRACE))
+        if not self.begun and timeout > 0:
+            contextvars.Context().run(self.fly)
+        return self._result(max(0.0, deadline - time.monotonic()))
+
+    async def wait_async(self, timeout: float) -> T | None:
+        """Wait in a task, of asyncio or trio; the loop goes on meanwhile."""
+        deadline = time.monotonic() + timeout
+        if not self.begun and not self._grounded:
+            await self._arrival(min(timeout, START_GRACE))
+        if not self.begun and timeout > 0:
+            with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
+                # The loop's own worker threads may still be there where a new thread is not to be had.
+                await anyio.to_thread.run_sync(contextvars.Context().run, self.fly, abandon_on_cancel=True)
+        return await self._arrival(max(0.0, deadline - time.monotonic()))
+
+    def _result(self, timeout: float) -> T | None:
+        try:
+            return self._future.result(timeout)
+        except FutureTimeout:
+            return None
+
+    async def _arrival(self, timeout: float) -> T | None:
+        if not self._future.done():
+            with anyio.move_on_after(timeout):
+                if _in_trio():
+                    await _trio_arrival(self._future)
+                else:
+                    await asyncio.wrap_future(self._future)
+        return self._future.result() if self._future.done() else None
+
+
+class _Landings:
+    """
+    The flights whose waiters have their result, and of which events are still being told.
+
+    The waiter may be a short program, which ends at once: what was to be told would be lost with the flight's thread.
+    """
+
+    def __init__(self) -> None:
+        self.after_fork()
+        fork.register(self)
+        atexit.register(self._wait)
+
+    def after_fork(self) -> None:
+        """The parent's flights are not here."""
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def _wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._count <= 0, _LAST_WORDS)
+
+
+_landings = _Landings()
+_tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none of them alive
+
+
+def start_task(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` in a task of this loop's, of asyncio or trio, that the end of its caller does not end."""
+    if _in_trio():
+        import trio
+
+        trio.lowlevel.spawn_system_task(work)
+        return
+    task = asyncio.get_running_loop().create_task(work(), context=contextvars.Context())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _in_trio() -> bool:
+    """Whether the task that runs here is trio's, also as a guest in another loop."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+async def _trio_arrival(future: Future[T]) -> None:
+    import trio
+
+    loop, arrived = trio.lowlevel.current_trio_token(), trio.Event()
+
+    def tell(_: Future[T]) -> None:
+        with suppress(trio.RunFinishedError):  # then nobody waits there any more
+            loop.run_sync_soon(arrived.set)
+
+    future.add_done_callback(tell)
+    await arrived.wait()

@@ -1,0 +1,444 @@
+"""The token as the caller sees it: the hot path, and who waits for what. Begin at this package's own docstring."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Final, NoReturn, Self
+
+import anyio.to_thread
+
+from .._rules.errcodes import CURABLE
+from .._rules.models import NOTHING, Account, Snapshot
+from .._rules.policies import State, Timing, state
+from .._runtime import fork, masking
+from .._runtime.clock import Clock
+from .._runtime.clock import clock as process_clock
+from .._runtime.threads import threads_freeze
+from ..exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
+from ..sources import TokenSource, default_source
+from ..stores import TokenStore
+from ..stores.memory import process_store
+from .events import Observer, checked_observers
+from .flight import START_GRACE, Flight
+from .refresh import Outcome
+from .token import Keeper, Plan, Surroundings, registry
+
+# The operating system's randomness: forked workers do not share its state.
+_draw = random.SystemRandom().random
+
+_LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
+_ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was rejected since
+_MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    The token's status, for a health page or a shell. It never holds the token.
+
+    Attributes:
+        appid: Whose.
+        kind: The kind of token, such as ``stable``.
+        host: Where it is fetched.
+        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``refused``.
+        expires_in: Seconds that are left of its life, or ``None`` without a token.
+        renews_in: Seconds until it is renewed ahead of its end, or ``None``.
+        generation: A number that rises with every token; the same in all processes that share a store.
+        cooling: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
+        reason: What that failure was.
+    """
+
+    appid: str
+    kind: str
+    host: str
+    state: str
+    expires_in: float | None
+    renews_in: float | None
+    generation: int
+    cooling: float | None
+    reason: str | None
+
+
+class TokenProvider(fork.Closing):
+    """
+    Gives a token that WeChat will accept, to threads and to tasks of any event loop, and fetches as rarely as it can.
+
+    Providers of the same account in one process share their cache and their fetches, so make as many as you like.
+
+    Args:
+        account: Whose token.
+        source: The endpoint to ask: `StableToken` (the default, also where other services use the classic endpoint),
+            `ClassicToken`, or one of the others in `wxmiddleware.sources`. For a `WeComAccount` it is `WeComToken`.
+        store: Where the token is shared with other processes. By default it is kept in this process alone.
+        cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
+        follow: Never fetch: another service does, and writes the store.
+        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
+        observers: Functions that are told each `Event`, outside all locks.
+        clock: Seconds on a clock that is never stepped. For tests.
+        wall: Seconds since 1970. For tests.
+        sleep: Waits between two looks at a shared store. For tests.
+        draw: A random number from 0 to 1. For tests.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or two contradict each other.
+    """
+
+    __slots__ = ("__weakref__", "_clock", "_keeper", "_observers", "_own", "_store", "_timeout", "account")
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        source: TokenSource | None = None,
+        store: TokenStore | None = None,
+        cache: bool = True,
+        follow: bool = False,
+        refresh_after: float | None = None,
+        timeout: float = 10.0,
+        observers: Iterable[Observer] = (),
+        clock: Clock = process_clock,
+        wall: Clock = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+        draw: Callable[[], float] = _draw,
+    ) -> None:
+        if not isinstance(account, Account):
+            raise ConfigurationError(f"account must be an Account(appid, secret), not {_kind(account)}.")
+        if source is not None and not (isinstance(source, TokenSource) and not isinstance(source, type)):
+            raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {_kind(source)}.")
+        if store is not None and not (isinstance(store, TokenStore) and not isinstance(store, type)):
+            url = " For a URL there is store_from_url(url)." if isinstance(store, str) else ""
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.{url}")
+        if follow and store is None:
+            raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
+        if not follow and not account.secret:
+            raise ConfigurationError(
+                "The account has no secret, so no token can be fetched for it. Give Account(appid, secret); or "
+                "follow=True, to use what another service puts into the store."
+            )
+        _check_seconds("timeout", timeout)
+        if refresh_after is not None:
+            _check_seconds("refresh_after", refresh_after)
+        observers = checked_observers(observers)
+        masking.install()
+        source = source or default_source(account)
+        check = getattr(source, "check", None)
+        if check is not None:
+            check(account)
+        plan = Plan(
+            Timing(source.ahead, None if refresh_after is None else float(refresh_after)),
+            follow=bool(follow),
+            cache=bool(cache),
+            reuse=bool(cache) or store is not None,
+        )
+        self.account: Final = account
+        self._store = store
+        own = store is None
+        store = process_store(clock) if store is None else store
+        self._own = registry.keeper(
+            account,
+            source,
+            store,
+            plan,
+            Surroundings(clock, wall, sleep, draw),
+            remember=own,
+        )
+        self._keeper: Keeper | _Closed = self._own
+        self._clock = clock
+        self._timeout = _patience(timeout)
+        self._observers = observers
+        if observers:
+            self._own.listen(self)
+
+    def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
+        """
+        Get a token that WeChat will accept.
+
+        Args:
+            rejected: The token that WeChat has just rejected in an API call (40001, 40014, 42001). If it is still the
+                newest that any process knows, it is replaced, and not handed out again; if not, this costs nothing. If
+                no other can be fetched, that error is raised here, and callers without a rejection keep the token.
+            timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
+
+        Raises:
+            TokenRefused: WeChat gives this account no token until a person acts; the message says how.
+            TokenUnavailable: No token can be had at the moment; ``retry_after`` says when to try again.
+            ProviderClosed: After `close`.
+        """
+        if rejected is None:
+            snapshot = self._keeper.snapshot
+            if self._clock() < snapshot.hot_until:
+                return snapshot.value
+        asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
+        try:
+            flight, patience = next(asking)
+            while True:
+                flight, patience = asking.send(flight.wait(patience))
+        except StopIteration as end:
+            token: str = end.value
+        return token
+
+    async def aget_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
+        """
+        Get a token that WeChat will accept: `get_token` for tasks of asyncio and trio.
+
+        The event loop goes on while a task waits. Cancelling the task ends its wait and nothing else.
+        """
+        if rejected is None:
+            snapshot = self._keeper.snapshot
+            if self._clock() < snapshot.hot_until:
+                return snapshot.value
+        asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
+        try:
+            flight, patience = next(asking)
+            while True:
+                flight, patience = asking.send(await flight.wait_async(patience))
+        except StopIteration as end:
+            token: str = end.value
+        return token
+
+    def _asking(
+        self, token: str | None, timeout: float | None
+    ) -> Generator[tuple[Flight[Outcome], float], Outcome | None, str]:
+        """
+        Both colours of `get_token`: yields what to wait for and how long, is sent what came of it.
+
+        The rejected token is called ``token`` here, a name whose value error trackers hide.
+        """
+        keeper = self._live()
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"rejected must be the refused token, a str, not {_kind(token)}")
+        patience = self._timeout if timeout is None else _patience(timeout)
+        end = time.monotonic() + patience
+        overtake, rounds = False, 0
+        while rounds < _ROUNDS:
+            answer: Outcome | Flight[Outcome] | None = keeper.decide(token, overtake=overtake)
+            if isinstance(answer, Flight):
+                # Within the refresh itself (a source, a finaliser) nobody can wait for it.
+                left = 0.0 if answer.here else max(0.0, end - time.monotonic())
+                # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
+                grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
+                outcome = yield answer, min(left, grace)
+                if outcome is None and left > grace:
+                    overtake = True
+                    continue
+                answer = outcome
+            rounds += 1
+            if not isinstance(answer, Snapshot):
+                kept = keeper.snapshot
+                if keeper.plan.cache and kept.value != token and keeper.usable():
+                    return kept.value  # whatever the refresh was for, there is a token that no API has rejected
+                if answer is not None:
+                    raise answer.error()
+                late = f"No token came within {patience:.3g} s; the refresh goes on."
+                raise TokenUnavailable(late, retry_after=1.0)
+            if answer.value != token and not answer.refused and keeper.world.clock() < answer.expires_at:
+                return answer.value
+        raise TokenUnavailable(
+            "The token was rejected again and again while a new one was waited for.", retry_after=1.0
+        )
+
+    def peek(self) -> str | None:
+        """
+        Get the token if it is at hand; else ``None``, at once.
+
+        If there is none, or it is near its end, a refresh starts in the background.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        snapshot = self._keeper.snapshot
+        if self._clock() < snapshot.hot_until:
+            return snapshot.value
+        answer = self._live().decide()
+        return answer.value if isinstance(answer, Snapshot) else None
+
+    def worth_waiting(self, seconds: float) -> float:
+        """
+        Tell how many of these seconds a request should wait for the token that `peek` did not have.
+
+        All requests together wait for one refresh as long as one would: while WeChat hangs, the later ones do not wait
+        again. A refresh that follows a failure is waited for only for a moment.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        flight, cooldown = keeper.flight, keeper.cooldown
+        now = keeper.world.clock()
+        # One that should have ended is overtaken by whoever waits, and only then; frozen threads run while one waits.
+        if flight is None or flight.done or now >= flight.due or threads_freeze():
+            return seconds
+        if cooldown is not None and now >= cooldown.until:
+            seconds = min(seconds, _MOMENT)
+        return max(0.0, seconds - (time.monotonic() - flight.since))
+
+    def confirm(self, token: str) -> None:
+        """
+        Tell that WeChat accepted `token` in a call that it had rejected with an earlier one.
+
+        `with_token` and the auth classes do so. It tells a token that another system replaced from an API that accepts
+        none.
+        """
+        self._live().cured(token)
+
+    def sibling(self, source: TokenSource) -> TokenProvider:
+        """
+        Make a provider of another kind of token of this account, such as `JsapiTicket`.
+
+        It has this provider's store, clocks, observers and timeout, and is closed by itself.
+
+        Raises:
+            ConfigurationError: `source` is none, or not for this kind of account.
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        world, plan = keeper.world, keeper.plan
+        return TokenProvider(
+            self.account,
+            source=source,
+            store=self._store,
+            cache=plan.cache,
+            follow=plan.follow,
+            timeout=self._timeout,
+            observers=self._observers,
+            clock=world.clock,
+            wall=world.wall,
+            sleep=world.sleep,
+            draw=world.draw,
+        )
+
+    @property
+    def curable(self) -> frozenset[int]:
+        """The errcodes of API calls that a newer token cures."""
+        found: frozenset[int] = getattr(self._own.source, "curable", CURABLE)
+        return found
+
+    def retry_now(self) -> None:
+        """
+        Say that the reason for a refusal has been mended: an IP was allowed, a secret set right, the quota reset.
+
+        After such an error no request is sent for up to ten minutes (back-off, negative caching), and the store tells
+        that to all processes, also to new ones. This ends the back-off, here and in the store. It fetches nothing: the
+        next caller does.
+
+        Raises:
+            StoreError: The store failed; in this process the back-off is over all the same.
+            ProviderClosed: After `close`.
+        """
+        self._live().resume()
+
+    async def aretry_now(self) -> None:
+        """Say that what WeChat refused has been mended: `retry_now` for tasks of asyncio and trio."""
+        await anyio.to_thread.run_sync(self.retry_now)
+
+    def wrong_until(self) -> float:
+        """
+        Tell until when WeChat is not asked again as it calls the secret wrong; minus infinity if it does not.
+
+        `ProviderPool` asks this, to make the provider anew. Seconds on the provider's clock.
+        """
+        return self._own.wrong_until()
+
+    def settle(self) -> None:
+        """
+        Let a refresh that is under way come to its end, in a worker whose background threads freeze between requests.
+
+        Elsewhere it does nothing. The middleware calls it when the body is out.
+        """
+        keeper = self._live()
+        fork.check()
+        flight = keeper.flight
+        if flight is not None and threads_freeze():
+            flight.wait(self._timeout)
+
+    def status(self) -> Status:
+        """
+        Tell the token's status, from this process's memory: no I/O.
+
+        Raises:
+            ProviderClosed: After `close`.
+        """
+        keeper = self._live()
+        now, snapshot, cooldown = keeper.world.clock(), keeper.snapshot, keeper.cooldown
+        current = state(snapshot, now)
+        cooling = cooldown is not None and cooldown.until > now
+        return Status(
+            appid=self.account.appid,
+            kind=keeper.source.kind,
+            host=self.account.host,
+            state=current.value,
+            expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
+            renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
+            generation=snapshot.generation,
+            cooling=cooldown.until - now if cooldown is not None and cooling else None,
+            reason=cooldown.failure.message if cooldown is not None and cooling else None,
+        )
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who is told; nobody after `close`."""
+        return self._observers
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return isinstance(self._keeper, _Closed)
+
+    def close(self) -> None:
+        """
+        Give nobody a token any more. A flight under way ends by itself; other providers of the account go on.
+
+        Closing twice does nothing.
+        """
+        if not self.closed:
+            self._keeper = _CLOSED
+            self._observers = ()
+
+    async def aclose(self) -> None:
+        """Do what `close` does. It waits for nothing."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<TokenProvider {self.account.appid} {self._own.source.kind}{' closed' if self.closed else ''}>"
+
+    def _live(self) -> Keeper:
+        keeper = self._keeper
+        return keeper if isinstance(keeper, Keeper) else keeper.refuse()
+
+
+class _Closed:
+    """Stands where the keeper was: the hot path needs no question of its own."""
+
+    snapshot = NOTHING
+
+    def refuse(self) -> NoReturn:
+        raise ProviderClosed("This provider was closed. Make a new one, or close it later.")
+
+
+_CLOSED = _Closed()
+
+
+def _patience(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise ConfigurationError("timeout must be a number of seconds; 0 does not wait.")
+    return min(max(0.0, float(timeout)), _LONGEST_WAIT)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} must be a positive number of seconds.")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

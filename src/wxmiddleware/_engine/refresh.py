@@ -1,0 +1,738 @@
+"""
+What a flight does: read the store, take the lease, fetch from WeChat, publish.
+
+The store is read first, since another process may have refreshed. The lease keeps other processes from fetching
+meanwhile. The new token is published with a compare-and-swap on the record's version, which does the work of fencing: a
+process that was paused past the end of its lease cannot overwrite a newer token. The lease only saves fetches, the swap
+keeps the record right. No step holds a lock.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from .._rules.errcodes import ADDRESS_REFUSED, with_addresses
+from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot, is_token
+from .._rules.policies import (
+    DOUBTFUL_LIFE,
+    LEASE,
+    LONGEST_PAUSE,
+    STORE_FAILURES,
+    STORE_PATIENCE,
+    STORE_REST,
+    believable,
+    china_day,
+    follows,
+    forced_wait,
+    minted_later,
+    next_generation,
+    no_token,
+    pause,
+    refusal_wait,
+)
+from .._runtime import process
+from ..exceptions import StoreError
+from ..stores._sealed import readable
+from .events import Event, Happening
+from .flight import Flight
+
+if TYPE_CHECKING:
+    from .token import Keeper
+
+Outcome = Snapshot | Failure
+
+_POLL = 0.1  # seconds between two reads of the store while another process refreshes
+_FOLLOWS = 1.0  # seconds that a process with follow=True waits for a token while no process holds the lease
+_CLAIMS = 20  # compare-and-swaps lost in a row, after which the refresh goes on without the store
+_SWAPS = 5  # tries to publish; one is the rule, more only if others write in the same moment
+_INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
+# With less left than this, a token is renewed even without the store.
+_CARRY_ON = 120.0
+
+
+class Reason(StrEnum):
+    """Why a refresh was started."""
+
+    FIRST = "first"
+    LOOK = "look"  # only to read what other processes have stored
+    AHEAD = "ahead"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """
+    What the store held when it was read.
+
+    Attributes:
+        record: The record.
+        version: What a save must name (compare-and-swap); ``None`` if the store cannot be reached or written.
+        behind: The clock offset: what to add to the store's times to get the process's.
+    """
+
+    record: Record
+    version: Any | None
+    behind: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An answer of WeChat's, and when, on the process's clock, its request was sent and it was received."""
+
+    answer: Grant | Failure
+    sent: float
+    received: float
+
+
+class Refresh:
+    """
+    One refresh of a keeper's token.
+
+    Args:
+        keeper: The token to refresh.
+        reason: Why it is refreshed.
+        rejected: The token that an API rejected, if that is the reason.
+        events: What has happened before, to be told first.
+    """
+
+    __slots__ = (
+        "_beaten",
+        "_claimed",
+        "_clock",
+        "_events",
+        "_flight",
+        "_keeper",
+        "_looked_twice",
+        "_losses",
+        "_lost_at",
+        "_owner",
+        "_reason",
+        "_rejected",
+        "_store_failed",
+        "_unusable",
+        "_waited",
+    )
+
+    def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None, events: list[Event]) -> None:
+        self._keeper = keeper
+        self._reason = reason
+        self._rejected = rejected
+        self._clock = keeper.world.clock
+        self._owner = ""
+        self._events = events
+        self._flight: Flight[Outcome] | None = None
+        self._store_failed = False
+        self._claimed: _Seen | None = None
+        self._losses = 0  # compare-and-swaps for the lease that another process won
+        self._lost_at = math.inf  # when the first of them was lost
+        self._looked_twice = False  # whether a store without the record was read once more
+        self._unusable = ""  # why the token in the store cannot be used
+        self._waited = 0.0  # seconds, for what other processes have saved to be seen
+        self._beaten: Any = None  # the version over which another process has saved
+
+    def run(self, flight: Flight[Outcome]) -> Outcome:
+        """
+        Refresh the token, in the calling thread.
+
+        Returns:
+            The token that is handed out from now on, or why there is none.
+        """
+        self._flight = flight
+        self._owner = f"{process.name()}{secrets.token_hex(4)}"  # a process and a flight
+        keeper = self._keeper
+        patience, soon = self._clock() + self._lease() + 1.0, self._clock() + _FOLLOWS
+        while True:
+            seen = self._look()
+            keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
+            self._shows(seen)
+            if self._store_failed or self._losses >= _CLAIMS or self._waited_enough():
+                seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
+            if self._enough(seen):
+                keeper.looked(flight if self._reason is Reason.LOOK else None)
+                return keeper.snapshot
+            refusal = self._held_back(seen)
+            if refusal is not None:
+                return refusal
+            if keeper.rotates and seen.version is None:
+                return self._cool(_NOWHERE_TO_KEEP, 1)
+            leased = self._leased(seen)  # looked at once: the lease may end in this moment
+            if keeper.plan.follow or leased:
+                if self._usable() and not self._doubts(seen):
+                    return keeper.snapshot  # another process is refreshing
+                if self._clock() >= (patience if leased else soon):
+                    return self._nobody_came()
+                keeper.world.sleep(_POLL)
+                continue
+            outcome = self._attempt(seen)
+            if outcome is not None:
+                return outcome
+
+    def mishap(self, exc: BaseException) -> Outcome:
+        """Make a failure of what `run` raised: a mistake in a user's source or store, or the interpreter's end."""
+        failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
+        with suppress(BaseException):  # whatever is broken: the waiters are waiting
+            if self._claimed is None:
+                return self._cool(failure, 1)
+            now = self._clock()
+            return self._failed(self._claimed, failure, _Asked(failure, now, now))
+        return failure
+
+    def landed(self, flight: Flight[Outcome]) -> None:
+        """Tell the observers, once the waiters have their result."""
+        self._keeper.landed(flight)
+        self._keeper.tell(self._events)
+
+    # Look
+
+    def _look(self) -> _Seen:
+        keeper = self._keeper
+        seen = self._load()
+        if seen is None:
+            return _Seen(keeper.known[0], None, keeper.known[1])
+        seen = self._put_back(self._counted(seen))
+        keeper.known = (seen.record, seen.behind)
+        if keeper.plan.reuse and keeper.adopt(seen.record, seen.behind):
+            generation = seen.record.generation
+            self._note(Happening.ADOPTED, "Took a newer token from the store.", generation=generation)
+        return seen
+
+    def _load(self) -> _Seen | None:
+        """Read the store; again, if that took so long that the clock offset cannot be told."""
+        store, key = self._keeper.store, self._keeper.key
+        for _ in range(3):
+            before = self._clock()
+            loaded = self._try(lambda: readable(store.load(key)))
+            if loaded is None:
+                return None
+            record = believable(loaded.record or Record(), loaded.now)
+            self._unusable = self._why_not(loaded)
+            # The offset is reckoned from before the read: rather too early an end of a token's life than too late.
+            seen = _Seen(record, loaded.version, before - loaded.now)
+            if self._clock() - before < 1.0:
+                break
+        return seen
+
+    def _why_not(self, loaded: Loaded) -> str:
+        """Why no process can use the token that was loaded; empty if there is none, or it can be used."""
+        record = loaded.record
+        if record is None or record.value is None:
+            return ""
+        if loaded.now >= record.expires_at > -math.inf:
+            return f"its token is over since {loaded.now - record.expires_at:.0f} s"
+        if record.value in self._keeper.dead:
+            return "WeChat has refused its token"
+        return no_token(record, loaded.now)
+
+    def _counted(self, seen: _Seen) -> _Seen:
+        """Merge this process's counts of fetches into the record: the store may have lost them, or takes no writes."""
+        (known, behind), record = self._keeper.known, seen.record
+        shift = behind - seen.behind
+        if known.refusals_at + shift > record.refusals_at:
+            record = replace(record, refusals_at=known.refusals_at + shift, refusals=known.refusals)
+        if known.forced_at + shift > record.forced_at:
+            record = replace(
+                record, forced_at=known.forced_at + shift, forced_day=known.forced_day, forced=known.forced
+            )
+        return replace(seen, record=record)
+
+    def _put_back(self, seen: _Seen) -> _Seen:
+        """
+        Write this process's token to a store whose record was evicted, or restored from a backup (read repair).
+
+        Returns:
+            The record as it is in the store afterwards.
+        """
+        keeper, ours, known = self._keeper, self._keeper.snapshot, self._keeper.known[0]
+        if keeper.plan.follow:
+            return seen
+        if known.refresh is not None and follows(known.generation, seen.record.generation):
+            # Also if its token is over: what the next one is asked for with is in it.
+            record = replace(known, lease=None)
+        elif not follows(ours.generation, seen.record.generation) or not self._usable():
+            return seen
+        elif seen.record.value is not None and minted_later(seen.record.sent_at + seen.behind, ours.received_at):
+            return seen  # a wall clock was ahead when ours got its number
+        else:
+            record = replace(
+                seen.record,
+                generation=ours.generation,
+                value=ours.value,
+                expires_at=ours.expires_at - seen.behind,
+                sent_at=ours.sent_at - seen.behind,
+                received_at=ours.received_at - seen.behind,
+                put_back=True,
+            )
+        if self._reason is Reason.LOOK and keeper.store.shared and not self._looked_twice:
+            # No caller waits, so read once more: a store that is being removed, as a test's folder is, is gone by then.
+            self._looked_twice = True
+            keeper.world.sleep(_POLL)
+            again = self._load()
+            return seen if again is None else self._put_back(self._counted(again))
+        version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
+        return seen if version is None else replace(seen, record=record, version=version)
+
+    def _enough(self, seen: _Seen) -> bool:
+        """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
+        keeper = self._keeper
+        if self._reason is Reason.LOOK:
+            return True
+        if not keeper.plan.reuse or not self._usable():
+            return False
+        snapshot = keeper.snapshot
+        if self._reason is Reason.AHEAD:
+            if seen.version is None and snapshot.expires_at - self._clock() > _CARRY_ON:
+                return True  # the store is down: carry on with what there is
+            return self._clock() < snapshot.ahead_at
+        return not self._doubts(seen)
+
+    def _usable(self) -> bool:
+        """Whether there is a token for the waiters: a good one other than the rejected."""
+        return self._keeper.usable() and self._keeper.snapshot.value != self._rejected
+
+    def _doubts(self, seen: _Seen) -> bool:
+        """
+        Whether the store's token may be as dead as the rejected one.
+
+        While the store was down, each process fetched on its own, and each fetch ended another process's token. What
+        one of them has written back since (read repair) need not be the last. It serves only callers for whom no newer
+        one can be fetched.
+        """
+        if self._reason is not Reason.REFUSED or self._keeper.plan.follow:
+            return False
+        return self._keeper.source.kills and seen.record.put_back
+
+    def _held_back(self, seen: _Seen) -> Failure | None:
+        """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
+        keeper, now = self._keeper, self._clock() - seen.behind
+        if self._reason is Reason.REFUSED:
+            alone = seen.version is None
+            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind, alone=alone))
+            if wait > 0:
+                # Another process may refresh while this one may not, so a shared store is read again soon.
+                keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
+                keeper.acquit()
+                if self._clock() - keeper.first_refusal[1] < 1.0:  # said once for each token
+                    self._note(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait)
+                return replace(TOO_SOON, retry_after=wait)
+        cooldown = seen.record.cooldown
+        if cooldown is None or now >= cooldown.until or self._of_another_secret(cooldown):
+            return None
+        if self._reason is Reason.REFUSED and overruled(cooldown, keeper.snapshot.generation):
+            return None
+        keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
+        return replace(cooldown.failure, retry_after=cooldown.until - now)
+
+    def _of_another_secret(self, cooldown: Cooldown) -> bool:
+        account = self._keeper.account
+        return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
+
+    def _leased(self, seen: _Seen) -> bool:
+        lease = seen.record.lease
+        if lease is None or lease.owner == self._owner or self._clock() - seen.behind >= lease.until:
+            return False
+        if not self._keeper.store.shared:
+            # In a store of this process alone the lease of another process is one that a fork has copied.
+            return lease.owner.startswith(process.name())
+        return not process.gone(lease.owner)
+
+    def _nobody_came(self) -> Failure:
+        if self._unusable and self._keeper.plan.follow:
+            told = f"The record in the store cannot be used: {self._unusable}."
+        elif self._keeper.plan.follow:
+            told = "The process that may fetch has not put a token into the store yet."
+        else:
+            told = "Another process is refreshing and has not put a token into the store yet."
+        failure = Failure(Cause.PASSING, told)
+        return self._cool(failure, 1)
+
+    # Claim
+
+    def _attempt(self, seen: _Seen) -> Outcome | None:
+        """Take the lease, fetch, publish. ``None`` if another process was faster, or the lease ended: start again."""
+        # A lost swap is another process's save, also while reads do not show it yet; so the wait is limited in time,
+        # and not in tries.
+        hidden = seen.version is not None and seen.version == self._beaten
+        if hidden or self._losses > 1:
+            self._wait_for_others()
+        if hidden:
+            self._reads_lag()
+            return None
+        claim = self._claim(seen)
+        self._beaten = seen.version if claim is None else None
+        outcome = None if claim is None else self._fetch(claim)
+        if outcome is None:
+            self._losses += 1
+            self._lost_at = min(self._lost_at, self._clock())
+        return outcome
+
+    def _shows(self, seen: _Seen) -> None:
+        """Stop counting the wait for another process's save once a read shows it."""
+        if seen.version is not None and seen.version != self._beaten:
+            self._beaten, self._waited, self._lost_at = None, 0.0, math.inf
+
+    def _wait_for_others(self) -> None:
+        self._waited += _POLL
+        self._keeper.world.sleep(_POLL)
+
+    def _waited_enough(self) -> bool:
+        """Whether the saves of other processes should have been seen by now. A test's clock may stand still."""
+        return max(self._waited, self._clock() - self._lost_at) >= self._lease()
+
+    def _claim(self, seen: _Seen) -> _Seen | None:
+        """Take the lease by compare-and-swap. ``None`` if the record has changed since it was read."""
+        if seen.version is None:
+            # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
+            self._keeper.world.sleep(2.0 * self._keeper.world.draw())
+            self._due()
+            return replace(seen, record=replace(seen.record, lease=None))
+        lease = Lease(self._owner, self._clock() - seen.behind + self._lease())
+        claim = self._save(replace(seen.record, lease=lease), seen)
+        if claim is not None:
+            self._claimed = claim
+            self._due()
+        return claim
+
+    def _lease(self) -> float:
+        return max(LEASE, self._keeper.source.timeout + 3.0)
+
+    def _due(self, seconds: float | None = None) -> None:
+        """Set the time after which a waiting caller may overtake this flight: the lease's length, or `seconds`."""
+        if self._flight is not None:
+            self._flight.due = self._clock() + (self._lease() if seconds is None else seconds)
+
+    def _covers(self, claim: _Seen) -> bool:
+        """Whether the lease lasts for as long as a fetch may take. After a pause of the process it may have ended."""
+        lease = claim.record.lease
+        if lease is None:
+            return True
+        return self._clock() - claim.behind + self._keeper.source.timeout <= lease.until
+
+    def _release(self, claim: _Seen) -> None:
+        self._claimed = None
+        self._save(replace(claim.record, lease=None), claim)
+
+    # Fetch
+
+    def _fetch(self, claim: _Seen) -> Outcome | None:
+        """Fetch and publish. ``None`` if the lease has ended meanwhile: start again."""
+        if not self._covers(claim):
+            self._release(claim)
+            return None
+        asked = self._ask(claim)
+        if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
+            return self._same_again(claim, asked)
+        return self._conclude(claim, asked)
+
+    def _ask(self, claim: _Seen, *, force: bool = False) -> _Asked:
+        keeper = self._keeper
+        how = "in forced mode " if force else ""
+        self._note(
+            Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
+        )
+        with_what = {"refresh": claim.record.refresh} if keeper.rotates else {}
+        sent = self._clock()
+        try:
+            answer = keeper.source.fetch(keeper.account, force=force, **with_what)
+        except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
+            answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
+        return _Asked(_plausible(answer), sent, self._clock())
+
+    def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
+        """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
+        keeper, now, wall = self._keeper, self._clock() - claim.behind, self._keeper.world.wall()
+        wait = forced_wait(claim.record, now, wall)
+        if not keeper.source.forcible or wait > 0:
+            return self._confirmed(claim, asked, wait)
+        day = china_day(wall)
+        record = replace(
+            claim.record,
+            forced=claim.record.forced + 1 if claim.record.forced_day == day else 1,
+            forced_day=day,
+            forced_at=now,
+            lease=Lease(self._owner, now + self._lease()),
+        )
+        # The budget is spent before the request is sent: it is counted also if this process ends meanwhile.
+        spent = replace(claim, record=record) if claim.version is None else self._save(record, claim)
+        if spent is None:
+            return None
+        self._claimed = spent
+        self._due()
+        asked = self._ask(spent, force=True)
+        if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
+            return self._confirmed(spent, asked, forced_wait(record, now, wall))
+        return self._conclude(spent, asked)
+
+    def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Outcome:
+        """Keep the token: WeChat's endpoint names it as the current one, so an API's rejection is not its fault."""
+        self._publish(claim, asked, confirmed=True)
+        if self._usable():
+            return self._keeper.snapshot  # meanwhile another process has published a newer one
+        self._keeper.acquit()
+        return replace(_STANDS_BY, retry_after=max(wait, 1.0))
+
+    def _conclude(self, claim: _Seen, asked: _Asked) -> Outcome:
+        if isinstance(asked.answer, Failure):
+            return self._failed(claim, asked.answer, asked)
+        return self._publish(claim, asked)
+
+    # Publish
+
+    def _publish(self, claim: _Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
+        """Save the new token by compare-and-swap, unless another process has published a newer one meanwhile."""
+        keeper, grant = self._keeper, asked.answer
+        assert isinstance(grant, Grant)
+        self._claimed = None
+        if self._flight is not None and self._flight.overtaken and keeper.snapshot.sent_at > asked.sent:
+            return keeper.snapshot  # this flight was frozen, and a later one has brought a newer token
+        mine = self._minted(claim, claim.record, grant, asked)
+        saved = self._save(mine, claim) if claim.version is not None else None
+        swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
+        # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
+        while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
+            if self._store_failed and not self._insists():
+                break
+            swaps += 1
+            if swaps > _SWAPS:
+                self._wait_for_others()
+            theirs = self._load()
+            if theirs is None:
+                continue
+            if follows(theirs.record.generation, claim.record.generation) and not self._later(theirs, asked):
+                # Their token was minted after ours, or at the same time, and all processes know it.
+                keeper.known = (theirs.record, theirs.behind)
+                if keeper.adopt(theirs.record, theirs.behind):
+                    self._note(
+                        Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation
+                    )
+                return keeper.snapshot
+            mine = self._minted(theirs, theirs.record, grant, asked)
+            saved = self._save(mine, theirs)
+        behind = claim.behind if saved is None else saved.behind
+        keeper.known = (mine, behind)
+        if self._reason is Reason.REFUSED:
+            alone = saved is None
+            keeper.lonely = keeper.streak(claim.record, claim.behind, alone=True) + 1 if alone else 0
+            wait = refusal_wait(mine, self._clock() - behind, mine.refusals)
+            keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
+        keeper.adopt(mine, behind, own=True, confirmed=confirmed)
+        self._note(
+            Happening.FETCH_DONE,
+            f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
+            generation=mine.generation,
+            seconds=asked.received - asked.sent,
+            reason=self._reason.value,
+        )
+        # The token may also have been rejected during the forced fetch; then the callers start anew.
+        if not self._usable() and mine.value not in keeper.dead:
+            return self._cool(_DEAD_ON_ARRIVAL, 1)
+        return keeper.snapshot
+
+    def _insists(self) -> bool:
+        """Whether to try a failing store again: a refresh token that is only in this process's memory dies with it."""
+        if not self._keeper.rotates:
+            return False
+        self._keeper.world.sleep(_INSISTENCE)
+        self._keeper.store_rests_until = -math.inf
+        self._store_failed = False
+        return True
+
+    def _later(self, theirs: _Seen, asked: _Asked) -> bool:
+        """Whether our token was surely minted later: their answer had arrived before our request was sent."""
+        return theirs.record.received_at + theirs.behind < asked.sent
+
+    def _minted(self, seen: _Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
+        keeper = self._keeper
+        refused = self._reason is Reason.REFUSED
+        now = self._clock() - seen.behind
+        told = keeper.world.wall() if seen.version is None else now
+        return replace(
+            over,
+            generation=next_generation(keeper.newest(over), told, keeper.world.draw()),
+            value=grant.value,
+            # The life of a token is counted from before it was asked for: so long it surely is.
+            expires_at=asked.sent - seen.behind + grant.expires_in,
+            sent_at=asked.sent - seen.behind,
+            received_at=asked.received - seen.behind,
+            put_back=False,
+            lease=None,
+            cooldown=None,
+            refusals_at=now if refused else over.refusals_at,
+            refusals=keeper.streak(over, seen.behind) + 1 if refused else 0,
+            refresh=grant.refresh or over.refresh,
+        )
+
+    def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Outcome:
+        """Remember the failure, here and in the store, and give the lease back."""
+        keeper, before = self._keeper, claim.record.cooldown
+        self._claimed = None
+        failure = with_addresses(failure, before.failure if before is not None else None, keeper.not_allowed)
+        if failure.errcode in ADDRESS_REFUSED:
+            keeper.not_allowed = failure
+        self._note(
+            Happening.FETCH_FAILED,
+            failure.message,
+            seconds=asked.received - asked.sent,
+            reason=self._reason.value,
+            cause=failure.cause,
+            errcode=failure.errcode,
+            rid=failure.rid,
+        )
+        again = before is not None and before.failure.cause is failure.cause and not self._of_another_secret(before)
+        streak = before.streak + 1 if before is not None and again else 1
+        # Processes with the right secret need not wait since another one's is wrong.
+        mark = keeper.account.mark if failure.cause is Cause.FINAL else ""
+        # A rejection overrules a back-off once for each token, and not once for each process that holds it.
+        refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
+        # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
+        doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
+        end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
+        told = self._cool(failure, streak, expires_at=end)
+        assert told.retry_after is not None
+        until = self._clock() - claim.behind + told.retry_after
+        record = replace(
+            claim.record,
+            lease=None,
+            cooldown=Cooldown(until, failure, streak, refused, mark),
+            expires_at=min(claim.record.expires_at, end - claim.behind),
+        )
+        if claim.version is None or self._save(record, claim) is not None:
+            keeper.known = (record, claim.behind)
+        elif not self._store_failed:
+            self._look()  # another process has written meanwhile; what it knows is newer than this failure
+            if self._usable():
+                return keeper.snapshot
+        return told
+
+    def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
+        keeper = self._keeper
+        usable, draw = self._usable(), keeper.world.draw()
+        # A source may know better.
+        seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
+        seconds = min(seconds, LONGEST_PAUSE)
+        told = replace(failure, retry_after=seconds)
+        if self._flight is None or not self._flight.overtaken:
+            before = 0 if keeper.cooldown is None else keeper.cooldown.refused
+            refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before
+            keeper.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
+            self._note(
+                Happening.COOLING,
+                f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
+                seconds=seconds,
+                cause=failure.cause,
+                errcode=failure.errcode,
+                rid=failure.rid,
+            )
+        return told
+
+    # The store, which may fail
+
+    def _save(self, record: Record, seen: _Seen) -> _Seen | None:
+        store, key = self._keeper.store, self._keeper.key
+        version = self._try(lambda: store.save(key, record, seen.version))
+        return None if version is None else replace(seen, record=record, version=version)
+
+    def _reads_lag(self) -> None:
+        """Say once that the store does not show what it has just taken."""
+        if not self._keeper.lag_told:
+            self._keeper.lag_told = True
+            self._note(Happening.STORE_LAGS, _LAGS)
+
+    def _try(self, call: Callable[[], Any]) -> Any:
+        """
+        Call the store, unless its circuit breaker is open.
+
+        Returns:
+            Its answer; ``None`` if it failed or was not called. What it raises goes to the observers, once an outage.
+        """
+        keeper = self._keeper
+        if self._clock() < keeper.store_rests_until:
+            self._store_failed = True
+            return None
+        keeper.at_store = self
+        self._due(STORE_PATIENCE)
+        try:
+            answer: Loaded | Any = call()
+        except Exception as exc:
+            self._store_fails(exc)
+            return None
+        finally:
+            if keeper.at_store is self:
+                keeper.at_store = None
+        keeper.store_failures = 0
+        keeper.store_answered = True
+        if keeper.store_down and not self._store_failed:
+            keeper.store_down = False
+            self._note(Happening.STORE_BACK, "The store answers again.")
+        return answer
+
+    def _store_fails(self, exc: Exception) -> None:
+        keeper = self._keeper
+        self._store_failed = True
+        keeper.store_failures += 1
+        keeper.store_failed_at = self._clock()
+        if keeper.store_failures >= STORE_FAILURES:
+            keeper.store_failures = 0
+            keeper.store_rests_until = self._clock() + STORE_REST
+        if not keeper.store_down:
+            keeper.store_down = True
+            # A client's own exception may quote its URL, so only its kind is said; a StoreError is written for people.
+            from ..stores._advice import advise  # not before a store fails
+
+            own = isinstance(exc, StoreError)
+            what = str(exc) if own else f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
+            carries_on = "This process carries on with what it has in memory."
+            self._note(Happening.STORE_FAILED, f"{what} {carries_on}{keeper.doubt()}")
+
+    def _note(self, name: Happening, message: str, **fields: object) -> None:
+        self._events.append(self._keeper.event(name, message, **fields))
+
+
+def _plausible(answer: Grant | Failure) -> Grant | Failure:
+    """Check a user's source: only what is a token is saved, and for no longer than a day."""
+    if isinstance(answer, Failure):
+        return answer
+    if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
+        return _NO_TOKEN
+    return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
+
+
+def overruled(cooldown: Cooldown, generation: int) -> bool:
+    """Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was passing."""
+    passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
+    return passing and follows(generation, cooldown.refused)
+
+
+TOO_SOON = Failure(
+    Cause.PASSING,
+    "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
+    "30 s at most (rate limit), so this token stays in use.",
+)
+ASK_WHO = (
+    "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
+    "yours that share no store?"
+)
+_NOWHERE_TO_KEEP = Failure(
+    Cause.PASSING,
+    "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
+)
+_LAGS = (
+    "Another process has saved to the store, and the store does not show it yet: its reads lag behind its writes. "
+    "Give the store the address of the primary, without a read/write splitter."
+)
+_NO_TOKEN = Failure(
+    Cause.AMBIGUOUS,
+    "The source gave something that is not a token: up to 4096 characters of visible ASCII, without blanks.",
+)
+_DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
+_STANDS_BY = Failure(
+    Cause.PASSING,
+    "An API call rejected the token, yet WeChat's token endpoint names it as the current one. "
+    "Check whether that API takes this kind of token.",
+)

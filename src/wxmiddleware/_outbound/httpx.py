@@ -1,0 +1,193 @@
+"""
+The access token for httpx and for httpx2, which is its successor: the same flow, on base classes of either.
+
+The token is in the URL that goes over the wire. The request that carries it is a copy of the caller's, and its URL
+prints itself with *** in the token's place, as httpx does with a password; so nothing that quotes the URL shows it:
+log lines, the text of an error, an error's ``request``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from .._runtime import masking
+from .answers import aerrcode_of, errcode_of
+from .arguments import Arguments
+from .auth import TokenAuth, signed, token_in
+from .retry import Outcome, anewer, newer
+
+__all__ = ["TokenFlow"]
+
+_veiled_classes: dict[type, Any] = {}
+
+
+class TokenFlow(TokenAuth):
+    """Both colours of an httpx auth flow."""
+
+    _error: type[Exception]  # what the library raises when a server breaks the rules
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Send with the token; if that is rejected, once more with a newer one."""
+        if not self._goes(request):
+            yield request
+            return
+        token = self.provider.get_token(timeout=self._timeout)
+        arguments = _arguments_of(request)
+        response = yield self._carrying(request, token)
+        self._veil(response)
+        first = Outcome(response, errcode=errcode_of(response))
+        if not self._heals(first):
+            return
+        rule = self._rule(token, first, arguments)
+        next(rule)
+        try:
+            step = rule.send(newer(self.provider, token, self._timeout))
+        except StopIteration:
+            return
+        response = yield self._carrying(request, step.token)
+        self._veil(response)
+        _end(rule, Outcome(response, errcode=errcode_of(response)))
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Send with the token; if that is rejected, once more with a newer one. Never blocks the event loop."""
+        if not self._goes(request):
+            yield request
+            return
+        token = await self.provider.aget_token(timeout=self._timeout)
+        arguments = _arguments_of(request)
+        response = yield self._carrying(request, token, True)
+        self._veil(response)
+        first = Outcome(response, errcode=await aerrcode_of(response))
+        if not self._heals(first):
+            return
+        rule = self._rule(token, first, arguments)
+        next(rule)
+        try:
+            step = rule.send(await anewer(self.provider, token, self._timeout))
+        except StopIteration:
+            return
+        response = yield self._carrying(request, step.token, True)
+        self._veil(response)
+        _end(rule, Outcome(response, errcode=await aerrcode_of(response)))
+
+    def _goes(self, request: Any) -> bool:
+        url = request.url
+        return self._wants(url.scheme, url.raw_host.decode(), url.port, _path_of(url), url.query.decode())
+
+    def _covers(self, url: Any) -> bool:
+        """Tell whether the token may go to an URL of httpx or of httpcore."""
+        return token_in(url.query.decode()) is not None and self._scope.covers(
+            url.scheme, url.raw_host.decode(), url.port, _path_of(url)
+        )
+
+    def _heals(self, first: Outcome) -> bool:
+        # After a redirect this is another request than ours. Without the token its answer says nothing about it.
+        return self._refused(first) and self._covers(first.answer.request.url)
+
+    def _carrying(self, request: Any, token: str, asynchronous: bool = False) -> Any:
+        """Copy a request and give the copy the token. Its headers and its stream are the caller's own."""
+        carrying = object.__new__(type(request))
+        carrying.__dict__.update(request.__dict__)
+        carrying.url = _veiled(request.url)(request.url, query=signed(request.url.query.decode(), token).encode())
+        given = request.extensions.get("trace")
+        watch = self._awatch(token, given) if asynchronous else self._watch(token, given)
+        carrying.extensions = {**request.extensions, "trace": watch}
+        return carrying
+
+    # The client follows redirects without asking us, to where the Location says, and a server may write our token into
+    # that. Redirects inherit the request's extensions, and httpcore calls this one before it sends a request's head.
+
+    def _watch(self, token: str, given: Any) -> Any:
+        def trace(event: str, info: Any) -> None:
+            if event.endswith(".send_request_headers.started"):
+                self._stop(token, info["request"].url)
+            if given is not None:
+                given(event, info)
+
+        return trace
+
+    def _awatch(self, token: str, given: Any) -> Any:
+        async def trace(event: str, info: Any) -> None:
+            if event.endswith(".send_request_headers.started"):
+                self._stop(token, info["request"].url)
+            if given is not None:
+                await given(event, info)
+
+        return trace
+
+    def _stop(self, token: str, url: Any) -> None:
+        # Error trackers show local variables: none holds the whole URL.
+        if token.encode() in url.target or quote(token, safe="").encode() in url.target:
+            scheme, host, port, path = _goal(url)
+            if not self._scope.covers(scheme, host, port, path):
+                raise self._error(
+                    f"WeChat's token was not sent to {host}, where a redirect of the server would take it."
+                )
+
+    def _veil(self, response: Any) -> None:
+        """Let the URLs of redirects print themselves without the token, too."""
+        for each in response.history:
+            _veil(each.request)
+        _veil(response.request)
+
+
+def _path_of(url: Any) -> str:
+    """Get the path as it is sent."""
+    path: bytes = url.raw_path
+    return path.partition(b"?")[0].decode()
+
+
+def _goal(url: Any) -> tuple[str, str, int | None, str]:
+    """Tell where a request of httpcore's ends up. A forward proxy is asked for a whole URL."""
+    target: str = url.target.decode().partition("?")[0]
+    if target.startswith("/"):
+        return url.scheme.decode(), url.host.decode(), url.port, target
+    there = urlsplit(target)
+    return there.scheme, there.hostname or "", there.port, there.path
+
+
+def _veil(request: Any) -> None:
+    if not isinstance(request.url, _Veiled) and token_in(request.url.query.decode()) is not None:
+        request.url = _veiled(request.url)(request.url)
+
+
+def _end(rule: Generator[Any, Any, Outcome], second: Outcome) -> None:
+    try:
+        rule.send(second)
+    except StopIteration:
+        return
+    raise AssertionError("the rule sends twice at most")
+
+
+def _arguments_of(request: Any) -> Arguments:
+    """Find what a request reads its body from. What is not known to be readable twice counts as not."""
+    stream = request.stream
+    if hasattr(request, "_content") or type(stream).__name__ == "ByteStream":
+        return Arguments(())
+    fields = getattr(stream, "fields", None)
+    if fields is not None:  # multipart
+        return Arguments([getattr(each, "file", None) for each in fields])
+    return Arguments((getattr(stream, "_stream", iter(())),))
+
+
+def _veiled(url: Any) -> Any:
+    """Get the class of URLs that print *** for their token: httpx asks for one of its own classes."""
+    base = next(each for each in type(url).__mro__ if each.__name__ == "URL")
+    if base not in _veiled_classes:
+        _veiled_classes[base] = type("VeiledURL", (_Veiled, base), {"__module__": __name__})
+    return _veiled_classes[base]
+
+
+class _Veiled:
+    def __str__(self) -> str:
+        return masking.mask(super().__str__())
+
+    def __repr__(self) -> str:
+        return masking.mask(super().__repr__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        base = type(self).__mro__[2]
+        return getattr(sys.modules[base.__module__], base.__name__), (str(self),)

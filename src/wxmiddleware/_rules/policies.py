@@ -1,0 +1,253 @@
+"""
+When: pure functions of numbers.
+
+Every figure here has its reason in docs/why.md. Times and windows are in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from .models import LONGEST_LIFE, Cause, Record, Snapshot, is_token
+
+# A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
+LEASE = 8.0
+# Rate limit: rejected tokens cause at most one fetch in this time, fleet-wide.
+REFUSAL_PAUSE = 30.0
+# After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.
+REFUSAL_STREAK = 10
+# A token that lived so long before it was rejected: whatever was wrong before has been cured.
+REFUSAL_CURED_AFTER = 300.0
+# Circuit breaker: after so many failures in a row the store is not called for so long.
+STORE_FAILURES = 3
+STORE_REST = 5.0
+# For so long after its last failure the store is read every STORE_REST seconds or so, until all processes have told it
+# what they fetched meanwhile.
+STORE_ECHO = 15.0
+# A store that has not answered for so long hangs: the circuit breaker opens at once, and for so long.
+STORE_PATIENCE = 6.0
+STORE_HANGS = 30.0
+# WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
+FORCED_PAUSE = 30.0
+FORCED_PER_DAY = 10
+# A replaced classic token lives for 300 s at most; 10 s are for the way.
+DOUBTFUL_LIFE = 290.0
+# Longer than between two reads of the store: nobody asked this process for a token meanwhile. Its token may have been
+# replaced, and then dies within 300 s; a read costs less than a rejected call, and than a second one if the next token
+# is dead as well.
+OUT_OF_TOUCH = 60.0
+# Three rejected tokens that this process fetched itself in a quarter of an hour: another system fetches, too.
+SUSPICION_WINDOW = 900.0
+SUSPICION_COUNT = 3
+
+# The longest back-off towards WeChat, and the longest lease.
+LONGEST_PAUSE = 600.0
+LONGEST_LEASE = 60.0
+# Clocks that are compared here may differ by so much.
+_SLACK = 5.0
+# No counter of a record goes further: neither what comes in a row, nor what is done in a day.
+_MOST = 1000
+# The number of generations; then they begin anew.
+_GENERATIONS = 2**63
+
+_DAY = 86_400
+_CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
+
+
+class State(StrEnum):
+    """What a snapshot is good for at a given time."""
+
+    EMPTY = "empty"
+    FRESH = "fresh"  # use it
+    AHEAD = "ahead"  # use it, and renew it in the background (refresh-ahead, stale-while-revalidate)
+    EXPIRED = "expired"  # do not use it
+    REFUSED = "refused"  # an API rejected it: do not use it
+
+
+def state(snapshot: Snapshot, now: float) -> State:
+    """Tell what `snapshot` is good for."""
+    if not snapshot.value:
+        return State.EMPTY
+    if snapshot.refused:
+        return State.REFUSED
+    if now >= snapshot.expires_at:
+        return State.EXPIRED
+    if now >= snapshot.ahead_at:
+        return State.AHEAD
+    return State.FRESH
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """
+    How early to refresh.
+
+    Attributes:
+        ahead: The window at the end of a token's life in which it is renewed, in seconds.
+        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        look: Seconds between two reads of a shared store, with a jitter of a quarter either way.
+    """
+
+    ahead: float
+    refresh_after: float | None = None
+    look: float = 40.0
+
+
+def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> float:
+    """
+    From when on a token is renewed while it is still handed out.
+
+    The window is never more than a quarter of the life. A jitter by `draw` (0 to 1) makes it up to 60 s shorter, so
+    that the processes of a fleet do not refresh all at once (thundering herd, cache stampede).
+    """
+    window = min(timing.ahead, (expires_at - now) / 4)
+    start = expires_at - window + draw * min(60.0, window / 5)
+    if timing.refresh_after is not None:
+        start = min(start, now + timing.refresh_after)
+    return start
+
+
+def look_at(now: float, pause: float, draw: float) -> float:
+    """When to read a shared store again: in `pause` seconds, with a jitter of a quarter either way."""
+    return now + pause * (0.75 + draw / 2)
+
+
+def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
+    """
+    Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off with full jitter.
+
+    Args:
+        cause: What kind of failure it was; each kind has a limit of its own.
+        streak: Failures of that kind in a row, this one included.
+        has_token: Whether there is a token to use meanwhile.
+        draw: A random number from 0 to 1, the jitter.
+    """
+    doubled = 2.0 ** min(streak - 1, 16)
+    if cause is Cause.QUOTA:
+        return 600.0
+    if cause is Cause.FINAL:
+        return min(60.0 * doubled, 600.0)
+    cap = 15.0 if cause is Cause.AMBIGUOUS else 60.0 if has_token else 30.0
+    return 1.0 + draw * (min(doubled, cap) - 1.0)
+
+
+def refusal_wait(record: Record, now: float, streak: int) -> float:
+    """
+    Seconds until a rejected token may cause a fetch: 0 if it may now (rate limit with back-off).
+
+    Args:
+        record: The fleet's; it says when a rejection last caused a fetch.
+        now: The store's time.
+        streak: Fetches in a row, caused by rejections, that cured nothing.
+    """
+    gap = REFUSAL_PAUSE
+    if streak >= REFUSAL_STREAK:
+        gap = pause(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
+    return max(0.0, record.refusals_at + gap - now)
+
+
+def china_day(wall: float) -> int:
+    """The day that WeChat's daily limits count for."""
+    return int((wall + _CHINA) // _DAY)
+
+
+def forced_wait(record: Record, now: float, wall: float) -> float:
+    """Seconds until the forced mode may be used: 0 if it may be now. `now` is the store's time, `wall` the day's."""
+    if record.forced_day == china_day(wall) and record.forced >= FORCED_PER_DAY:
+        return _DAY - (wall + _CHINA) % _DAY
+    return max(0.0, record.forced_at + FORCED_PAUSE - now)
+
+
+def next_generation(previous: int, now: float, draw: float) -> int:
+    """
+    A number above every earlier one, also if the record was evicted.
+
+    Args:
+        previous: The newest generation that is known.
+        now: The store's clock, so that it is everybody's; where it cannot be reached, seconds since 1970.
+        draw: A random number from 0 to 1: two that follow the same number from the future are not the same.
+    """
+    told = max(0, math.floor(now * 1e6)) % _GENERATIONS
+    # Only then: without a store, who fetches twice in a second would else outnumber who fetches after it.
+    return told if follows(told, previous) else (previous + 1 + int(draw * 1e6)) % _GENERATIONS or 1
+
+
+def follows(one: int, other: int) -> bool:
+    """
+    Whether generation `one` is newer than `other`: serial number arithmetic (RFC 1982).
+
+    There is no highest number, so nobody can write one that no token comes after. 0 is that of no token.
+    """
+    if not one or not other:
+        return one > other
+    return 0 < (one - other) % _GENERATIONS < _GENERATIONS // 2
+
+
+def minted_later(sent_at: float, received_at: float) -> bool:
+    """Whether a token requested at `sent_at` is surely newer than one received at `received_at`, by the same clock."""
+    return received_at > -math.inf and sent_at > received_at + _SLACK
+
+
+def believable(record: Record, now: float) -> Record:
+    """
+    Leave out of a record what no process with a correct clock can have written by `now`, the store's time.
+
+    If a clock was ahead when it was written and has been put right since, leases and pauses would last for hours. A
+    store may also hold what somebody else has put there: a token is held to the rules of WeChat's answers.
+    """
+    changes = _of_pauses(record, now)
+    # Not later than now. The comparisons are such that what is no number counts as too late.
+    late = [name for name in _PAST if not getattr(record, name) <= now + _SLACK]
+    changes |= {name: now if name in ("sent_at", "received_at") else -math.inf for name in late}
+    changes |= {name: _MOST for name in ("refusals", "forced") if not 0 <= getattr(record, name) <= _MOST}
+    if not 0 <= record.generation < _GENERATIONS:
+        changes["generation"] = record.generation % _GENERATIONS
+    if record.value is not None and no_token(record, now):
+        # Without its number, too: who holds a good token writes that over it.
+        changes |= {"value": None, "generation": 0, "put_back": False}
+        changes |= dict.fromkeys(("expires_at", "sent_at", "received_at"), -math.inf)
+    if record.refresh is not None and not is_token(record.refresh):
+        changes["refresh"] = None
+    return replace(record, **changes) if changes else record
+
+
+_PAST = ("refusals_at", "forced_at", "sent_at", "received_at")
+
+
+def _of_pauses(record: Record, now: float) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if record.lease is not None and not record.lease.until <= now + LONGEST_LEASE:
+        changes["lease"] = None
+    cooldown = record.cooldown
+    if cooldown is not None and not cooldown.until <= now + LONGEST_PAUSE + _SLACK:
+        changes["cooldown"] = None
+    elif cooldown is not None and not 0 <= cooldown.streak <= _MOST:
+        changes["cooldown"] = replace(cooldown, streak=_MOST)
+    return changes
+
+
+def no_token(record: Record, now: float) -> str:
+    """Why the value of a record cannot be a token of WeChat's, expired or not; empty if it can."""
+    if not is_token(record.value):
+        return "its value is not a token: up to 4096 characters of visible ASCII, without blanks"
+    if record.expires_at == -math.inf:
+        return "it does not say when the token ends (expires_at, in seconds by the clock of Loaded.now)"
+    if not record.expires_at <= now + LONGEST_LIFE + _SLACK:
+        return "the end of the token (expires_at, in seconds by the clock of Loaded.now) is more than a day away"
+    return ""
+
+
+def keep_until(record: Record) -> float:
+    """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
+    if record.refresh is not None:
+        return math.inf
+    ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY]
+    if record.lease is not None:
+        ends.append(record.lease.until)
+    if record.cooldown is not None:
+        # A little longer, so that the next failure is known to be one more in a row.
+        ends.append(record.cooldown.until + 600.0)
+    return max(ends)

@@ -1,0 +1,274 @@
+"""What ``wxmiddleware inspect`` shows: how it stands with this process's token, or with all that a store holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .._rules.models import Account, Loaded, Record
+from .._rules.policies import FORCED_PER_DAY, State, Timing, ahead_at, china_day
+from .._runtime import process
+from ..exceptions import StoreError
+from ..sources import ClassicToken, StableToken
+
+if TYPE_CHECKING:
+    from .._engine.provider import Status
+    from .store import FleetStore
+
+Rows = list[tuple[str, str]]
+
+_AHEAD = {StableToken.kind: StableToken.ahead, ClassicToken.kind: ClassicToken.ahead}
+_UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresher:
+    """Who holds the lease."""
+
+    owner: str
+    seconds: float  # until it ends by itself
+    ended: bool  # the process has surely ended
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """Why WeChat is left alone, and for how many seconds."""
+
+    seconds: float
+    cause: str
+    streak: int
+    errcode: int | None
+    errmsg: str
+    rid: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    What a store holds for one token; never the token.
+
+    Attributes:
+        appid: Whose.
+        kind: The kind of token, such as ``stable``.
+        fingerprint: Tells hosts apart, and apps of WeCom.
+        state: ``empty``, ``fresh``, ``ahead``, ``expired``, or ``unreadable``.
+        expires_in: Seconds that are left of its life.
+        generation: Rises with every token.
+        fetched_at: When WeChat's answer was there, by the store's clock.
+        fetched_ago: The same in seconds.
+        lease: Who is refreshing.
+        cooldown: Why nobody should ask WeChat now.
+        refusals: How many fetches in a row rejected tokens have caused.
+        forced_today: How often the forced mode was used.
+        problem: Why it cannot be read.
+    """
+
+    appid: str
+    kind: str
+    fingerprint: str
+    state: str
+    expires_in: float | None = None
+    generation: int = 0
+    fetched_at: str | None = None
+    fetched_ago: float | None = None
+    lease: Refresher | None = None
+    cooldown: Cooling | None = None
+    refusals: int = 0
+    forced_today: int = 0
+    problem: str | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether it could be read."""
+        return self.state != _UNREADABLE
+
+
+# Looking --------------------------------------------------------------------------------------------------------------
+
+
+def keys_of(account: Account) -> list[str]:
+    """Where the account's tokens are."""
+    return [f"wx:{account.appid}:{kind}:{account.fingerprint}" for kind in _AHEAD]
+
+
+def look(store: FleetStore, keys: Iterable[str]) -> list[Held]:
+    """
+    Read records, and change nothing.
+
+    Raises:
+        StoreError: None of them could be read.
+    """
+    held: list[Held] = []
+    problem = ""
+    for key in keys:
+        try:
+            loaded = store.load(key)
+        except StoreError as error:
+            problem = str(error)
+            held.append(Held(*_names(key), _UNREADABLE, problem=problem))
+        else:
+            if loaded.record is not None:
+                held.append(_held(key, loaded, loaded.record))
+    if problem and not any(each.readable for each in held):
+        raise StoreError(problem)
+    return held
+
+
+def appid_of(key: str) -> str:
+    """Whose token is under `key`."""
+    return _names(key)[0]
+
+
+def _names(key: str) -> tuple[str, str, str]:
+    """AppID, kind and fingerprint; of a key that is not made of them, the key."""
+    _, _, rest = key.partition(":")
+    whose, _, fingerprint = rest.rpartition(":")
+    appid, _, kind = whose.partition(":")
+    return (appid, kind, fingerprint) if kind else (key, "", "")
+
+
+def _held(key: str, loaded: Loaded, record: Record) -> Held:
+    appid, kind, fingerprint = _names(key)
+    now = loaded.now
+    lease, cooldown = record.lease, record.cooldown
+    fetched = record.value is not None and math.isfinite(record.received_at)
+    return Held(
+        appid,
+        kind,
+        fingerprint,
+        _state(record, kind, now),
+        expires_in=None if record.value is None else max(0.0, record.expires_at - now),
+        generation=record.generation,
+        fetched_at=datetime.fromtimestamp(record.received_at, UTC).isoformat(" ", "seconds") if fetched else None,
+        fetched_ago=now - record.received_at if fetched else None,
+        lease=Refresher(process.host_and_pid(lease.owner), lease.until - now, process.gone(lease.owner))
+        if lease is not None and lease.until > now
+        else None,
+        cooldown=Cooling(
+            cooldown.until - now,
+            cooldown.failure.cause.value,
+            cooldown.streak,
+            cooldown.failure.errcode,
+            cooldown.failure.errmsg,
+            cooldown.failure.rid,
+            cooldown.failure.message,
+        )
+        if cooldown is not None and cooldown.until > now
+        else None,
+        refusals=record.refusals,
+        forced_today=record.forced if record.forced_day == china_day(now) else 0,
+    )
+
+
+def _state(record: Record, kind: str, now: float) -> str:
+    if record.value is None:
+        return State.EMPTY.value
+    if now >= record.expires_at:
+        return State.EXPIRED.value
+    window = Timing(_AHEAD.get(kind, 0.0))
+    return (State.AHEAD if now >= ahead_at(record.received_at, record.expires_at, window, 0.0) else State.FRESH).value
+
+
+# Showing --------------------------------------------------------------------------------------------------------------
+
+
+def rows_of_status(status: Status) -> Rows:
+    """How it stands with the token of a provider."""
+    rows = [("appid", status.appid), ("kind", status.kind), ("host", status.host), ("state", status.state)]
+    if status.expires_in is not None:
+        rows.append(("ends in", f"{status.expires_in:.0f} s"))
+    if status.renews_in is not None:
+        rows.append(("renews in", f"{status.renews_in:.0f} s"))
+    if status.generation:
+        rows.append(("generation", str(status.generation)))
+    if status.cooling is not None:
+        rows.append(("back-off", f"{status.cooling:.0f} s: no request is sent to WeChat"))
+    if status.reason is not None:
+        rows.append(("reason", status.reason))
+    return rows
+
+
+def rows_of_held(held: Held) -> Rows:
+    """How it stands with a token in a store."""
+    rows = [("appid", held.appid), ("kind", held.kind), ("fingerprint", held.fingerprint), ("state", held.state)]
+    if held.problem is not None:
+        return [*rows, ("reason", held.problem)]
+    if held.expires_in is not None:
+        rows.append(("ends in", f"{held.expires_in:.0f} s"))
+    if held.generation:
+        rows.append(("generation", str(held.generation)))
+    if held.fetched_at is not None:
+        rows.append(("fetched", f"{held.fetched_at}, {held.fetched_ago:.0f} s ago"))
+    if held.lease is not None:
+        left = "which has ended" if held.lease.ended else f"for {held.lease.seconds:.0f} s at most"
+        rows.append(("being renewed", f"by {held.lease.owner}, {left}"))
+    if held.cooldown is not None:
+        rows += _rows_of_cooling(held.cooldown)
+    rows.append(("rejected", f"{held.refusals} in a row"))
+    rows.append(("forced today", f"{held.forced_today} of {FORCED_PER_DAY}"))
+    return rows
+
+
+def _rows_of_cooling(cooling: Cooling) -> Rows:
+    rows = [
+        ("back-off", f"{cooling.seconds:.0f} s: no request is sent to WeChat"),
+        ("cause", f"{cooling.cause}, {cooling.streak} in a row"),
+    ]
+    if cooling.errcode is not None:
+        rows.append(("errcode", str(cooling.errcode)))
+    if cooling.errmsg:
+        rows.append(("WeChat's text", cooling.errmsg))
+    return [*rows, ("reason", cooling.message)]
+
+
+def print_tables(tables: Sequence[Rows]) -> None:
+    """Print tables for people, with an empty line between two."""
+    for number, rows in enumerate(tables):
+        if number:
+            print()
+        # What is in a store may have been written by anybody, and a terminal obeys control characters.
+        _print_table([(name, "".join(c if c.isprintable() else "?" for c in value)) for name, value in rows])
+
+
+def _print_table(rows: Rows) -> None:
+    if sys.stdout.isatty():
+        with contextlib.suppress(ImportError):
+            return _print_rich(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+    return None
+
+
+def _print_rich(rows: Rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"fresh": "green", "ahead": "yellow"}
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        colour = colours.get(value, "red") if name == "state" else ""
+        table.add_row(Text(name, "dim"), Text(value, colour))
+    Console(highlight=False).print(table)
+
+
+def print_json(found: Status | Sequence[Held]) -> None:
+    """Print one JSON object for machines."""
+    fields = {"records": [asdict(each) for each in found]} if isinstance(found, Sequence) else asdict(found)
+    print(json.dumps(_rounded(fields), indent=2))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 1)
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
