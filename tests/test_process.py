@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_name() -> None:
 
     assert _process.name() == _process.name()
     assert (host, int(pid), rest) == (socket.gethostname(), os.getpid(), "")
-    assert start.isdecimal()
+    assert start.replace("@", "").isdecimal()
     assert len(space) == 12
 
 
@@ -73,7 +74,40 @@ def test_killed(other: subprocess.Popen[str]) -> None:
 
 def test_number_taken_by_another(other: subprocess.Popen[str]) -> None:
     """Another process with the same id is not the one that held the lease."""
-    assert _process.gone(changed(named(other), start="1"))
+    owner = named(other)
+    _, _, scale = owner.split("/")[2].partition("@")
+
+    assert _process.gone(changed(owner, start=f"1@{scale}" if scale else "1"))
+
+
+class TestTimeNamespaces:
+    """The kernel tells each namespace of time another start of the same process."""
+
+    def test_start_in_another(self, other: subprocess.Popen[str]) -> None:
+        """A holder that has told its start in another namespace's time lives, if its process id does."""
+        assert not _process.gone(changed(named(other), start="8640000000@4026532999"))
+
+    def test_missed_in_another(self, other: subprocess.Popen[str]) -> None:
+        """Whose process id is not there any more is gone, in whatever time it was started."""
+        owner = changed(named(other), start="8640000000@4026532999")
+        other.kill()
+        other.wait()
+
+        assert _process.gone(owner)
+
+    def test_seen_from_another(self) -> None:
+        """A process in a namespace of its own does not take this one for gone."""
+        command = ["unshare", "--time", "--boottime", "86400", "--fork", sys.executable, "-c"]
+        if (
+            shutil.which("unshare") is None
+            or subprocess.run([*command, ""], capture_output=True, check=False).returncode
+        ):
+            pytest.skip("no namespace of time can be made here")
+        program = "import sys; from wxmiddleware import _process; print(_process.gone(sys.argv[1]))"
+        owner = f"{_process.name()}1a2b3c4d"
+        ended = subprocess.run([*command, program, owner], capture_output=True, text=True, check=False)
+
+        assert ("False\n", 0) == (ended.stdout, ended.returncode)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -4,6 +4,9 @@ Who holds a lease, and whether that process is still there.
 A lease names its holder by host, process id, start time and "space": which boot of which machine, and which of its
 namespaces of process ids. Only in the same space can a process be missed for certain; of all others, and where there
 is no ``/proc``, it is believed that they live.
+
+The kernel tells a start time in the time of who asks, so it goes with its namespace of time (``unshare --time``, CRIU,
+some containers). Between two of these only the process id is compared.
 """
 
 from __future__ import annotations
@@ -42,16 +45,30 @@ def gone(owner: str) -> bool:
         return True
     except (OSError, OverflowError):  # it is there, and somebody else's
         pass
-    state, started = _state_and_start(int(pid))
-    return state in ("Z", "X") or (_UNKNOWN not in (start, started) and start != started)
+    state, ticks = _state_and_ticks(int(pid))
+    return state in ("Z", "X") or _another(start, f"{ticks}{_timescale()}")
 
 
 @lru_cache(1)
 def _name(pid: int) -> str:
     # A forked child has a process id of its own, and so a name of its own.
-    _, start = _state_and_start(pid)
+    _, ticks = _state_and_ticks(pid)
     host = socket.gethostname().replace("/", "_") or _UNKNOWN
-    return f"{host}/{pid}/{start}/{_space()}/"
+    return f"{host}/{pid}/{ticks}{_timescale()}/{_space()}/"
+
+
+def _another(start: str, started: str) -> bool:
+    """Whether a process was surely started at another time than one of the same id."""
+    (ticks, _, scale), (theirs, _, their_scale) = start.partition("@"), started.partition("@")
+    return scale == their_scale and _UNKNOWN not in (ticks, theirs) and ticks != theirs
+
+
+def _timescale() -> str:
+    """Name this process's namespace of time, as what follows a start time in it; empty where there are none."""
+    try:
+        return "@" + os.readlink("/proc/self/ns/time").strip("time:[]")
+    except OSError:  # a kernel before 5.6
+        return ""
 
 
 def _space() -> str:
@@ -64,7 +81,7 @@ def _space() -> str:
         return _UNKNOWN
 
 
-def _state_and_start(pid: int) -> tuple[str, str]:
+def _state_and_ticks(pid: int) -> tuple[str, str]:
     """Give a process's state, and when it was started (in ticks since the machine was)."""
     try:
         # The second field is the program's name in brackets, and may itself hold brackets and blanks.
