@@ -1,8 +1,8 @@
 """
-What a forked child must forget: locks that some other thread held, flights that nobody flies.
+The fork hook: a child gets new locks, as another thread may have held the old ones, and has no refresh under way.
 
 Python runs the hook in every child that it forks itself. uWSGI forks in C and does not call it, so the slow paths
-also ask `check`, which compares process ids.
+also call `check`, which compares process ids.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def register(member: Forkable) -> None:
 
 
 def check() -> None:
-    """Run the hooks if this is a child in which nobody did."""
+    """Run the hooks if this is a child in which Python did not."""
     pid = os.getpid()
     if pid != _pid:
         with _once.setdefault(pid, threading.RLock()):
@@ -52,9 +52,9 @@ if hasattr(os, "register_at_fork"):
 
 class InOneProcess:
     """
-    What has locks, threads or connections: a copy of it is itself, and it is not pickled.
+    An object with locks, threads or connections: a copy of it is itself, and it is not pickled.
 
-    Two providers with the same locks would be wrong, and two with different ones a second cache.
+    Two providers that share one's locks would be wrong, and two with locks of their own would be two caches.
     """
 
     __slots__ = ()
@@ -73,7 +73,7 @@ class InOneProcess:
 
 
 class Closing(InOneProcess):
-    """What is closed at the end of a ``with`` block."""
+    """An object that is closed at the end of a ``with`` block."""
 
     __slots__ = ()
 

@@ -1,12 +1,12 @@
 """
-Who holds a lease, and whether that process is still there.
+The name of a lease's holder, and whether that process still runs.
 
 A lease names its holder by host, process id, start time and "space": which boot of which machine, and which of its
-namespaces of process ids. Only in the same space can a process be missed for certain; of all others, and where there
-is no ``/proc``, it is believed that they live.
+namespaces of process ids. Only in the same space can a process be known to have ended; all others, and all where there
+is no ``/proc``, are taken to be alive.
 
-The kernel tells a start time in the time of who asks, so it goes with its namespace of time (``unshare --time``, CRIU,
-some containers). Between two of these only the process id is compared.
+The kernel tells a start time in the time namespace of the process that asks, so the name has that namespace in it
+(``unshare --time``, CRIU, some containers). Between two of these only the process id is compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def name() -> str:
 
 
 def host_and_pid(owner: str) -> str:
-    """Say for people who the holder of a lease is."""
+    """Name the holder of a lease for people."""
     host, pid, *_ = [*owner.split("/"), "", ""]
     return f"process {pid} on {host}" if pid else owner
 
@@ -40,10 +40,10 @@ def gone(owner: str) -> bool:
     if space in ("", _UNKNOWN) or (host, space) != (here, our_space) or not _PID.fullmatch(pid):
         return False
     try:
-        os.kill(int(pid), 0)  # asks only; also where /proc hides the processes of others
+        os.kill(int(pid), 0)  # sends nothing, only asks; works also where /proc hides the processes of other users
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it is there, and somebody else's
+    except (OSError, OverflowError):  # it runs, as another user's
         pass
     state, ticks = _state_and_ticks(int(pid))
     return state in ("Z", "X") or _another(start, f"{ticks}{_timescale()}")

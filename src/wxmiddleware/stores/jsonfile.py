@@ -2,7 +2,7 @@
 Tokens in one JSON file, for the processes of one machine.
 
 Readers take no lock: the file is never changed, only replaced as a whole. Writers hold a lock on a second file beside
-it, for the milliseconds in which they compare and replace; never while WeChat is asked.
+it, for the milliseconds of the compare-and-swap; never during a request to WeChat.
 
 What webhooks remember of messages is written with every push, so it lies in small files of its own, in a directory
 beside the tokens: written as those are, but without waiting for the disk.
@@ -44,9 +44,9 @@ _Entries = dict[str, Any]
 _FORMAT = 1
 # What our files begin with: a file that begins otherwise is somebody else's, and is not replaced.
 _MARK = b'{"wxmiddleware": '
-# Seconds. Whoever holds the lock for so long and writes nothing has been stopped.
+# Seconds. A process that holds the lock for so long and writes nothing is taken to be stopped.
 _LOCK_PATIENCE = 2.0
-# While others keep writing, a waiter has this much at most: callers wait for its flight, and they have 10 s.
+# Seconds that a process waits for the lock at most, while others keep writing: its callers wait for 10 s.
 _LOCK_LONGEST = 6.0
 # Seconds between two looks for what webhooks remembered and is over: answers are in it, too.
 _TIDY = 60.0

@@ -2,8 +2,8 @@
 Tokens in memcached: ``pip install 'wxmiddleware[memcached]'``.
 
 memcached has no clock that can be read, so this store's is ``time.time`` of the machine that it runs on: keep the
-machines of a fleet within a second or so of each other, as NTP does. It counts expiry in whole seconds. What it has
-evicted, the next process that holds a good token writes back.
+machines of a fleet within a second or so of each other, as NTP does. It counts expiry in whole seconds. An evicted
+record is written back by the next process that holds a good token (read repair).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Tokens in Redis, for many processes on many machines.
 
 Each record is one hash under one key, so it lies on one node of a cluster. Two small scripts run on the server: one
-reads the record together with the server's time, the other compares and writes. Each is one round trip.
+reads the record together with the server's time, the other is the compare-and-swap. Each is one round trip.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore"]
 
-# What we write is ASCII. Something else at our key has to get past clients that decode, or nobody could replace it.
+# The store writes ASCII. Anything else at its key has to get past clients that decode, or it could not be replaced.
 _STAMP = """
 local stamp = redis.call('HGET', KEYS[1], 'stamp') or ''
 if string.find(stamp, '[^%w]') then stamp = redis.sha1hex(stamp) end

@@ -2,8 +2,9 @@
 Tokens in a table of a database: ``pip install 'wxmiddleware[sql]'``.
 
 MySQL and MariaDB (PyMySQL), PostgreSQL (psycopg) and SQLite, through SQLAlchemy. One row for each token; the clock is
-the database's. Each operation is one short statement that commits by itself, on a connection of the store's own: never
-in a transaction of yours, and nothing depends on the session, so a pooler may sit in between.
+the database's. Each operation is one short statement that commits by itself (the compare-and-swap is an ``UPDATE`` with
+the version in its ``WHERE``), on a connection of the store's own: never in a transaction of yours, and nothing depends
+on the session, so a pooler may sit in between.
 """
 
 from __future__ import annotations

@@ -125,7 +125,17 @@ Outcome: TypeAlias = "Answer | Failed"
 
 
 class Spoilt(Enum):
-    """Why there is no body."""
+    """
+    Why a request's body could not be read, and the response to that.
+
+    Attributes:
+        LARGE: It has more bytes than ``limit=`` allows.
+        SLOW: It did not arrive within ``body_timeout=`` seconds.
+        GONE: The client closed the connection before its end.
+        ODD: Its Content-Length is not a number of bytes.
+        BUSY: Too much is being read or looked up at once; WeChat repeats the push.
+        TAKEN: The application read it before the webhook could.
+    """
 
     LARGE = Answer(413, b"Too large.\n")
     SLOW = Answer(408, b"Too slow.\n")
@@ -139,7 +149,7 @@ _ELSEWHERE = "It comes from an address that is not WeChat's. Check senders= and 
 FORBIDDEN = Answer(403, b"Forbidden.\n")
 SUCCESS = Answer(200, b"success")
 _NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, POST"),))
-# By the very answer: an app behind the webhook may say the same, and that is its own business.
+# Found by identity: an app behind the webhook may give an equal answer, which is no refusal of the webhook's.
 _REFUSALS = {
     id(_NOT_ALLOWED): "405, its method is neither GET nor POST.",
     id(Spoilt.LARGE.value): "413, its body is too large. limit= says how many bytes it may have.",
@@ -151,7 +161,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the body: at most so many bytes, in so many seconds. Comes to bytes or a `Spoilt`."""
+    """Read the body: at most `limit` bytes, in `seconds`. The reply is the bytes, or a `Spoilt`."""
 
     limit: int
     seconds: float
@@ -175,13 +185,13 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Handle:
     """
-    Have the push handled, and wait so many seconds for it. Comes to the outcome, or ``None`` if it is late.
+    Have the push handled, and wait `seconds` for that. The reply is the outcome, or ``None`` if it is late.
 
     Attributes:
         push: What has come.
         attempt: Where the outcome is to be delivered.
         seconds: ``None`` waits for as long as it takes, and needs no thread.
-        hurry: Whether the outcome can as well be sent later, so that nobody has to wait for it.
+        hurry: Whether the outcome can as well be sent later, so that the request need not wait for it.
     """
 
     push: Push
@@ -196,12 +206,12 @@ Conversation: TypeAlias = "Generator[Step, Any, Answer]"
 
 class Attempt:
     """
-    The handling of one push: whether its outcome came in time is decided once, by whoever comes first.
+    The handling of one push. Whether its outcome is in time is decided once: by the handler's end or by the deadline.
 
     Args:
-        afterwards: What is to be done with an outcome that came too late.
-        unfit: Whether an outcome, though in time, has to be sent afterwards.
-        ended: To be called when all is over, also what is done afterwards.
+        afterwards: Makes the steps that send an outcome which came too late.
+        unfit: Tells whether an outcome, though in time, has to be sent afterwards.
+        ended: Called when all is over, also what is done afterwards.
     """
 
     __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "_unfit", "ended")
@@ -236,14 +246,14 @@ class Attempt:
             return None if self._late else self._outcome
 
     def afterwards(self) -> Conversation | None:
-        """What is left to be done when the handler has ended."""
+        """Give the steps that are left when the handler has ended, or ``None``."""
         with self._lock:
             outcome = self._outcome
             return self._afterwards(outcome) if self._late and outcome is not None else None
 
 
 class Room:
-    """How many handlers may be at work at once."""
+    """A limit on how many handlers run at once (a bulkhead, a capacity limiter)."""
 
     __slots__ = ("__weakref__", "_limit", "_lock", "taken")
 
@@ -253,7 +263,7 @@ class Room:
         fork.register(self)
 
     def after_fork(self) -> None:
-        """The parent's handlers are not here."""
+        """Count anew: the parent's handlers do not run in the child."""
         self._lock = threading.Lock()
         self.taken = 0
 
@@ -297,13 +307,14 @@ class Webhook:
     Args:
         token: The Token that stands beside the URL on WeChat's site; while it is replaced, several.
         aes_key: The EncodingAESKey, or several; the answer is encrypted with the one that the push came with.
-        appid: Whom the pushes are encrypted for: the AppID; at WeCom the corpid or suite id; a platform's own AppID;
+        appid: The receiver in the encryption: the AppID; at WeCom the corpid or suite id; a platform's own AppID;
             ``""`` for an AI bot of WeCom's. Where customers come and go: a set or another container, asked at each push
             as it is then, or a function of the id that says whether it is one. It runs in a thread; if it raises, the
             push is answered 503, and WeChat repeats it.
         plain: Let in what is not encrypted, too, although there is a key: while the mode is changed.
         window: Seconds that a push's timestamp may be off. ``None`` does not look.
-        store: Where the messages that have been here are remembered; a shared one where there are several processes.
+        store: Where the messages that were handled are remembered (deduplication); a shared store for several
+            processes.
         deadline: Seconds from the request's arrival until it is answered ``success`` and its handler goes on behind
             it. A worker that serves one request at a time answers earlier if others wait and there is `late`. ``None``
             waits for the handler, in the request's own thread; and so does a repeat.

@@ -1,10 +1,10 @@
 """
 How long a worker that serves one request at a time waits for a handler.
 
-While it waits, nobody else is served, and WeChat's five seconds run for those in the server's backlog as well. So it
-looks whether a connection waits to be accepted. While none does, a handler is waited for as everywhere. When one does,
-no other worker is free either: after a moment the push is answered ``success``, the reply goes out late, and the next
-is served.
+While it waits, no other request is served, and WeChat's five seconds run for those in the server's backlog as well. So
+the worker looks whether a connection waits to be accepted. While none does, it waits for the handler as any worker
+does. When one does, no other worker is free either: after a moment the push is answered ``success``, the reply goes out
+late, and the next request is served.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Crowd:
         fork.register(self)
 
     def after_fork(self) -> None:
-        """A child has a crowd of its own."""
+        """Forget the parent's backlog."""
         self._hurried = -_RECENT
 
     def wait(self, there: threading.Event, seconds: float, *, hurry: bool) -> None:
@@ -51,7 +51,7 @@ class Crowd:
             hurry: Whether its answer can be sent later. Else there is nothing to gain from leaving early.
         """
         end = time.monotonic() + seconds
-        # Who comes right behind a crowd has been in the backlog as well, for nobody knows how long.
+        # A request right after a backlog has been in it as well, for an unknown time.
         hurried = hurry and time.monotonic() - self._hurried < _RECENT
         if there.wait(min(seconds, _LOOK if hurried else _MOMENT)):
             return

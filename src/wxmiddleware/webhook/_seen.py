@@ -1,10 +1,10 @@
 """
-Which messages have been here: claimed by whom, and answered how.
+Deduplication: which messages were here before, which process handles each, and what each was answered.
 
-WeChat repeats what was not answered in time, maybe to another worker. So the memory may be any token store. In it the
-messages are spread over a fixed number of records, each with what happened lately: no store fills up with them, also
-one that forgets nothing by itself, and compare-and-swap lets one worker win. Keys are digests; whose message it was
-cannot be read from them.
+WeChat repeats a push that was not answered in time, maybe to another worker. So the memory may be any token store. In
+it the messages are spread over a fixed number of records, each with the newest ones: no store fills up with them, also
+one without expiry, and compare-and-swap lets one worker win. Keys are digests, from which nobody can read whose message
+it was.
 
 A memory has a name, and messages of the same memory are told apart by what their repeats have in common.
 """
@@ -43,10 +43,10 @@ _Decide: TypeAlias = "Callable[[_Entry | None, float], tuple[_Entry | None, Any]
 
 
 class Standing(StrEnum):
-    """How it stands with a message."""
+    """What a memory knows of a message."""
 
-    NEW = "new"  # it is yours now
-    BUSY = "busy"  # somebody is at work
+    NEW = "new"  # it was not here before; the caller handles it
+    BUSY = "busy"  # a handler is at work on it
     DONE = "done"  # it was answered
     REPLAYED = "replayed"  # its nonce was used for another message
 
@@ -60,16 +60,16 @@ class Answered:
 
 
 def keys_of(whose: str) -> list[str]:
-    """Where the messages of a memory may be kept."""
+    """The keys of the records in which the messages of a memory may be kept."""
     return [key_of_messages(whose, number) for number in range(_RECORDS)]
 
 
 class Seen:
     """
-    Remembers messages.
+    Remembers messages, so that each is handled once (deduplication).
 
     Args:
-        store: Where; the memory of this process by default.
+        store: Where they are remembered; the memory of this process by default.
         keep: Seconds that a message is remembered.
     """
 
@@ -83,7 +83,10 @@ class Seen:
 
     def claim(self, message: Known, nonce: Known | None) -> tuple[Standing, Answered | None]:
         """
-        Ask for a message; `Standing.NEW` if it is yours to handle.
+        Claim a message.
+
+        Returns:
+            What is known of it, `Standing.NEW` if the caller is to handle it; and its answer, if it was answered.
 
         Args:
             message: Its memory, and what its repeats have in common.
@@ -109,7 +112,7 @@ class Seen:
             return entry, (Standing.DONE, _answered(entry[2]))
         if entry is not None and not gone(entry[2]):
             return entry, (Standing.BUSY, None)
-        # New; or its handler was killed, and there never was an answer.
+        # New; or the process that handled it has ended without an answer.
         return (now + self._keep, "busy", name(), now), (Standing.NEW, None)
 
     def _noted(self, entry: _Entry | None, now: float, owner: str) -> tuple[_Entry | None, bool]:
@@ -161,11 +164,11 @@ def _read(record: Record | None) -> _Entries:
         raw = json.loads(record.value or "{}") if record is not None else {}
         return {digest: (float(one[0]), str(one[1]), one[2], float(one[3])) for digest, one in raw.items()}
     except (ValueError, TypeError, LookupError, AttributeError):
-        return {}  # somebody else's, or a later version's; nothing in it is of use to us
+        return {}  # another program's, or a later version's: nothing in it can be used
 
 
 def _written(entries: _Entries, now: float) -> Record:
-    """Keep what is not over: the newest messages that there is room for, then the newest answers."""
+    """Make a record of the newest messages that there is room for, then of the newest answers."""
     newest = sorted(((d, each) for d, each in entries.items() if each[0] > now), key=lambda each: -each[1][3])
     kept: _Entries = {}
     end, room = now, _LONGEST
