@@ -103,7 +103,7 @@ class TestTimeNamespaces:
             or subprocess.run([*command, ""], capture_output=True, check=False).returncode
         ):
             pytest.skip("no namespace of time can be made here")
-        program = "import sys; from wxmiddleware import _process; print(_process.gone(sys.argv[1]))"
+        program = "import sys; from wxmiddleware._runtime import process; print(process.gone(sys.argv[1]))"
         owner = f"{_process.name()}1a2b3c4d"
         ended = subprocess.run([*command, program, owner], capture_output=True, text=True, check=False)
 
