@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from missing import without
 from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB, PostgreSQL
 
@@ -296,7 +297,7 @@ class TestTokenOfAFleet:
     def test_missing_package(self, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
         """A store whose package is missing is 2, and says what to install."""
         monkeypatch.delitem(sys.modules, "wxmiddleware.stores.redis", raising=False)
-        monkeypatch.setitem(sys.modules, "redis.backoff", None)
+        without("redis", monkeypatch)
 
         assert main(["token", "--store", "redis://localhost/0"]) == 2
         assert "pip install 'wxmiddleware[redis]'" in capsys.readouterr().err
@@ -822,7 +823,8 @@ class TestSchema:
 
     def test_without_sqlalchemy(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
         """Without SQLAlchemy it says what to install."""
-        monkeypatch.setitem(sys.modules, "sqlalchemy.engine", None)
+        monkeypatch.delitem(sys.modules, "wxmiddleware.stores.sql", raising=False)
+        without("sqlalchemy", monkeypatch)
 
         assert main(["schema"]) == 2
         assert "pip install 'wxmiddleware[sql]'" in capsys.readouterr().err

@@ -190,13 +190,40 @@ class TestImports:
 
         assert name in after(code)["modules"]
 
-    @pytest.mark.parametrize("name", ["httpx", "httpx2", "contrib.wechatpy", "contrib.werobot"])
-    def test_missing_library(self, name: str) -> None:
-        """Without its library, an integration says what to install."""
-        library = name.rpartition(".")[2]
-        code = f"import sys\nsys.modules[{library!r}] = None\n"
-        code += f"try:\n    import wxmiddleware.{name}\nexcept ImportError as error:\n    text = str(error)\n"
-        code += "assert 'pip install' in text, text\n"
+    @pytest.mark.parametrize(
+        ("name", "library", "install"),
+        [
+            ("httpx", "httpx", "wxmiddleware[httpx]"),
+            ("httpx2", "httpx2", "wxmiddleware[httpx2]"),
+            ("contrib.wechatpy", "wechatpy", "wechatpy>=1.8"),
+            ("contrib.werobot", "werobot", "WeRoBot>=1.13"),
+            ("stores.redis", "redis", "wxmiddleware[redis]"),
+            ("stores.memcached", "pymemcache", "wxmiddleware[memcached]"),
+            ("stores.sql", "sqlalchemy", "wxmiddleware[sql]"),
+            ("stores.encrypted", "cryptography", "wxmiddleware[crypto]"),
+            ("testing", "pytest", "pytest"),
+            ("webhook", "defusedxml", "wxmiddleware[webhook]"),
+        ],
+    )
+    def test_missing_library(self, name: str, library: str, install: str) -> None:
+        """Without its library, a module says what to install, and no more."""
+        code = f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nfrom missing import Missing\n"
+        code += f"sys.meta_path.insert(0, Missing({library!r}))\n"
+        code += f"try:\n    import wxmiddleware.{name}\nexcept ImportError as error:\n    problem = error\n"
+        code += f"text = \"This needs {library}. Install it with: pip install '{install}'\"\n"
+        code += "assert str(problem) == text, problem\nassert problem.__suppress_context__\n"
+
+        assert after(code)
+
+    @pytest.mark.parametrize("name", ["httpx._client", "sqlalchemy.engine", "cryptography.fernet", "redis.backoff"])
+    def test_broken_library(self, name: str) -> None:
+        """Of a library that is there and lacks something its own error is told, not that it is missing."""
+        ours = {"sqlalchemy": "stores.sql", "cryptography": "stores.encrypted", "redis": "stores.redis"}
+        library = name.partition(".")[0]
+        code = f"import sys\nsys.modules[{name!r}] = None\n"
+        code += f"try:\n    import wxmiddleware.{ours.get(library, library)}\n"
+        code += "except ImportError as error:\n    problem = error\n"
+        code += f"assert problem.name == {name!r}, problem\nassert 'pip install' not in str(problem), problem\n"
 
         assert after(code)
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from ._outbound.auth import TokenAuth
 from ._outbound.httpx import TokenFlow
+from ._runtime.needs import needs
 
-try:
+with needs("httpx", extra="httpx"):
     import httpx
-except ImportError as exc:
-    raise ImportError("This needs the httpx package: pip install 'wxmiddleware[httpx]'", name=exc.name) from None
 
 __all__ = ["WeChatAuth"]
 

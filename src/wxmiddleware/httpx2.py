@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from ._outbound.auth import TokenAuth
 from ._outbound.httpx import TokenFlow
+from ._runtime.needs import needs
 
-try:
+with needs("httpx2", extra="httpx2"):
     import httpx2
-except ImportError as exc:
-    raise ImportError("This needs the httpx2 package: pip install 'wxmiddleware[httpx2]'", name=exc.name) from None
 
 __all__ = ["WeChatAuth"]
 

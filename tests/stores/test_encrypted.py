@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -465,17 +464,6 @@ class TestWrapper:
         """What is no store is said at construction."""
         with pytest.raises(ConfigurationError, match="token store"):
             EncryptedStore(store, NEW)
-
-    def test_package_is_missing(self) -> None:
-        """Without cryptography the import says what to install."""
-        code = (
-            "import sys\nsys.modules['cryptography.fernet'] = None\n"
-            "try:\n    import wxmiddleware.stores.encrypted\n"
-            "except ImportError as error:\n    print(error, error.__cause__)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-
-        assert "pip install 'wxmiddleware[crypto]' None" in done.stdout
 
 
 def test_refresh_token(store: EncryptedStore, inner: MemoryStore) -> None:

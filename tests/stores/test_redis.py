@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -767,13 +766,6 @@ class TestConstruction:
         assert not mine.close.called
         assert "store-of-mine" in before
         assert "store-of-mine" not in after
-
-    def test_without_the_package(self) -> None:
-        """Without redis-py the error says how to get it."""
-        program = "import sys; sys.modules['redis'] = None\nimport wxmiddleware.stores.redis"
-        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-
-        assert ended.stderr.splitlines()[-1].startswith("ImportError: RedisStore needs the redis package: pip install")
 
     def test_on_an_event_loop(self, store: RedisStore) -> None:
         """It works where an event loop runs, too."""

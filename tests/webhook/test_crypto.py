@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import struct
-import sys
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as Aes
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
+from missing import without
 
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.webhook._crypto import Cipher, Undecipherable
@@ -210,7 +210,7 @@ class TestKey:
 
     def test_without_cryptography(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the package for it, the error names the extra."""
-        monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
+        without("cryptography", monkeypatch)
 
         with pytest.raises(ImportError, match=r"wxmiddleware\[webhook\]"):
             Cipher(KEY_A)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import random
-import sys
 import tracemalloc
 from typing import Any
 
@@ -36,17 +34,6 @@ def readable(text: Any) -> Any:
         c if c in "\t\n" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c >= "\U00010000" else "\ufffd"
         for c in text
     )
-
-
-def test_without_defusedxml(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the parser, the error names the extra."""
-    monkeypatch.setitem(sys.modules, "defusedxml.common", None)
-    spec = importlib.util.find_spec("wxmiddleware.webhook._wire")
-    assert spec is not None
-    assert spec.loader is not None
-
-    with pytest.raises(ImportError, match=r"wxmiddleware\[webhook\]"):
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 class TestRead:

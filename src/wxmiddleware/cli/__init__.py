@@ -225,11 +225,11 @@ def _verdict(found: Sequence[Held]) -> int:
 
 def _schema(options: argparse.Namespace) -> int:
     try:
-        from sqlalchemy.engine import URL
-
         from ..stores.sql import _ddl, _table
-    except ImportError:
-        raise ConfigurationError("This needs SQLAlchemy: pip install 'wxmiddleware[sql]'.") from None
+    except ImportError as error:
+        raise ConfigurationError(str(error)) from None  # it says what to install
+    from sqlalchemy.engine import URL
+
     print(_ddl(_table(options.table), URL.create(options.dialect).get_dialect()()), end="")
     return OK
 

@@ -15,12 +15,11 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from .._engine.provider import TokenProvider
+from .._runtime.needs import needs
 from ._adoption import adopt, check_url, moved, unsigned
 
-try:
+with needs("wechatpy", install="wechatpy>=1.8"):
     from wechatpy.client.base import BaseWeChatClient
-except ImportError as exc:
-    raise ImportError("This needs the wechatpy package: pip install 'wechatpy>=1.8'", name=exc.name) from None
 
 __all__ = ["with_provider"]
 

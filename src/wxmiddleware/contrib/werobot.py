@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
+from .._runtime.needs import needs
 from ._adoption import adopt, moved, unsigned
 
-try:
+with needs("werobot", install="WeRoBot>=1.13"):
     from werobot.client import Client, check_error
-except ImportError as exc:
-    raise ImportError("This needs the WeRoBot package: pip install 'WeRoBot>=1.13'", name=exc.name) from None
 
 if TYPE_CHECKING:
     from .._engine.provider import TokenProvider

@@ -18,17 +18,14 @@ from typing import Any, NamedTuple
 
 from .._rules.models import LONGEST_LIFE, Loaded, Record
 from .._runtime import fork
+from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from . import TokenStore
 from ._advice import name_of
 from ._sealed import MARK
 
-try:
+with needs("cryptography", extra="crypto"):
     from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-except ImportError as exc:
-    raise ImportError(
-        "EncryptedStore needs the cryptography package: pip install 'wxmiddleware[crypto]'", name=exc.name
-    ) from None
 
 __all__ = ["EncryptedStore"]
 

@@ -21,20 +21,15 @@ from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
 from .._runtime import fork
 from .._runtime.clock import Clock
+from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import check_path, host_and_port, namespace, shown, split
 
-try:
+with needs("pymemcache", extra="memcached"):
     from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
     from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
     from pymemcache.pool import ObjectPool  # type: ignore[import-untyped]
-except ModuleNotFoundError as _missing:
-    if _missing.name != "pymemcache":
-        raise
-    raise ModuleNotFoundError(
-        "MemcachedStore needs pymemcache. Install it with: pip install 'wxmiddleware[memcached]'", name="pymemcache"
-    ) from None
 
 __all__ = ["MemcachedStore"]
 

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
 from .._runtime import fork
+from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from ._advice import advise
 from ._codec import dumps, loads
 
-try:
+with needs("redis", extra="redis"):
     from redis.backoff import NoBackoff
     from redis.client import Pipeline, Redis
     from redis.connection import (
@@ -37,8 +38,6 @@ try:
     from redis.retry import Retry
 
     from . import _redis_options
-except ImportError as exc:
-    raise ImportError("RedisStore needs the redis package: pip install 'wxmiddleware[redis]'", name=exc.name) from None
 
 if TYPE_CHECKING:
     from redis.cluster import RedisCluster

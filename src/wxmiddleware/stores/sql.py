@@ -25,13 +25,14 @@ from urllib.parse import unquote, urlsplit
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
 from .._runtime import fork
+from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from . import _codec
 from ._address import namespace
 from ._advice import advise
 from ._private import secure_database
 
-try:
+with needs("sqlalchemy", extra="sql"):
     import sqlalchemy as sa
     from sqlalchemy import event
     from sqlalchemy.dialects import mysql
@@ -40,12 +41,6 @@ try:
     from sqlalchemy.schema import CreateTable
 
     from ._sql_url import DATABASES, LONGEST, MEMORY, async_driver, check_database, in_memory, open_engine, read_url
-except ModuleNotFoundError as _missing:
-    if _missing.name != "sqlalchemy":
-        raise
-    raise ModuleNotFoundError(
-        "SQLStore needs SQLAlchemy. Install it with: pip install 'wxmiddleware[sql]'", name="sqlalchemy"
-    ) from None
 
 __all__ = ["SQLStore"]
 

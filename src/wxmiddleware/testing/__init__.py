@@ -52,10 +52,10 @@ A test that fails says what the store does and what it should do. Only test suit
 
 from __future__ import annotations
 
-try:
+from .._runtime.needs import needs
+
+with needs("pytest"):
     import pytest
-except ImportError as exc:
-    raise ImportError("wxmiddleware.testing needs pytest: pip install pytest", name=exc.name) from None
 
 from ..stores import TokenStore
 from ._fleet import ClockedStore, ScriptedSource

@@ -19,6 +19,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
+from wxmiddleware._runtime.needs import needs
 from wxmiddleware.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,13 +54,9 @@ class Cipher:
         key = _decoded(aes_key)
         #: To make digests with that tell nothing of what they were made of.
         self.secret = hmac.digest(key, b"wxmiddleware", hashlib.sha256)
-        try:
+        with needs("cryptography", extra="webhook"):
             from cryptography.hazmat.primitives.ciphers import Cipher as Aes
             from cryptography.hazmat.primitives.ciphers import algorithms, modes
-        except ImportError as exc:
-            raise ImportError(
-                "Encrypted webhooks need the cryptography package: pip install 'wxmiddleware[webhook]'", name=exc.name
-            ) from None
         self._cipher: Aes[Any] = Aes(algorithms.AES(key), modes.CBC(key[:16]))
 
     def encrypt(self, message: bytes, receiver: str, *, head: bytes | None = None) -> str:

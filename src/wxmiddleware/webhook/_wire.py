@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-try:
+from wxmiddleware._runtime.needs import needs
+
+with needs("defusedxml", extra="webhook"):
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, XMLParser
-except ImportError as exc:
-    raise ImportError(
-        "Webhooks need the defusedxml package: pip install 'wxmiddleware[webhook]'", name=exc.name
-    ) from None
 
 from ._cdata import ONCE, escaped
 
