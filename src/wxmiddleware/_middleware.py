@@ -1,4 +1,4 @@
-"""What the WSGI and the ASGI middleware share: their options, checked, and how they say no."""
+"""The options that the WSGI and the ASGI middleware share, checked, and their answers to a request without a token."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def tell_of_no_token(error: TokenError) -> None:
 
 
 def tell_of_no_account(error: LookupError) -> None:
-    """Log that a request was answered 404, since nobody knows its account."""
+    """Log that a request was answered 404, since its account is unknown."""
     # The text may have the caller's words in it, or a secret; a mistake in the function is found by its place.
     places = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {place.filename}:{place.lineno}" for place in places)

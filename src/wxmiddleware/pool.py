@@ -34,7 +34,7 @@ _BROKEN_OFF = "The making of this account's provider was broken off."
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What came of making a provider."""
+    """The result of making a provider, which all who asked for it share."""
 
     provider: TokenProvider | None = None
     error: Exception | None = None
@@ -105,7 +105,7 @@ class ProviderPool(fork.InOneProcess):
         fork.register(self)
 
     def after_fork(self) -> None:
-        """The lock may have been another thread's, and nobody makes anything here."""
+        """Reset what a forked child must not inherit: locks another thread may have held, and providers being made."""
         self._lock = threading.RLock()
         self._making = {}
 
@@ -153,7 +153,7 @@ class ProviderPool(fork.InOneProcess):
         return _made(await flight.wait_async(self._timeout))
 
     def __len__(self) -> int:
-        """How many providers are at hand."""
+        """The number of providers in the pool."""
         return len(self._providers)
 
     def __contains__(self, appid: object) -> bool:
@@ -264,7 +264,7 @@ def _made(result: _Made | None) -> TokenProvider | None:
 
 
 def _broken(error: BaseException) -> _Made:
-    # What ends a thread is not for those who wait.
+    # An exception that ends a thread is not given to the waiters.
     return _Made(error=error if isinstance(error, Exception) else TokenUnavailable(_BROKEN_OFF, retry_after=1.0))
 
 

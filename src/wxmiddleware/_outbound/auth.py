@@ -1,4 +1,4 @@
-"""What the clients' auth classes have in common: whose token, where it may go, and how it stands in a query."""
+"""The common part of the clients' auth classes: whose token, where it may go, and how it stands in a query."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The body of a response that somebody else is going to read.
+Read the body of a response without taking it from the caller, who reads it afterwards.
 
 Handed over are the bytes of a body that may be one of WeChat's error answers: all of it, at most `LIMIT` bytes, or
 nothing. What the response holds in memory is looked at where it lies. Of a body that still streams only the beginning
@@ -106,7 +106,7 @@ def is_response(answer: object) -> bool:
 
 
 def _held(response: Any) -> bytes | None:
-    """Get the body that a response holds in memory; ``None`` if it streams and nobody has read of it yet."""
+    """Get the body that a response holds in memory; ``None`` if it streams and was not read yet."""
     family = _family(type(response))
     if family == "werkzeug":
         if response.direct_passthrough or not response.is_sequence:

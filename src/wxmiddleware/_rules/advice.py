@@ -17,7 +17,7 @@ __all__ = ["ROWS", "Place", "Row", "advice_at", "causes_at"]
 
 
 class Place(Enum):
-    """Where an errcode was answered."""
+    """The kind of endpoint that answered with an errcode: the same number differs between them."""
 
     TOKEN = "the token endpoints of WeChat"  # noqa: S105 - no password
     API = "an API of WeChat"

@@ -1,5 +1,5 @@
 """
-What the other modules pass to each other: immutable, and silent about secrets.
+The values that modules pass to each other: immutable, and without secrets in their ``repr``.
 
 An `Account` says who we are. A source answers with a `Grant` or a `Failure`. A store keeps one `Record` for each
 account and kind of token. A `Snapshot` is what one process hands out.
@@ -117,7 +117,7 @@ class Account:
         return _digest("secret", self.appid, self.secret if isinstance(self.secret, str) else "\0function")
 
     def _apart(self) -> str:
-        """What tells it from other accounts of this AppID; nothing, but for apps of WeCom's and authorised accounts."""
+        """What tells it from other accounts of this AppID: nothing, but for WeCom's apps and authorised accounts."""
         return self.secret if self._named_by_secret and isinstance(self.secret, str) else ""
 
     @property
@@ -216,7 +216,7 @@ def _check_word(name: str, value: object, hint: str) -> None:
 
 
 def _check_function(name: str, function: Callable[[], object]) -> None:
-    """It is called in a thread, without arguments. What it gives is looked at when it is called."""
+    """Check that a function can be called in a thread without arguments. Its result is checked when it is called."""
     if isinstance(function, type):
         raise ConfigurationError(f"{name} must be a str or a function, not the class {function.__name__}.")
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
@@ -246,7 +246,7 @@ def _checked_url(url: object) -> str:
 
 
 def _world(url: str) -> str:
-    """What all ways to the same tokens have in common."""
+    """Name the WeChat behind a base URL: hosts that give the same tokens have the same name."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _PORTS[parts.scheme]
@@ -266,7 +266,7 @@ LONGEST_LIFE = 86_400.0
 
 
 def is_token(value: object) -> bool:
-    """Whether it can be a token, whoever says so: visible ASCII, and not endless."""
+    """Whether `value` can be a token: visible ASCII without blanks, `LONGEST_TOKEN` characters at most."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
         return False
     return value.isascii() and value.isprintable() and " " not in value
@@ -282,11 +282,11 @@ class Grant:
 
 
 class Cause(StrEnum):
-    """Why a fetch failed, as far as it matters for what happens next."""
+    """The kind of a fetch's failure: it decides on the back-off, and on what is known of the old token."""
 
-    PASSING = "passing"  # WeChat surely did not act on the request
-    AMBIGUOUS = "ambiguous"  # it may have acted: only the answer was lost
-    FINAL = "final"  # asking again will not help until a person acts
+    PASSING = "passing"  # transient: WeChat surely did not act on the request
+    AMBIGUOUS = "ambiguous"  # WeChat may have acted: only the answer was lost
+    FINAL = "final"  # permanent: another request will not help until a person acts
     QUOTA = "quota"  # the day's fetches are used up
 
 
@@ -323,7 +323,7 @@ _MENDED = (
 
 
 def without_wait(error: TokenError) -> str:
-    """The text of an error of `Failure.error`, without when the next try is."""
+    """Get the text of an error that `Failure.error` made, without the time of the next try."""
     return str(error).partition(_NEXT_TRY)[0]
 
 

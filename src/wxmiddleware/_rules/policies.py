@@ -171,7 +171,7 @@ def next_generation(previous: int, now: float, draw: float) -> int:
         draw: A random number from 0 to 1: two that follow the same number from the future are not the same.
     """
     told = max(0, math.floor(now * 1e6)) % _GENERATIONS
-    # Only then: without a store, who fetches twice in a second would else outnumber who fetches after it.
+    # Only then: without a store, a process that fetches twice in a second would else outnumber one that fetches later.
     return told if follows(told, previous) else (previous + 1 + int(draw * 1e6)) % _GENERATIONS or 1
 
 
@@ -206,7 +206,7 @@ def believable(record: Record, now: float) -> Record:
     if not 0 <= record.generation < _GENERATIONS:
         changes["generation"] = record.generation % _GENERATIONS
     if record.value is not None and no_token(record, now):
-        # Without its number, too: who holds a good token writes that over it.
+        # Without its number, too: a process that holds a good token writes that over it (read repair).
         changes |= {"value": None, "generation": 0, "put_back": False}
         changes |= dict.fromkeys(("expires_at", "sent_at", "received_at"), -math.inf)
     if record.refresh is not None and not is_token(record.refresh):

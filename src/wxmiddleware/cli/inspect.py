@@ -1,4 +1,4 @@
-"""What ``wxmiddleware inspect`` shows: how it stands with this process's token, or with all that a store holds."""
+"""``wxmiddleware inspect``: the status of this process's token, or of all tokens in a store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Refresher:
-    """Who holds the lease."""
+    """The process that holds the lease."""
 
     owner: str
     seconds: float  # until it ends by itself
@@ -94,7 +94,7 @@ class Held:
 
 
 def keys_of(account: Account) -> list[str]:
-    """Where the account's tokens are."""
+    """The keys of the account's tokens in the store."""
     return [f"wx:{account.appid}:{kind}:{account.fingerprint}" for kind in _AHEAD]
 
 
@@ -180,7 +180,7 @@ def _state(record: Record, kind: str, now: float) -> str:
 
 
 def rows_of_status(status: Status) -> Rows:
-    """How it stands with the token of a provider."""
+    """Make the rows that show the status of a provider's token."""
     rows = [("appid", status.appid), ("kind", status.kind), ("host", status.host), ("state", status.state)]
     if status.expires_in is not None:
         rows.append(("ends in", f"{status.expires_in:.0f} s"))
@@ -196,7 +196,7 @@ def rows_of_status(status: Status) -> Rows:
 
 
 def rows_of_held(held: Held) -> Rows:
-    """How it stands with a token in a store."""
+    """Make the rows that show the status of a token in a store."""
     rows = [("appid", held.appid), ("kind", held.kind), ("fingerprint", held.fingerprint), ("state", held.state)]
     if held.problem is not None:
         return [*rows, ("reason", held.problem)]

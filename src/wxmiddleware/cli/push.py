@@ -1,4 +1,4 @@
-"""What stands behind ``wxmiddleware push``."""
+"""The command ``wxmiddleware push``."""
 
 from __future__ import annotations
 

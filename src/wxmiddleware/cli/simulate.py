@@ -1,4 +1,4 @@
-"""What stands behind ``wxmiddleware simulate``."""
+"""The command ``wxmiddleware simulate``."""
 
 from __future__ import annotations
 

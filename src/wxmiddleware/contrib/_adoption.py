@@ -1,4 +1,4 @@
-"""What the adapters have in common: a client's class and session are exchanged, the client itself stays."""
+"""The common part of the adapters: they exchange a client's class and session, and leave the client itself."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _Answer = TypeVar("_Answer")
 
 @runtime_checkable
 class Lender(Protocol):
-    """What is needed of a `TokenProvider`."""
+    """The part of a `TokenProvider` that a request with another token needs."""
 
     @property
     def account(self) -> Account: ...

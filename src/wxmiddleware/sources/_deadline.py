@@ -59,7 +59,7 @@ class Exchange:
         self.proxied = False
 
     def elapsed(self) -> float:
-        """How many seconds it has taken until now."""
+        """Seconds since the start."""
         return clock() - self._began
 
     def reader_left(self) -> float:

@@ -370,7 +370,7 @@ def _number(value: object) -> float | None:
 
 
 def _masked(hidden: Collection[str], text: str) -> str:
-    """Whatever stands between us and WeChat might quote the request."""
+    """Take the secrets out of an answer: a proxy between this process and WeChat might quote the request."""
     for secret in hidden:
         for form in {secret, quote(secret, safe=""), quote_plus(secret), quote(secret)}:
             text = text.replace(form, "***")

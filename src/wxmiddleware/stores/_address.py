@@ -1,5 +1,5 @@
 """
-What the URLs of all stores have in common, checked before anything connects.
+The common part of the URLs of all stores, checked before anything connects.
 
 No message quotes a URL or a part of one: it may hold a password, and nobody knows which part that is.
 """

@@ -133,7 +133,7 @@ def name_of(store: object) -> str:
 
 
 def _words(error: BaseException) -> list[str]:
-    """What an error is made of, and those behind it."""
+    """The words of an error and of its causes: the names of their kinds, their codes and texts."""
     found: list[BaseException] = []
     todo: list[object] = [error]
     while todo and len(found) < 8:

@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 _FORMAT = 1
 _TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at")
 _COUNTS = ("generation", "refusals", "forced_day", "forced")
-# What nobody has written in good faith: seconds some 30,000 years off, and numbers that other languages cannot hold.
+# Values that no correct process writes: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12
 _MOST = 2**63
 # Texts are for people: what WeChat said, and what to do.

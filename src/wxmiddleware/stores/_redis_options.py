@@ -200,7 +200,7 @@ def _value(name: str, text: str, kind: Any) -> Any:
 
 
 def _reader(name: str, default: Any) -> tuple[Callable[[str], Any], str] | None:
-    """How an option is read, and what it must be; none if it is an object that no text can name."""
+    """Get the function that reads an option, and the words for what it must be; none for an object."""
     if name in _TEXTS:
         return str, "a text"
     if name in _SECONDS:

@@ -1,4 +1,4 @@
-"""What an encrypted value looks like, for those who have no key, nor the package for it."""
+"""Recognise an encrypted value, for processes without the key or the package for it."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def in_memory(url: URL) -> bool:
 
 
 def async_driver(backend: str) -> str:
-    """What to say about an asynchronous driver."""
+    """Get the advice for an asynchronous driver: which one to take in its place."""
     instead = f"{backend}+{_DRIVERS[backend]}://…" if backend in _DRIVERS else "sqlite:///path"
     return (
         "That is an asynchronous driver. A refresh never runs on the event loop, also where tasks use the provider: "
@@ -207,7 +207,7 @@ def _check_names(driver: str, options: Iterable[str], known: Iterable[str]) -> N
 
 
 def _missing_driver(url: URL, error: ImportError) -> str:
-    """What to install, or what to write in its place."""
+    """Get the advice for a driver that is missing: what to install, or what to write in its place."""
     module = (error.name or "").partition(".")[0]
     backend = url.get_backend_name()
     if module not in _PACKAGES:

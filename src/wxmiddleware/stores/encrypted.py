@@ -153,7 +153,7 @@ class EncryptedStore(fork.Closing):
 
 
 class _Opened(NamedTuple):
-    """What was in a ciphertext: the token, and what of the record belongs to it."""
+    """The content of a ciphertext: the token, and the fields of the record that belong to it."""
 
     text: str
     bound: list[Any] | None  # none of a token that was not encrypted

@@ -99,7 +99,7 @@ class JSONFileStore:
             raise ConfigurationError("path is empty or has a NUL in it. Give the name of a file.")
         if "://" in name or name.startswith("file:"):
             raise ConfigurationError("path is a URL. Give the name of a file; store_from_url(url) takes URLs.")
-        # Whoever changes the working directory later, as daemons do, still means this file.
+        # Absolute, as a daemon may change the working directory later.
         self._path = os.path.abspath(name)
         self._directory = name.endswith(os.sep)
         self._clock = clock
@@ -187,7 +187,7 @@ class JSONFileStore:
         return stamp
 
     def _file(self, key: str = "") -> _File:
-        """Where a key's record is, with others."""
+        """The file that holds a key's record, among others."""
         real = os.path.realpath(self._path)
         digits = digits_of_messages(key)
         if digits is None:
@@ -262,7 +262,7 @@ class JSONFileStore:
                 os.chown(name, owner.st_uid, owner.st_gid)
 
     def _tidy(self, now: float) -> None:
-        """Once a minute, remove files of messages that are over: maybe no push comes that would replace them."""
+        """Remove files of expired messages, once a minute: maybe no push comes that would replace them."""
         if abs(now - self._tidied) < _TIDY:
             return
         self._tidied = now
@@ -397,7 +397,7 @@ def _open_lock(name: str) -> int:
 
 
 def _lock_of_owner(descriptor: int, file: _File) -> None:
-    """What root creates must not shut out the user whose file it is."""
+    """Give a lock file that root has created to the owner of the tokens' file, who must be able to open it."""
     if os.geteuid() == 0 and os.fstat(descriptor).st_uid == 0:
         owner = _owner(file)
         if owner is not None:
@@ -406,7 +406,7 @@ def _lock_of_owner(descriptor: int, file: _File) -> None:
 
 class _Patience:
     """
-    How long a waiter waits for the lock.
+    The deadline of a process that waits for the lock: it begins anew with each write of another process.
 
     The lock is not fair, and a disk may be slow: as long as others write, nobody has been stopped.
     """

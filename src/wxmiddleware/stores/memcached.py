@@ -73,7 +73,7 @@ class _Server:
 
     @property
     def room(self) -> int:
-        """How many bytes a key may have."""
+        """The most bytes that a key may have."""
         return _LONGEST_KEY - len(self._model.key_prefix)
 
     def run(self, work: Callable[[Any], _Result]) -> _Result:

@@ -246,7 +246,7 @@ class RedisStore(fork.Closing):
 
 
 def _like(client: Any) -> Callable[[], Redis] | None:
-    """How to make a client that connects as the user's does, but soon gives up; none if that cannot be told."""
+    """Find how to make a client like the user's, with short timeouts; none if that cannot be told."""
     pool: Any = getattr(client, "connection_pool", None)
     plain = type(client) is Redis and type(pool) in (ConnectionPool, BlockingConnectionPool)
     if not plain or pool.connection_class not in (Connection, SSLConnection, UnixDomainSocketConnection):
@@ -269,7 +269,7 @@ def _like(client: Any) -> Callable[[], Redis] | None:
 
 
 def _tried(make: Callable[[], Redis]) -> Redis:
-    """What `make` makes, unless redis-py cannot make a connection of it. Nothing is connected."""
+    """Call `make`, and check that redis-py can make a connection of the result. Nothing is connected."""
     with suppress(Exception):  # their texts may quote the password
         client = make()
         pool: Any = client.connection_pool

@@ -320,7 +320,7 @@ class SQLStore(fork.Closing):
         return ""
 
     def _foreign(self, error: SQLAlchemyError) -> str:
-        """What tells the table from one of this store's, if that may be why it failed."""
+        """Describe how the table differs from one of this store's, if that may be why it failed."""
         if not _is_of_columns(error):
             return ""
         with suppress(SQLAlchemyError), self._begin() as connection:
@@ -538,7 +538,7 @@ def _is_duplicate(error: SQLAlchemyError) -> bool:
 
 
 def _told(error: SQLAlchemyError) -> str:
-    """What went wrong, without any of the values."""
+    """Describe a database's error without any of the values in it."""
     cause = getattr(error, "orig", None)
     words = [type(error if cause is None else cause).__name__]
     code, _ = _reason(error)

@@ -1,4 +1,4 @@
-"""What is kept in a store under test."""
+"""The values that a store under test is given."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ class Fleet:
         return self._pauses[-1]
 
     def herd(self, processes: list[Process], rejected: str | None = None, *, threads: int = 4) -> list[Future[str]]:
-        """So many callers in each process; all processes look at the store before one of them goes on."""
+        """Run `threads` callers in each process (thundering herd); all read the store before one of them goes on."""
         pauses = [process.freeze_after_look() for process in processes]
         asked = [process.ask(rejected) for process in processes for _ in range(threads)]
         all_looked = all(pause.reached() for pause in pauses)
@@ -291,7 +291,7 @@ def outcome(asked: Future[str]) -> str | BaseException:
 
 
 def outcomes(asked: list[Future[str]]) -> list[str | BaseException]:
-    """What each of many callers got."""
+    """Collect what each of many callers got."""
     done, _ = wait(asked, PATIENCE)
     late = TimeoutError("no token came")
     return [one.exception() or one.result() if one in done else late for one in asked]

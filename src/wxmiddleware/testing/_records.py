@@ -1,4 +1,4 @@
-"""What is saved and loaded, and who wins."""
+"""Tests of a store: what is saved is loaded, and of two saves over one version the first wins (compare-and-swap)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RecordRules:
     # Load and save
 
     def test_protocol(self, store: TokenStore) -> None:
-        """It is a token store, and says whether it is shared."""
+        """The store has the methods of a token store, and says whether it is shared."""
         assert isinstance(store, TokenStore), "A store has the attribute `shared` and the methods load() and save()."
         assert store.shared in (True, False), "`shared` must be True if other processes write to the store, else False."
 
@@ -127,7 +127,7 @@ class RecordRules:
         )
 
     def test_loading_changes_nothing(self, store: TokenStore, second: TokenStore) -> None:
-        """Who only reads does not spoil another one's save."""
+        """A load does not make another process's save fail."""
         loaded = store.load(KEY)
         version = store.save(KEY, record(loaded.now), loaded.version)
         second.load(KEY)
@@ -152,7 +152,7 @@ class RecordRules:
         )
 
     def test_stale_version(self, store: TokenStore, second: TokenStore) -> None:
-        """Who comes second changes nothing, and is told."""
+        """A save over a version that another save has replaced changes nothing, and says so."""
         mine, theirs = store.load(KEY), second.load(KEY)
         winner = record(mine.now, 2)
         second.save(KEY, winner, theirs.version)
@@ -165,7 +165,7 @@ class RecordRules:
         )
 
     def test_stale_version_of_a_filled_store(self, store: TokenStore, second: TokenStore) -> None:
-        """So it is where something was before."""
+        """A save over a replaced version changes nothing, also where a record was there before."""
         loaded = store.load(KEY)
         store.save(KEY, record(loaded.now), loaded.version)
         mine, theirs = store.load(KEY), second.load(KEY)

@@ -70,7 +70,7 @@ class RefreshRules:
             self._kept(store, "T2")
 
     def test_refreshed_between_look_and_claim(self, store: TokenStore, second: TokenStore) -> None:
-        """Who has seen an empty store, and is frozen while another one fetches, finds that token and asks nobody."""
+        """A process that was frozen after it read an empty store takes the token that another fetched since."""
         with Fleet(store, second) as fleet:
             fleet.source.answer("T1")
             slow, quick = fleet.processes(2)
@@ -124,7 +124,7 @@ class RefreshRules:
             self._kept(store, "T2")
 
     def test_leader_that_slept(self, store: TokenStore, second: TokenStore) -> None:
-        """Who wakes up when its lease is over fetches nothing, and leaves alone the lease that another one has."""
+        """A process that wakes up after its lease has ended fetches nothing, and leaves another one's lease alone."""
         with Fleet(store, second) as fleet:
             sleeper, awake, third = fleet.processes(3)
             claimed = sleeper.freeze_after_claim()
@@ -146,7 +146,7 @@ class RefreshRules:
             self._kept(store, "T1")
 
     def test_store_is_emptied(self, store: TokenStore, second: TokenStore) -> None:
-        """A process that holds a good token writes it back, and nobody fetches."""
+        """A process that holds a good token writes it back (read repair), and none is fetched."""
         with Fleet(store, second) as fleet:
             fleet.source.answer("T1")
             holder, newcomer = fleet.processes(2)

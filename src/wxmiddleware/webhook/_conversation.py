@@ -51,7 +51,7 @@ _WAITERS = 8  # requests that may wait at once for the first list of WeChat's ad
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    What is known of a request before its body is read.
+    A request, before its body is read.
 
     Attributes:
         method: ``GET``, ``POST``, …
@@ -409,7 +409,7 @@ class Webhook:
         return answer
 
     def _serve(self, request: Request) -> Conversation:
-        # What is cheap and decides comes first: strangers make nobody wait for WeChat's list, and hold no thread.
+        # The cheap checks come first: a stranger's request waits neither for WeChat's list nor for a thread.
         arrived = self._clock()
         address = sender_of(request.peer, request.forwarded, self._hops)
         if self._known is not None and self._known.known(address) is False:

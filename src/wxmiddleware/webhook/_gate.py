@@ -1,5 +1,5 @@
 """
-Who is let in: pure functions of a request's query and body, and of the time.
+Verify that a push is WeChat's: pure functions of a request's query and body, and of the time.
 
 Signatures are checked in constant time and before anything is decrypted. Whoever is refused learns nothing but that;
 why, the log says, without a token, a key or a message.
@@ -30,7 +30,7 @@ _ECHO = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class Refused(Exception):
-    """This is not WeChat's. The text is for the log."""
+    """A push is not WeChat's: its signature, time or encryption is wrong. The text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class Gate:
 
     @property
     def plain_tokens(self) -> tuple[str, ...]:
-        """What pushes may be signed with that are not encrypted."""
+        """The tokens that unencrypted pushes may be signed with."""
         return self._tokens if self._plain else ()
 
     @property

@@ -25,7 +25,7 @@ AppIds: TypeAlias = "str | Container[str] | Callable[[str], object] | None"
 
 
 class Unavailable(Exception):
-    """It could not be found out. The reason is in the log."""
+    """The receiver could not be looked up, so the push is answered 503. The reason is in the log."""
 
 
 class Receivers:

@@ -75,7 +75,7 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = ""
 
 
 def _length(environ: WSGIEnvironment) -> int | None:
-    # Who sends in chunks says no length, and one beside them does not count.
+    # A chunked body has no length, and a Content-Length beside the chunks does not count.
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     return None if chunked else length_of(environ.get("CONTENT_LENGTH") or "")
 

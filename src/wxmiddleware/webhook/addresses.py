@@ -92,7 +92,7 @@ class Networks:
     allows = known
 
     def renew(self) -> None:
-        """They are what they are."""
+        """Do nothing: a fixed list of networks needs no renewal."""
 
 
 class CallbackAddresses:
@@ -126,7 +126,7 @@ class CallbackAddresses:
         fork.register(self)
 
     def after_fork(self) -> None:
-        """A thread of the parent may have been fetching; it is not here."""
+        """Forget a fetch that a thread of the parent may have begun: it does not run in the child."""
         self._lock = threading.Lock()
         self._begun: float | None = None  # when the fetch began that is under way
 
