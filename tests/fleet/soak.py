@@ -130,6 +130,7 @@ class Soak:
         self.wait = 0.0
         self.doubts: dict[str, float] = {}
         self.reported: set[str] = set()  # tokens that a worker was told are refused
+        self.kept: set[str] = set()  # those of them that could not be replaced then
         self.store_up_since = self.began
         # What is known
         self.ends: dict[str, float] = {}
@@ -334,7 +335,8 @@ class Soak:
             world.clock.advance(5.0)
             self._account()
         self._account()
-        self.credit = 0
+        # They may agree before the back-off of a token that could not be replaced is over; it is renewed after that.
+        self.credit = 1 if self.in_store[0] in self.kept else 0
         self.paid.clear()
         errors = world._nursery.errors[self.errors_before :]
         if errors:
@@ -393,6 +395,7 @@ class Soak:
             self.reported.add(rejected)
             if token is None:
                 # It stays in use for the others, and is renewed as soon as WeChat may be asked again.
+                self.kept.add(rejected)
                 self.credit += 1 if self._store_is_well() else SEATS
         self.tally.calls += 1
         if token is None:
