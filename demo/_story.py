@@ -167,7 +167,7 @@ class Story:
             server.check()
         self._listen()
 
-    # The acts -------------------------------------------------------------------------------------------------------
+    # The acts
 
     def _act(self, headline: str, mood: str = "act") -> None:
         self.headline = headline
@@ -213,7 +213,7 @@ class Story:
         errors = sum(tally.errors for tally in self.tallies)
         self._act(f"Everybody has the new token. Errors seen by the users of both apps: {errors}.")
 
-    # What is seen ---------------------------------------------------------------------------------------------------
+    # What is seen
 
     def _listen(self) -> None:
         """Read what the apps' processes have told."""
@@ -267,7 +267,7 @@ class Story:
         appid = self.wechat.appid
         return sum(entry.errcode in _REFUSED and entry.appid == appid for entry in self.wechat.log)
 
-    # What must have come of it --------------------------------------------------------------------------------------
+    # What must have come of it
 
     def checks(self) -> list[Check]:
         """Hold the story to its promises."""

@@ -6,12 +6,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from test_docs import DOCS, anchors
 
 ROOT = DOCS.parent
 FACTS = DOCS / "wechat.md"
 ROOMS = ["src", "tests", "docs", "examples", "benchmarks", "demo"]
 KINDS = {".py", ".md", ".toml"}
+
+# What a reader searches for who knows the mechanism by its usual name.
+TERMS = [
+    "back-off",
+    "cache stampede",
+    "circuit breaker",
+    "compare-and-swap",
+    "fencing",
+    "jitter",
+    "lease",
+    "negative caching",
+    "rate limit",
+    "read repair",
+    "refresh-ahead",
+    "single flight",
+    "stale-while-revalidate",
+    "thundering herd",
+]
 
 # Names of pages, numbers of sections and keys of sources that lead nowhere in this repository.
 STALE = re.compile(
@@ -53,3 +72,12 @@ def test_sources() -> None:
 
     assert named == set(addresses)
     assert [] == [address for address in addresses.values() if not address.startswith("https://")]
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_terms(term: str) -> None:
+    """A mechanism is found by its usual name, in docs/why.md and in the source."""
+    places = [place for place, line in lines() if term in line.lower()]
+
+    assert any(place.startswith("docs/why.md:") for place in places)
+    assert any(place.startswith("src/") for place in places)

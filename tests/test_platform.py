@@ -114,7 +114,7 @@ def there(scene: Scene) -> SimulatedPlatform:
     return scene.there
 
 
-# The store ------------------------------------------------------------------------------------------------------------
+# The store
 
 
 class Memcached:
@@ -176,7 +176,7 @@ def test_kept_for_ever(scene: Scene) -> None:
     assert refresh == scene.record(provider).refresh is not None
 
 
-# The ticket and the platform's own token ------------------------------------------------------------------------------
+# The ticket and the platform's own token
 
 
 def test_component_token(scene: Scene, there: SimulatedPlatform) -> None:
@@ -353,7 +353,7 @@ def test_wrong_platform_secret(scene: Scene, there: SimulatedPlatform) -> None:
     assert SECRET not in repr(caught.value)
 
 
-# Authorised accounts --------------------------------------------------------------------------------------------------
+# Authorised accounts
 
 
 def test_authorize(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> None:
@@ -515,7 +515,7 @@ def test_withdrawn(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> No
     assert (1, 0) == (wechat.calls(RENEW), wechat.calls(LIST))
 
 
-# What may be lost -----------------------------------------------------------------------------------------------------
+# What may be lost
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -761,7 +761,7 @@ def test_killed_between_answer_and_save(scene: Scene, there: SimulatedPlatform, 
     assert str(there.refresh_token(wechat.appid)) in path.read_text()
 
 
-# Moving in, and what else is built on it ------------------------------------------------------------------------------
+# Moving in, and what else is built on it
 
 
 def test_adopt(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> None:

@@ -425,7 +425,7 @@ def test_repr(bench: Bench) -> None:
     assert "<ProviderPool of 1, at most 7>" == repr(pool)
 
 
-# As the provider of a middleware --------------------------------------------------------------------------------------
+# As the provider of a middleware
 
 
 def _of_path(request: Any) -> str | None:

@@ -26,7 +26,7 @@ def run(*, quick: bool) -> Iterator[Table]:
     yield _stores(("redis",) if quick else tuple(testbed.DEPOTS), (2,) if quick else (1, 2, 4, 8, 16))
 
 
-# Ours, on each store --------------------------------------------------------------------------------------------------
+# Ours, on each store
 
 
 def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
@@ -121,7 +121,7 @@ def _is_error(answer: str) -> bool:
     return "(" in answer  # the repr of an error
 
 
-# Beside others --------------------------------------------------------------------------------------------------------
+# Beside others
 
 
 def _peers(sizes: tuple[int, ...]) -> Table:

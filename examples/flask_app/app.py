@@ -30,7 +30,7 @@ app = Flask(__name__)
 app.wsgi_app = TokenMiddleware(app.wsgi_app, provider)  # type: ignore[method-assign]  # Flask's own way, and mypy's no
 
 
-# WeChat's APIs --------------------------------------------------------------------------------------------------------
+# WeChat's APIs
 
 
 @with_token
@@ -52,7 +52,7 @@ def send_text(access_token: str, openid: str, text: str) -> dict[str, object]:
     return answer
 
 
-# The webhook ----------------------------------------------------------------------------------------------------------
+# The webhook
 
 
 @app.route("/wechat", methods=["GET", "POST"])
@@ -73,7 +73,7 @@ def answer(message: Message) -> str | None:
     return f"{'收到' if language.startswith('zh') else 'Received'}: {message.content}"
 
 
-# Our own side ---------------------------------------------------------------------------------------------------------
+# Our own side
 
 
 @app.post("/notify/<openid>")
@@ -87,7 +87,7 @@ def notify(openid: str) -> tuple[dict[str, object], int]:
     return result, 502 if result.get("errcode") else 200
 
 
-# A page in WeChat's browser -------------------------------------------------------------------------------------------
+# A page in WeChat's browser
 
 
 @app.get("/page")

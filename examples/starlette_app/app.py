@@ -32,7 +32,7 @@ store = store_from_url(os.environ["WXM_STORE"]) if "WXM_STORE" in os.environ els
 provider = TokenProvider(account, store=store)
 
 
-# WeChat's APIs --------------------------------------------------------------------------------------------------------
+# WeChat's APIs
 
 
 @with_token
@@ -54,7 +54,7 @@ async def send_text(access_token: str, client: httpx.AsyncClient, openid: str, t
     return answer
 
 
-# The webhook ----------------------------------------------------------------------------------------------------------
+# The webhook
 
 
 @webhook(
@@ -74,7 +74,7 @@ async def answer(message: Message, request: Request) -> str | None:
     return f"{'收到' if language.startswith('zh') else 'Received'}: {message.content}"
 
 
-# Our own side ---------------------------------------------------------------------------------------------------------
+# Our own side
 
 
 async def notify(request: Request) -> Response:

@@ -146,7 +146,7 @@ class Soak:
         getattr(self, step.do)(**step.what)
         self._account()
 
-    # Steps ----------------------------------------------------------------------------------------------------------
+    # Steps
 
     def pass_time(self, seconds: float, who: list[int], at_once: bool) -> None:
         self.world.clock.advance(seconds)
@@ -349,7 +349,7 @@ class Soak:
         self.tally.hours += (self.world.clock() - self.began) / 3600.0
         self.tally.fetches += self.world.fetches
 
-    # Calls ----------------------------------------------------------------------------------------------------------
+    # Calls
 
     def _call(self, seats: Iterable[Seat], *, at_once: bool) -> list[str | None]:
         """Let workers call an API as `with_token` does."""
@@ -470,7 +470,7 @@ class Soak:
             and (record.lease is None or record.lease.until <= self.world.clock())
         )
 
-    # What is known --------------------------------------------------------------------------------------------------
+    # What is known
 
     def _look(self) -> Record:
         record = self.world.depot.record(self.world.key)
@@ -556,7 +556,7 @@ class Soak:
         self.in_store = (None, self.world.clock())
         self.credit += 2
 
-    # Small things ---------------------------------------------------------------------------------------------------
+    # Small things
 
     def _seat(self, number: int) -> Seat:
         member = self.world.worker()

@@ -1,4 +1,8 @@
-"""What goes over HTTP. The rules behind it: test_rules.py; what goes wrong on request: test_faults.py."""
+"""
+What goes over HTTP. The rules behind it: test_rules.py; what goes wrong on request: test_faults.py.
+
+Rows are those of docs/wechat.md#what-the-simulator-follows.
+"""
 
 from __future__ import annotations
 

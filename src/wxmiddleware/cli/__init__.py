@@ -107,7 +107,7 @@ def _without_text(error: Exception) -> str:
     return f"Unexpected {type(error).__name__}{where}. Please report it."
 
 
-# The commands ---------------------------------------------------------------------------------------------------------
+# The commands
 
 
 def _token(options: argparse.Namespace) -> int:
@@ -270,7 +270,7 @@ def _push(options: argparse.Namespace) -> int:
     )
 
 
-# The account and the store --------------------------------------------------------------------------------------------
+# The account and the store
 
 
 @contextlib.contextmanager
@@ -342,7 +342,7 @@ def _read_secret(name: str) -> str:
     return text.strip()
 
 
-# The options ----------------------------------------------------------------------------------------------------------
+# The options
 
 
 class _Version(argparse.Action):

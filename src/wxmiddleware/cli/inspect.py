@@ -90,7 +90,7 @@ class Held:
         return self.state != _UNREADABLE
 
 
-# Looking --------------------------------------------------------------------------------------------------------------
+# Looking
 
 
 def keys_of(account: Account) -> list[str]:
@@ -176,7 +176,7 @@ def _state(record: Record, kind: str, now: float) -> str:
     return (State.AHEAD if now >= ahead_at(record.received_at, record.expires_at, window, 0.0) else State.FRESH).value
 
 
-# Showing --------------------------------------------------------------------------------------------------------------
+# Showing
 
 
 def rows_of_status(status: Status) -> Rows:

@@ -133,7 +133,7 @@ def _authenticated(call: Call, method: str) -> SimulatedAccount | Json:
     return refused if refused is not None else owner if owner is not None else call.fail(40001)
 
 
-# Tokens and tickets -------------------------------------------------------------------------------------------------
+# Tokens and tickets
 
 
 def _token(call: Call) -> Json:
@@ -164,7 +164,7 @@ def _getticket(call: Call, account: SimulatedAccount) -> Json:
     return {**OK, "ticket": ticket, "expires_in": expires_in}
 
 
-# Messages -----------------------------------------------------------------------------------------------------------
+# Messages
 
 
 @_api("POST", "/cgi-bin/message/custom/send")
@@ -222,7 +222,7 @@ def _receiver(account: SimulatedAccount, body: Json) -> int:
     return 43004 if touser in account.unsubscribed else 0
 
 
-# Users --------------------------------------------------------------------------------------------------------------
+# Users
 
 
 @_api("GET", "/cgi-bin/user/info")
@@ -274,7 +274,7 @@ def _phone_number(call: Call, account: SimulatedAccount) -> Json:
     }
 
 
-# Menu ---------------------------------------------------------------------------------------------------------------
+# Menu
 
 
 @_api("POST", "/cgi-bin/menu/create")
@@ -309,7 +309,7 @@ def _menu_fault(buttons: Any, *, top: bool) -> int:
     return 0
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files
 
 
 @_api("POST", "/cgi-bin/media/upload")
@@ -364,7 +364,7 @@ def _wxacode(call: Call, account: SimulatedAccount) -> Json | Answer:
     return Answer(JPEG, content_type="image/jpeg")
 
 
-# Addresses and quotas -----------------------------------------------------------------------------------------------
+# Addresses and quotas
 
 
 @_api("GET", "/cgi-bin/get_api_domain_ip")

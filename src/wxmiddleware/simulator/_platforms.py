@@ -197,7 +197,7 @@ class Platforms:
         }
 
 
-# What each path answers ----------------------------------------------------------------------------------------------
+# What each path answers
 
 _ROOT = "/cgi-bin/component/"
 _APIS: dict[str, Callable[[Platforms, Call, SimulatedPlatform, Json], Json]] = {

@@ -227,7 +227,7 @@ class Pusher:
         self._failures = 0
         self._suspended_until: float | None = None
 
-    # What WeChat does -----------------------------------------------------------------------------------------------
+    # What WeChat does
 
     def verify(self, *, echostr: str | None = None, forged: bool = False) -> Delivery:
         """
@@ -322,7 +322,7 @@ class Pusher:
     def __repr__(self) -> str:
         return f"<Pusher to {self.url.partition('?')[0]}: {self._profile}, {self._mode}, {self._format}>"
 
-    # Writing --------------------------------------------------------------------------------------------------------
+    # Writing
 
     def _now(self) -> int:
         return int(self.wechat.clock())
@@ -373,7 +373,7 @@ class Pusher:
     def _with(self, query: Mapping[str, str]) -> str:
         return f"{self.url}{'&' if urlsplit(self.url).query else '?'}{urlencode(query)}"
 
-    # Sending --------------------------------------------------------------------------------------------------------
+    # Sending
 
     def _deliver(self, sketch: _Sketch) -> Delivery:
         if self._suspended() and sketch.echostr is None and not sketch.forged:

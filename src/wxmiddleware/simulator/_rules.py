@@ -155,7 +155,7 @@ class TokenRules:
     def day(self, now: float) -> int:
         return int((now + _CHINA) // 86400)
 
-    # What clients ask for -------------------------------------------------------------------------------------------
+    # What clients ask for
 
     def token(self, appid: object, secret: object, grant_type: object, ip: str) -> Json:
         with self._lock:
@@ -275,7 +275,7 @@ class TokenRules:
         length = self._knobs.token_length - len(head)
         return head + secrets.token_urlsafe(length)[:length]
 
-    # What API calls and tests ask -----------------------------------------------------------------------------------
+    # What API calls and tests ask
 
     def check(self, access_token: str | None, appid: str | None) -> Json | None:
         with self._lock:
@@ -304,7 +304,7 @@ class TokenRules:
             live = self.accounts[appid].slots[slot].live
             return live[0].value if live and self._clock() < live[0].dies_at else None
 
-    # Mischief -------------------------------------------------------------------------------------------------------
+    # Mischief
 
     def steal(self, appid: str, slot: str | None) -> str:
         with self._lock:

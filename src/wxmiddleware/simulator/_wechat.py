@@ -137,7 +137,7 @@ class WeChat(Knobs):
         )
         self.appid = own.appid
 
-    # Accounts -------------------------------------------------------------------------------------------------------
+    # Accounts
 
     def add_account(
         self,
@@ -241,7 +241,7 @@ class WeChat(Knobs):
         """AppSecret of the default account."""
         return self._rules.accounts[self.appid].secret
 
-    # The rules, in memory -------------------------------------------------------------------------------------------
+    # The rules, in memory
 
     def token(
         self,
@@ -284,7 +284,7 @@ class WeChat(Knobs):
         """
         return self._rules.check(access_token, appid)
 
-    # The witness ----------------------------------------------------------------------------------------------------
+    # The witness
 
     def is_valid(self, token: str | None) -> bool:
         """Whether WeChat honours this token right now."""
@@ -399,7 +399,7 @@ class WeChat(Knobs):
         self._ledger.reset()
         self._desk.forget()
 
-    # Other people ---------------------------------------------------------------------------------------------------
+    # Other people
 
     def steal(self, appid: str | None = None, slot: str | None = None) -> str:
         """

@@ -200,7 +200,7 @@ class Corps:
             return len(mine)
 
 
-# What each path answers ----------------------------------------------------------------------------------------------
+# What each path answers
 
 
 def _gettoken(call: Call) -> Json:
