@@ -734,7 +734,7 @@ class TestConstruction:
             ({"paths": ["/wechat/<name>"]}, "looks like a pattern"),
             ({"paths": [b"/wechat"]}, "must be a str, not a bytes"),
             ({"paths": b"/wechat"}, "a path or a list of paths, not a bytes"),
-            ({"paths": 1}, "a path or a list of paths, not a int"),
+            ({"paths": 1}, "a path or a list of paths, not an int"),
             ({"paths": (path for path in ["/a"])}, "a path or a list of paths, not a generator"),
             ({"exclude": 1}, "exclude= must be a path or a list"),
             ({"exclude": ["healthz"]}, "exclude= must begin with a slash"),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from wxmiddleware._rules.paths import APPID
 from wxmiddleware.exceptions import ConfigurationError, ProviderClosed
 
+from ._runtime.checks import is_async, kind, seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -68,7 +70,7 @@ def check_app(app: object, *, speaks: str, twin: str = "wxmiddleware.{} import T
         twin: What to import for the other protocol, which goes between the braces.
     """
     if not callable(app):
-        raise ConfigurationError(f"The app must be callable, not {_kind(app)}. Give the WSGI or ASGI application.")
+        raise ConfigurationError(f"The app must be callable, not {kind(app)}. Give the WSGI or ASGI application.")
     other = "asgi" if speaks == "wsgi" else "wsgi"
     if _takes(app, _ARGUMENTS[other]) and not _takes(app, _ARGUMENTS[speaks]):
         raise ConfigurationError(
@@ -86,9 +88,7 @@ def _takes(app: Callable[..., object], arguments: int) -> bool:
 
 def check_wait(wait: object) -> float:
     """Return `wait` in seconds, or raise ConfigurationError."""
-    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not math.isfinite(wait) or wait < 0:
-        raise ConfigurationError("wait= must be a number of seconds, 0 or more.")
-    return float(wait)
+    return seconds("wait=", wait, zero=True)
 
 
 def is_provider(provider: object, *, may_be_async: bool) -> bool:
@@ -107,9 +107,9 @@ def is_provider(provider: object, *, may_be_async: bool) -> bool:
         return True
     if not callable(provider):
         raise ConfigurationError(
-            f"provider must be a TokenProvider, or a function that returns one for a request, not {_kind(provider)}."
+            f"provider must be a TokenProvider, or a function that returns one for a request, not {kind(provider)}."
         )
-    if not may_be_async and _is_async(provider):
+    if not may_be_async and is_async(provider):
         raise ConfigurationError("The function that finds the provider must not be async in a WSGI middleware.")
     return False
 
@@ -125,8 +125,8 @@ def check_selection(paths: object, only: object) -> tuple[str, ...] | None:
         raise ConfigurationError("Give paths= or only=, not both. A function in only= can look at the path too.")
     if only is not None:
         if not callable(only):
-            raise ConfigurationError(f"only= must be a function of the request, not {_kind(only)}.")
-        if _is_async(only):
+            raise ConfigurationError(f"only= must be a function of the request, not {kind(only)}.")
+        if is_async(only):
             raise ConfigurationError("only= must not be async: a coroutine counts as true for every request.")
     if paths is None:
         return None
@@ -160,7 +160,7 @@ def _check_paths(paths: object, option: str) -> tuple[str, ...]:
     if isinstance(paths, str):
         paths = (paths,)
     if not isinstance(paths, Collection) or isinstance(paths, (bytes, bytearray)):
-        raise ConfigurationError(f"{option}= must be a path or a list of paths, not {_kind(paths)}.")
+        raise ConfigurationError(f"{option}= must be a path or a list of paths, not {kind(paths)}.")
     return tuple(check_path(path, option) for path in paths)
 
 
@@ -199,7 +199,7 @@ def check_path(path: object, option: str = "paths") -> str:
         ConfigurationError: It is no plain path; ``option=`` is where it was given.
     """
     if not isinstance(path, str):
-        raise ConfigurationError(f"A path in {option}= must be a str, not {_kind(path)}.")
+        raise ConfigurationError(f"A path in {option}= must be a str, not {kind(path)}.")
     said = f"The path {path!r} in {option}="
     if not path.startswith("/"):
         raise ConfigurationError(f"{said} must begin with a slash.")
@@ -215,12 +215,3 @@ def check_path(path: object, option: str = "paths") -> str:
             "without white space or control characters around it."
         )
     return path.rstrip("/")
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
-def _kind(thing: object) -> str:
-    # The type alone: somebody may have passed the secret itself.
-    return f"a {type(thing).__name__}"

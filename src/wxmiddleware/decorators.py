@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 from ._outbound.answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
 from ._outbound.arguments import PLAIN, Arguments
 from ._outbound.retry import Outcome, aheal, curable, heal
-from ._runtime.checks import checked_codes, checked_timeout, is_provider
+from ._runtime.checks import checked_codes, checked_timeout, is_async, is_provider
 from ._runtime.masking import mask_error, masked_errors
 from .context import current_provider, serving_var
 from .exceptions import ConfigurationError, ProviderClosed
@@ -192,7 +192,7 @@ class _Decorator:
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(self(function.__func__))
         target = _Target.of(function, self.parameter)
-        wrapper = self._async(target) if _is_async(function) else self._sync(target)
+        wrapper = self._async(target) if is_async(function) else self._sync(target)
         return _dressed(wrapper, target)
 
     # The two wrappers are long and say the same twice, in favour of the call that WeChat accepts, which is nearly every
@@ -472,19 +472,10 @@ def _finder(provider: Any) -> Callable[[], TokenProvider]:
         raise ConfigurationError(
             f"provider must be a TokenProvider, or a function that returns one, not a {type(provider).__name__}."
         )
-    if _is_async(provider):
+    if is_async(provider):
         raise ConfigurationError("The function that finds the provider must not be async. Make the provider before.")
     finder: Callable[[], TokenProvider] = provider
     return finder
-
-
-def _is_async(function: Any) -> bool:
-    """Tell whether calling this gives a coroutine; also for partials and for objects with an async ``__call__``."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or (
-        not inspect.isroutine(function) and inspect.iscoroutinefunction(type(function).__call__)
-    )
 
 
 def _check_callable_twice(function: Any) -> None:

@@ -23,7 +23,7 @@ from cachetools import LRUCache
 
 from ._engine.flight import Flight, start_task
 from ._engine.provider import TokenProvider
-from ._runtime import fork
+from ._runtime import checks, fork
 from .exceptions import ConfigurationError, TokenUnavailable
 
 __all__ = ["ProviderPool"]
@@ -88,17 +88,14 @@ class ProviderPool(fork.InOneProcess):
                 continue
             if not callable(function) or isinstance(function, TokenProvider):
                 raise ConfigurationError(f"{name} must be a function, not a {type(function).__name__}.")
-            if name == "appid_of" and _is_async(function):
+            if name == "appid_of" and checks.is_async(function):
                 raise ConfigurationError("appid_of must not be async: it only looks at the request.")
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError("maxsize must be a whole number of at least 1.")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-            raise ConfigurationError("timeout must be a positive number of seconds.")
+        checks.count("maxsize", maxsize)
         self._make: Callable[[str], Any] = make
-        self._async = _is_async(make)
+        self._async = checks.is_async(make)
         self._asked_again: LRUCache[str, float] = LRUCache(maxsize)  # for which pause after a wrong secret
         self._appid_of = appid_of
-        self._timeout = float(timeout)
+        self._timeout = checks.seconds("timeout", timeout)
         self._providers: LRUCache[str, TokenProvider] = LRUCache(maxsize)
         self._making: dict[str, Flight[_Made]] = {}
         self._lock = threading.RLock()  # a finaliser may ask, too
@@ -250,11 +247,6 @@ class ProviderPool(fork.InOneProcess):
         with self._lock:
             if self._making.get(appid) is flight:
                 del self._making[appid]
-
-
-def _is_async(function: object) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004 - of an object that can be called
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _made(result: _Made | None) -> TokenProvider | None:

@@ -10,7 +10,6 @@ warnings and errors on the standard error (`logging.lastResort`), and a NullHand
 
 from __future__ import annotations
 
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from .._rules.models import Cause
+from .._runtime.checks import is_async
 from ..exceptions import ConfigurationError
 
 logger = logging.getLogger("wxmiddleware")
@@ -113,7 +113,7 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
     for observer in observers:
         if not callable(observer):
             raise ConfigurationError(f"An observer is a function of one event, not {type(observer).__name__}.")
-        if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(getattr(observer, "__call__", None)):  # noqa: B004
+        if is_async(observer):
             raise ConfigurationError(
                 "An observer must not be async: it is called in the thread of the refresh. "
                 "Have it hand the event over, as with loop.call_soon_threadsafe(queue.put_nowait, event)."

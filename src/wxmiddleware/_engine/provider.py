@@ -15,6 +15,7 @@ from .._rules.errcodes import CURABLE
 from .._rules.models import NOTHING, Account, Snapshot
 from .._rules.policies import State, Timing, state
 from .._runtime import fork, masking
+from .._runtime.checks import kind, seconds
 from .._runtime.clock import Clock
 from .._runtime.clock import clock as process_clock
 from .._runtime.threads import threads_freeze
@@ -107,12 +108,12 @@ class TokenProvider(fork.Closing):
         draw: Callable[[], float] = _draw,
     ) -> None:
         if not isinstance(account, Account):
-            raise ConfigurationError(f"account must be an Account(appid, secret), not {_kind(account)}.")
+            raise ConfigurationError(f"account must be an Account(appid, secret), not {kind(account)}.")
         if source is not None and not (isinstance(source, TokenSource) and not isinstance(source, type)):
-            raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {_kind(source)}.")
+            raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {kind(source)}.")
         if store is not None and not (isinstance(store, TokenStore) and not isinstance(store, type)):
             url = " For a URL there is store_from_url(url)." if isinstance(store, str) else ""
-            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {_kind(store)}.{url}")
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {kind(store)}.{url}")
         if follow and store is None:
             raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
         if not follow and not account.secret:
@@ -120,9 +121,9 @@ class TokenProvider(fork.Closing):
                 "The account has no secret, so no token can be fetched for it. Give Account(appid, secret); or "
                 "follow=True, to use what another service puts into the store."
             )
-        _check_seconds("timeout", timeout)
+        timeout = seconds("timeout", timeout)
         if refresh_after is not None:
-            _check_seconds("refresh_after", refresh_after)
+            seconds("refresh_after", refresh_after)
         observers = checked_observers(observers)
         masking.install()
         source = source or default_source(account)
@@ -211,7 +212,7 @@ class TokenProvider(fork.Closing):
         """
         keeper = self._live()
         if token is not None and not isinstance(token, str):
-            raise TypeError(f"rejected must be the refused token, a str, not {_kind(token)}")
+            raise TypeError(f"rejected must be the refused token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
         overtake, rounds = False, 0
@@ -433,12 +434,3 @@ def _patience(timeout: float) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
         raise ConfigurationError("timeout must be a number of seconds; 0 does not wait.")
     return min(max(0.0, float(timeout)), _LONGEST_WAIT)
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{name} must be a positive number of seconds.")
-
-
-def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -1,14 +1,16 @@
-"""Options that `with_token` and the clients' auth classes share."""
+"""What several parts check of the arguments that they are given."""
 
 from __future__ import annotations
 
-import math
+import functools
+import inspect
+import threading
 from collections.abc import Collection
 from typing import Any
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["checked_codes", "checked_timeout", "is_provider"]
+__all__ = ["checked_codes", "checked_timeout", "count", "is_async", "is_provider", "kind", "seconds"]
 
 
 def is_provider(thing: Any) -> bool:
@@ -34,14 +36,50 @@ def checked_codes(codes: Any) -> frozenset[int] | None:
 
 def checked_timeout(timeout: Any) -> float | None:
     """
-    Check the seconds to wait for a token.
+    Check the seconds to wait for a token; ``None`` stands for the provider's own limit.
 
     Raises:
         ConfigurationError: They are no number above 0.
     """
-    if timeout is None:
-        return None
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not math.isfinite(timeout) or timeout <= 0:
-        raise ConfigurationError("timeout must be a number of seconds above 0, or None for the provider's own limit.")
-    return float(timeout)
+    return None if timeout is None else seconds("timeout", timeout)
+
+
+def seconds(name: str, value: Any, *, zero: bool = False) -> float:
+    """
+    Check a number of seconds that can be waited for.
+
+    Args:
+        name: What they are called where they were given.
+        zero: Whether there may be none.
+
+    Raises:
+        ConfigurationError: They are no number, or not above 0, or more than any thread can wait.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= threading.TIMEOUT_MAX or (value == 0 and not zero):
+        what = "a number of seconds, 0 or more" if zero else "a positive number of seconds"
+        raise ConfigurationError(f"{name} must be {what}.")
+    return float(value)
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """Check a whole number, or raise ConfigurationError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} must be a whole number of at least {least}.")
+    return value
+
+
+def kind(value: object) -> str:
+    """Say what was given. Its type alone: somebody may have passed the secret itself."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"an {name}" if name.lower().startswith(tuple("aeio")) else f"a {name}"
+
+
+def is_async(function: Any) -> bool:
+    """Tell whether what this gives has to be awaited; also of partials and of objects with an async ``__call__``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - what is called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

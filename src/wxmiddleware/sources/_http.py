@@ -30,6 +30,7 @@ from .._rules.models import (
     in_quotes,
     is_token,
 )
+from .._runtime import checks
 from .._runtime.clock import clock
 from .._runtime.untraced import untraced
 from ..exceptions import ConfigurationError
@@ -78,8 +79,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         for name, value in (("connect_timeout", self.connect_timeout), ("timeout", self.timeout)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ConfigurationError(f"{name} must be a positive number of seconds.")
+            checks.seconds(name, value)
         if self.connect_timeout > self.timeout:
             raise ConfigurationError("connect_timeout is part of timeout, so it must not be longer.")
 

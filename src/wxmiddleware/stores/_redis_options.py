@@ -17,6 +17,7 @@ from typing import Any
 
 from redis import connection as connections
 
+from .._runtime import checks
 from ..exceptions import ConfigurationError
 from ._address import ENCODE, Address, check_path, host_and_port, namespace, shown, split
 
@@ -110,8 +111,8 @@ def check(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 def _check_numbers(options: Mapping[str, Any]) -> None:
     for name in _SECONDS.intersection(options):
         value = options[name]
-        if value is not None and not (_is_number(value) and 0 < value < math.inf):
-            raise ConfigurationError(f"{name} must be a positive number of seconds.")
+        if value is not None:
+            checks.seconds(name, value)
     for name in ("db", "port"):  # redis-py sends them as they are, so digits will do
         if options.get(name) is not None and not re.fullmatch("[0-9]{1,9}", str(options[name])):
             raise ConfigurationError(f"{name} must be a whole number.")
@@ -242,7 +243,3 @@ def _cert_reqs(value: Any) -> Any:
     if value is None or isinstance(value, ssl.VerifyMode):
         return value
     raise ConfigurationError("ssl_cert_reqs= is none, optional or required, or one of ssl.VerifyMode.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

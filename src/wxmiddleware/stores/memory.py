@@ -10,10 +10,10 @@ from cachetools import TLRUCache
 
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
-from .._runtime import fork
+from .._runtime import checks, fork
 from .._runtime.clock import Clock
 from .._runtime.clock import clock as process_clock
-from ..exceptions import ConfigurationError, StoreError
+from ..exceptions import StoreError
 
 __all__ = ["MemoryStore"]
 
@@ -35,8 +35,7 @@ class MemoryStore(fork.InOneProcess):
     shared = False
 
     def __init__(self, maxsize: int = 1_000_000, *, clock: Clock = process_clock) -> None:
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError("MemoryStore(maxsize=...) must be a whole number of at least 1.")
+        checks.count("maxsize", maxsize)
         self._clock = clock
         self._records: TLRUCache[str, _Entry] = TLRUCache(maxsize, ttu=_end_of_life, timer=clock)
         self._versions = itertools.count(1)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
-from .._runtime import fork
+from .._runtime import checks, fork
 from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from ._advice import advise
@@ -124,7 +124,7 @@ class RedisStore(fork.Closing):
     def __init__(self, client: Redis | RedisCluster, *, prefix: str = "") -> None:
         if isinstance(client, type) or not callable(getattr(client, "evalsha", None)):
             raise ConfigurationError(
-                f"RedisStore(client) takes a client such as redis.Redis(), not {_kind(client)}. "
+                f"RedisStore(client) takes a client such as redis.Redis(), not {checks.kind(client)}. "
                 "For a URL there is RedisStore.from_url()."
             )
         if hasattr(client, "aclose") or inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
@@ -139,7 +139,7 @@ class RedisStore(fork.Closing):
                 "RedisStore writes, and a client of Sentinel's slave_for() only reads. Give it master_for()."
             )
         if not isinstance(prefix, str):
-            raise ConfigurationError(f"prefix must be a str, not {_kind(prefix)}.")
+            raise ConfigurationError(f"prefix must be a str, not {checks.kind(prefix)}.")
         self._make = _like(client)
         self._client: Any = client if self._make is None else self._make()
         self._prefix = prefix
@@ -239,10 +239,10 @@ class RedisStore(fork.Closing):
             if options.get("path"):
                 return f"{options['path']}, db={options.get('db') or 0}"
             if not hasattr(self._client, "connection_pool") or "service_name" in vars(self._client.connection_pool):
-                return _kind(self._client)
+                return type(self._client).__name__
             return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}, db={options.get('db') or 0}"
         except Exception:  # other clients keep it elsewhere; a repr never fails
-            return _kind(self._client)
+            return type(self._client).__name__
 
 
 def _like(client: Any) -> Callable[[], Redis] | None:
@@ -307,7 +307,3 @@ def _milliseconds(seconds: float) -> int:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _kind(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -19,7 +19,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from wxmiddleware._runtime import fork
+from wxmiddleware._runtime import checks, fork
 from wxmiddleware._runtime.clock import Clock
 from wxmiddleware._runtime.clock import clock as process_clock
 from wxmiddleware._runtime.masking import mask
@@ -27,7 +27,7 @@ from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
 from ._gate import Gate, Push, Query, Refused
-from ._handlers import check_call, is_async
+from ._handlers import check_call
 from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
@@ -372,16 +372,16 @@ class Webhook:
     ) -> None:
         self._gate = Gate(token=token, aes_key=aes_key, appid=appid, plain=plain, window=window)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
-            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not a {_kind(store)}.")
-        self._deadline = None if deadline is None else _positive("deadline", deadline)
+            raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {checks.kind(store)}.")
+        self._deadline = None if deadline is None else checks.seconds("deadline", deadline)
         self._late = _sender(late)
-        self.room = Room(_count("concurrency", concurrency, 1))
-        self._limit = _count("limit", limit, 1)
-        self._body_timeout = _positive("body_timeout", body_timeout)
+        self.room = Room(checks.count("concurrency", concurrency))
+        self._limit = checks.count("limit", limit)
+        self._body_timeout = checks.seconds("body_timeout", body_timeout)
         self._senders = senders if isinstance(senders, Addresses) else None if senders is None else Networks(senders)
         self._known = self._senders if isinstance(self._senders, Known) else None
         self._waiting = Room(_WAITERS)
-        self._hops = _count("trusted_hops", trusted_hops, 0)
+        self._hops = checks.count("trusted_hops", trusted_hops, 0)
         self._clock = clock
         self._wall = wall
         # A push is good for twice the window: it may come early by one, and late by one.
@@ -392,7 +392,7 @@ class Webhook:
     @property
     def late_is_async(self) -> bool:
         """Whether late replies need an event loop to be sent."""
-        return self._late is not None and is_async(self._late)
+        return self._late is not None and checks.is_async(self._late)
 
     def serve(self, request: Request) -> Conversation:
         """Answer a request."""
@@ -537,7 +537,7 @@ class Webhook:
             _logger.warning("A reply came after the deadline and is lost. Give the webhook late=provider to send it.")
             return SUCCESS
         try:
-            yield Do(partial(self._late, message, reply), blocks=not is_async(self._late))
+            yield Do(partial(self._late, message, reply), blocks=not checks.is_async(self._late))
         except (APIError, ConfigurationError) as error:
             _logger.warning("A late reply was not sent: %s", error)
         except Exception as error:
@@ -590,7 +590,7 @@ def _sender(late: Any) -> Callable[[Message, Reply], object] | None:
         return partial(_send_with, late)
     if not callable(late):
         raise ConfigurationError(
-            f"late must be a TokenProvider or a function of a message and a reply, not a {_kind(late)}."
+            f"late must be a TokenProvider or a function of a message and a reply, not {checks.kind(late)}."
         )
     check_call("late=", late, "a message", "a reply")
     return late  # type: ignore[no-any-return]
@@ -612,19 +612,3 @@ def _tell_of(error: BaseException) -> None:
     # The text of an HTTP client's error has the URL in it, and so the token.
     text = "".join(traceback.format_exception(error))
     _logger.error("A handler of the webhook failed after its push was answered.\n%s", mask(text))
-
-
-def _positive(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise ConfigurationError(f"{name} must be a positive number of seconds.")
-    return float(value)
-
-
-def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name} must be a whole number of at least {least}.")
-    return value
-
-
-def _kind(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else type(value).__name__

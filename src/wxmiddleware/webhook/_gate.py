@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from wxmiddleware._runtime import checks
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._crypto import Cipher, Undecipherable
@@ -166,9 +167,7 @@ class Gate:
                 "EncodingAESKey (is the variable set that it is read from?), or plain=True for the plain mode."
             )
         self._plain = plain or not self._ciphers
-        if window is not None and (isinstance(window, bool) or not isinstance(window, int | float) or not window > 0):
-            raise ConfigurationError("window must be a positive number of seconds, or None not to look at the time.")
-        self.window = window
+        self.window = None if window is None else checks.seconds("window", window)
 
     def screen(self, query: Query, now: float) -> None:
         """

@@ -9,11 +9,6 @@ from typing import Any
 from wxmiddleware.exceptions import ConfigurationError
 
 
-def is_async(function: Any) -> bool:
-    """Whether a function, or the call of an object, has to be awaited."""
-    return any(map(inspect.iscoroutinefunction, _called(function)))
-
-
 def _yields(function: Any) -> bool:
     return any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in _called(function))
 

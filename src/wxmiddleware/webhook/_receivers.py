@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Container
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from wxmiddleware._runtime import checks
 from wxmiddleware._runtime.masking import mask
 from wxmiddleware.exceptions import ConfigurationError
 
@@ -60,7 +61,7 @@ class Receivers:
                 self.blocks = True
             self._asked = appid.__contains__
         elif callable(appid):
-            if _is_async(appid):
+            if checks.is_async(appid) or inspect.isasyncgenfunction(appid):
                 raise ConfigurationError("The function in appid= must not be async. It runs in a thread: let it wait.")
             check_call("appid=", appid, "an id")
             self.blocks = True
@@ -95,10 +96,3 @@ def _check(ids: Collection[Any]) -> None:
         if not isinstance(each, str):
             raise ConfigurationError(f"{_HINT} There is a {type(each).__name__} in it.")
         check_word("appid", each)
-
-
-def _is_async(function: object) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004
-    return any(map(inspect.iscoroutinefunction, (function, call))) or any(
-        map(inspect.isasyncgenfunction, (function, call))
-    )

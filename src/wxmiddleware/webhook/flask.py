@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 
 from flask import Response, request
 
+from wxmiddleware._runtime.checks import is_async
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._conversation import Answer, Options
 from ._gate import Push
-from ._handlers import check_handler, is_async
+from ._handlers import check_handler
 from ._threads import serve
 from .messages import Message
 from .replies import Reply

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, Unpack
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wxmiddleware._runtime.checks import is_async
+
 from ._conversation import Answer, Options, Webhook
 from ._gate import Push
-from ._handlers import check_handler, is_async, is_method
+from ._handlers import check_handler, is_method
 from ._tasks import BodyTaken, run_handler, serve
 from .asgi import plain_scope
 from .messages import Message
