@@ -379,3 +379,21 @@ class TestMixedUp:
         monkeypatch.setenv("WECHAT_BASE_URL", "127.0.0.1:9001")
         with pytest.raises(ConfigurationError, match="WECHAT_BASE_URL"):
             Account.from_env()
+
+
+class TestRecord:
+    def test_shifted(self) -> None:
+        """On another clock every time of a record is another, and nothing else."""
+        failure = Failure(Cause.PASSING, "Busy.")
+        record = Record(
+            7, "T", 100.0, 10.0, 11.0, True, Lease("p", 30.0), Cooldown(50.0, failure), 5.0, 2, 6.0, 9, 3, "R"
+        )
+        later = Record(
+            7, "T", 107.0, 17.0, 18.0, True, Lease("p", 37.0), Cooldown(57.0, failure), 12.0, 2, 13.0, 9, 3, "R"
+        )
+
+        assert later == record.shifted(7.0)
+
+    def test_shifted_without_times(self) -> None:
+        """What has never happened has not happened on another clock either."""
+        assert Record() == Record().shifted(-7.0)

@@ -40,7 +40,9 @@ LOADED |= {"urllib3", "wxmiddleware"}
 LOADED |= {"socks"}  # requests loads PySocks where it is installed
 HEAVY = ["ctypes", "multiprocessing", "sqlite3", "unittest", "xml", "http.server", "pydoc", "pdb", "distutils"]
 MOST_MODULES = 390  # of everybody's; it is 350 with Python 3.11
-MOST_OF_OURS = 47  # four of them are the packages' own docstrings
+# Four of them are the packages' own docstrings. What of the engine can be read and tested alone is a file of its own:
+# the circuit breaker, the way to the store.
+MOST_OF_OURS = 48
 INTEGRATIONS = {
     "wsgi": [],
     "asgi": [],

@@ -147,8 +147,7 @@ def _give_token(provider: TokenProvider, now: float) -> None:
     keeper = provider._own
     value = f"60_{provider.account.appid:k<154}"
     record = Record(1, value, expires_at=now + 7200, sent_at=now, received_at=now)
-    keeper.store.save(keeper.key, record, keeper.store.load(keeper.key).version)
-    keeper.inform(record, 0.0)
+    keeper.amend(lambda _before, _now: record)
 
 
 def _resident() -> int:

@@ -25,16 +25,16 @@ from weakref import WeakValueDictionary
 import anyio.to_thread
 
 from ._engine.events import Observer, checked_observers
+from ._engine.link import StoreLink
 from ._engine.provider import TokenProvider
 from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
-from ._rules.policies import believable, next_generation
+from ._rules.policies import next_generation
 from ._runtime import fork
+from ._runtime.clock import Clock
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
 from .sources.component import wants_ticket
 from .stores import TokenStore
-from .stores._amend import amend
-from .stores._sealed import readable
 
 if TYPE_CHECKING:
     from ._engine.token import Keeper
@@ -90,7 +90,12 @@ class Platform(fork.InOneProcess):
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
         self._authorizers: WeakValueDictionary[str, Keeper] = WeakValueDictionary()
-        self._ticket_key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
+        key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
+        self._tickets = StoreLink(store, key, self._clock)
+
+    @property
+    def _clock(self) -> Clock:
+        return self.provider._own.world.clock
 
     @property
     def account(self) -> Account:
@@ -116,11 +121,11 @@ class Platform(fork.InOneProcess):
                 record,
                 generation=next_generation(record.generation, now, 0.0),
                 value=ticket.strip(),
-                received_at=now,
-                expires_at=now + _TICKET_LIFE,
+                received_at=self._clock(),
+                expires_at=self._clock() + _TICKET_LIFE,
             )
 
-        amend(self._store, self._ticket_key, change)
+        self._tickets.amend(change)
         with suppress(StoreError):  # the ticket is kept; the pauses end by themselves
             self._go_on()
 
@@ -135,11 +140,10 @@ class Platform(fork.InOneProcess):
                 keeper.resume(wants_ticket)
 
     def _waits_in_store(self, keeper: Keeper) -> bool:
-        try:
-            record = self._store.load(keeper.key).record
-        except Exception:  # a client's own
-            return False
-        return record is not None and record.cooldown is not None and wants_ticket(record.cooldown.failure)
+        with suppress(StoreError):
+            cooldown = keeper.link.read().cooldown
+            return cooldown is not None and wants_ticket(cooldown.failure)
+        return False
 
     async def aremember_ticket(self, ticket: str) -> None:
         """Keep a ticket: `remember_ticket` for tasks of asyncio and trio."""
@@ -179,13 +183,12 @@ class Platform(fork.InOneProcess):
         """
         if not isinstance(auth_code, str) or not auth_code:
             raise ConfigurationError("The auth_code must be a str, and not empty.")
-        clock = self.provider._own.world.clock
-        sent = clock()
+        sent = self._clock()
         answer = self._source.redeem(auth_code)
         if isinstance(answer, Failure):
             raise answer.error()
         appid, grant = answer
-        return self._keep(appid, grant, sent, clock())
+        return self._keep(appid, grant, sent, self._clock())
 
     async def aauthorize(self, auth_code: str) -> TokenProvider:
         """Take in an account: `authorize` for tasks of asyncio and trio."""
@@ -213,12 +216,8 @@ class Platform(fork.InOneProcess):
     def _keep(self, appid: str, grant: Grant, sent: float, received: float) -> TokenProvider:
         provider = self.authorizer(appid)
         keeper = provider._own
-        clock = keeper.world.clock
-        behind = 0.0
 
         def change(record: Record, now: float) -> Record:
-            nonlocal behind
-            behind = clock() - now
             kept = replace(
                 record,
                 generation=next_generation(keeper.newest(record), now, keeper.world.draw()),
@@ -229,23 +228,17 @@ class Platform(fork.InOneProcess):
             if not grant.value:
                 return kept
             return replace(
-                kept,
-                value=grant.value,
-                expires_at=sent - behind + grant.expires_in,
-                sent_at=sent - behind,
-                received_at=received - behind,
+                kept, value=grant.value, expires_at=sent + grant.expires_in, sent_at=sent, received_at=received
             )
 
-        record = amend(self._store, keeper.key, change)
-        keeper.inform(record, behind)
+        keeper.amend(change)
         return provider
 
     def _ticket(self) -> str | None:
         """The newest ticket, if it is still good."""
         with suppress(StoreError):
-            loaded = readable(self._store.load(self._ticket_key))
-            record = believable(loaded.record or Record(), loaded.now)
-            if loaded.now < record.expires_at:
+            record = self._tickets.read()
+            if self._clock() < record.expires_at:
                 return record.value
         return None
 

@@ -64,6 +64,38 @@ def look(world: World, *providers: TokenProvider) -> list[str]:
     return [world.get(provider) for provider in providers]
 
 
+def test_late_answer_of_a_store_that_hung(world: World, gate: threading.Event) -> None:
+    """It does not close the circuit breaker: the store is said to fail for as long as it is not called."""
+    world.script("T1")
+    load, calls, arrived = world.store.load, [], threading.Event()
+
+    def stuck(key: str) -> object:
+        calls.append(world.clock.now)
+        arrived.set()
+        assert gate.wait(60)
+        return load(key)
+
+    world.store.load = stuck
+    provider = world.provider()
+    world.error(provider, timeout=0)
+    assert arrived.wait(20)
+    hung, began = provider._own.flight, world.clock.now
+    world.advance(7)
+    assert "T1" == world.get(provider)
+    gate.set()
+    assert hung is not None
+    hung.wait(20)
+    told = [name for name in world.names() if name in (Happening.STORE_FAILED, Happening.STORE_BACK)]
+    for _ in range(5):
+        world.advance(12)
+        world.get(provider)
+        world.settle()
+
+    assert [Happening.STORE_FAILED] == told
+    assert [0.0, 67.0] == [at - began for at in calls[:2]]
+    assert 1 == world.names().count(Happening.STORE_BACK)
+
+
 @pytest.mark.parametrize("step", [HOURS, -HOURS])
 def test_12_store_clock_is_set(world: World, step: float) -> None:
     """A token in memory lives as long as it did, whatever the store's clock says now."""

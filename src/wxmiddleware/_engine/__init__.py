@@ -14,5 +14,6 @@ Where to read on:
 - `_rules/policies.py`: when a token is in which state, and how long no request is sent after a failure;
 - `token.py`: what a process knows about a token, and what a caller gets;
 - `refresh.py`: what a flight does: look at the store, take the lease, ask, publish;
+- `link.py`: the way to the store, and when the store is called again (`_rules/breaker.py`: the circuit breaker);
 - `flight.py`: how threads and tasks wait for it.
 """

@@ -4,43 +4,36 @@ What a flight does: read the store, take the lease, fetch from WeChat, publish.
 The store is read first, since another process may have refreshed. The lease keeps other processes from fetching
 meanwhile. The new token is published with a compare-and-swap on the record's version, which does the work of fencing: a
 process that was paused past the end of its lease cannot overwrite a newer token. The lease only saves fetches, the swap
-keeps the record right. No step holds a lock.
+keeps the record right. No step holds a lock. All times are on the process's clock: `link.py` knows that of the store.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from .._rules.errcodes import ADDRESS_REFUSED, with_addresses
-from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Loaded, Record, Snapshot, is_token
+from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, Snapshot, is_token
 from .._rules.policies import (
     DOUBTFUL_LIFE,
     LEASE,
     LONGEST_PAUSE,
-    STORE_FAILURES,
-    STORE_PATIENCE,
-    STORE_REST,
-    believable,
     china_day,
     follows,
     forced_wait,
     minted_later,
     next_generation,
-    no_token,
     pause,
     refusal_wait,
 )
 from .._runtime import process
-from ..exceptions import StoreError
-from ..stores._sealed import readable
 from .events import Event, Happening
 from .flight import Flight
+from .link import Seen, Session
 
 if TYPE_CHECKING:
     from .token import Keeper
@@ -64,22 +57,6 @@ class Reason(StrEnum):
     AHEAD = "ahead"
     EXPIRED = "expired"
     REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """
-    What the store held when it was read.
-
-    Attributes:
-        record: The record.
-        version: What a save must name (compare-and-swap); ``None`` if the store cannot be reached or written.
-        behind: The clock offset: what to add to the store's times to get the process's.
-    """
-
-    record: Record
-    version: Any | None
-    behind: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +86,14 @@ class Refresh:
         "_events",
         "_flight",
         "_keeper",
+        "_link",
         "_looked_twice",
         "_losses",
         "_lost_at",
         "_owner",
         "_reason",
         "_rejected",
-        "_store_failed",
+        "_store",
         "_unusable",
         "_waited",
     )
@@ -128,8 +106,9 @@ class Refresh:
         self._owner = ""
         self._events = events
         self._flight: Flight[Outcome] | None = None
-        self._store_failed = False
-        self._claimed: _Seen | None = None
+        self._link = keeper.link
+        self._store = Session(keeper.link, due=self._due, note=self._note)
+        self._claimed: Seen | None = None
         self._losses = 0  # compare-and-swaps for the lease that another process won
         self._lost_at = math.inf  # when the first of them was lost
         self._looked_twice = False  # whether a store without the record was read once more
@@ -150,9 +129,9 @@ class Refresh:
         patience, soon = self._clock() + self._lease() + 1.0, self._clock() + _FOLLOWS
         while True:
             seen = self._look()
-            keeper.looked_at = self._clock()  # also if it is down: callers wait for that once, not again and again
+            self._link.checked()
             self._shows(seen)
-            if self._store_failed or self._losses >= _CLAIMS or self._waited_enough():
+            if self._store.failed or self._losses >= _CLAIMS or self._waited_enough():
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
                 keeper.looked(flight if self._reason is Reason.LOOK else None)
@@ -191,65 +170,42 @@ class Refresh:
 
     # Look
 
-    def _look(self) -> _Seen:
+    def _look(self) -> Seen:
         keeper = self._keeper
         seen = self._load()
         if seen is None:
-            return _Seen(keeper.known[0], None, keeper.known[1])
+            return Seen(self._link.known)
         seen = self._put_back(self._counted(seen))
-        keeper.known = (seen.record, seen.behind)
-        if keeper.plan.reuse and keeper.adopt(seen.record, seen.behind):
+        self._link.learn(seen.record)
+        if keeper.plan.reuse and keeper.adopt(seen.record):
             generation = seen.record.generation
             self._note(Happening.ADOPTED, "Took a newer token from the store.", generation=generation)
         return seen
 
-    def _load(self) -> _Seen | None:
-        """Read the store; again, if that took so long that the clock offset cannot be told."""
-        store, key = self._keeper.store, self._keeper.key
-        for _ in range(3):
-            before = self._clock()
-            loaded = self._try(lambda: readable(store.load(key)))
-            if loaded is None:
-                return None
-            record = believable(loaded.record or Record(), loaded.now)
-            self._unusable = self._why_not(loaded)
-            # The offset is reckoned from before the read: rather too early an end of a token's life than too late.
-            seen = _Seen(record, loaded.version, before - loaded.now)
-            if self._clock() - before < 1.0:
-                break
+    def _load(self) -> Seen | None:
+        seen = self._store.load()
+        if seen is not None:
+            rejected = seen.record.value in self._keeper.dead
+            self._unusable = seen.problem or ("WeChat has refused its token" if rejected else "")
         return seen
 
-    def _why_not(self, loaded: Loaded) -> str:
-        """Why no process can use the token that was loaded; empty if there is none, or it can be used."""
-        record = loaded.record
-        if record is None or record.value is None:
-            return ""
-        if loaded.now >= record.expires_at > -math.inf:
-            return f"its token is over since {loaded.now - record.expires_at:.0f} s"
-        if record.value in self._keeper.dead:
-            return "WeChat has refused its token"
-        return no_token(record, loaded.now)
-
-    def _counted(self, seen: _Seen) -> _Seen:
+    def _counted(self, seen: Seen) -> Seen:
         """Merge this process's counts of fetches into the record: the store may have lost them, or takes no writes."""
-        (known, behind), record = self._keeper.known, seen.record
-        shift = behind - seen.behind
-        if known.refusals_at + shift > record.refusals_at:
-            record = replace(record, refusals_at=known.refusals_at + shift, refusals=known.refusals)
-        if known.forced_at + shift > record.forced_at:
-            record = replace(
-                record, forced_at=known.forced_at + shift, forced_day=known.forced_day, forced=known.forced
-            )
+        known, record = self._link.known, seen.record
+        if known.refusals_at > record.refusals_at:
+            record = replace(record, refusals_at=known.refusals_at, refusals=known.refusals)
+        if known.forced_at > record.forced_at:
+            record = replace(record, forced_at=known.forced_at, forced_day=known.forced_day, forced=known.forced)
         return replace(seen, record=record)
 
-    def _put_back(self, seen: _Seen) -> _Seen:
+    def _put_back(self, seen: Seen) -> Seen:
         """
         Write this process's token to a store whose record was evicted, or restored from a backup (read repair).
 
         Returns:
             The record as it is in the store afterwards.
         """
-        keeper, ours, known = self._keeper, self._keeper.snapshot, self._keeper.known[0]
+        keeper, ours, known = self._keeper, self._keeper.snapshot, self._link.known
         if keeper.plan.follow:
             return seen
         if known.refresh is not None and follows(known.generation, seen.record.generation):
@@ -257,16 +213,16 @@ class Refresh:
             record = replace(known, lease=None)
         elif not follows(ours.generation, seen.record.generation) or not self._usable():
             return seen
-        elif seen.record.value is not None and minted_later(seen.record.sent_at + seen.behind, ours.received_at):
+        elif seen.record.value is not None and minted_later(seen.record.sent_at, ours.received_at):
             return seen  # a wall clock was ahead when ours got its number
         else:
             record = replace(
                 seen.record,
                 generation=ours.generation,
                 value=ours.value,
-                expires_at=ours.expires_at - seen.behind,
-                sent_at=ours.sent_at - seen.behind,
-                received_at=ours.received_at - seen.behind,
+                expires_at=ours.expires_at,
+                sent_at=ours.sent_at,
+                received_at=ours.received_at,
                 put_back=True,
             )
         if self._reason is Reason.LOOK and keeper.store.shared and not self._looked_twice:
@@ -275,10 +231,9 @@ class Refresh:
             keeper.world.sleep(_POLL)
             again = self._load()
             return seen if again is None else self._put_back(self._counted(again))
-        version = self._try(lambda: keeper.store.save(keeper.key, record, seen.version))
-        return seen if version is None else replace(seen, record=record, version=version)
+        return self._store.save(record, seen) or seen
 
-    def _enough(self, seen: _Seen) -> bool:
+    def _enough(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
         keeper = self._keeper
         if self._reason is Reason.LOOK:
@@ -296,7 +251,7 @@ class Refresh:
         """Whether there is a token for the waiters: a good one other than the rejected."""
         return self._keeper.usable() and self._keeper.snapshot.value != self._rejected
 
-    def _doubts(self, seen: _Seen) -> bool:
+    def _doubts(self, seen: Seen) -> bool:
         """
         Whether the store's token may be as dead as the rejected one.
 
@@ -308,12 +263,12 @@ class Refresh:
             return False
         return self._keeper.source.kills and seen.record.put_back
 
-    def _held_back(self, seen: _Seen) -> Failure | None:
+    def _held_back(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
-        keeper, now = self._keeper, self._clock() - seen.behind
+        keeper, now = self._keeper, self._clock()
         if self._reason is Reason.REFUSED:
             alone = seen.version is None
-            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, seen.behind, alone=alone))
+            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, alone=alone))
             if wait > 0:
                 # Another process may refresh while this one may not, so a shared store is read again soon.
                 keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
@@ -326,16 +281,16 @@ class Refresh:
             return None
         if self._reason is Reason.REFUSED and overruled(cooldown, keeper.snapshot.generation):
             return None
-        keeper.cool(replace(cooldown, until=cooldown.until + seen.behind))
+        keeper.cool(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
 
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
         account = self._keeper.account
         return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
 
-    def _leased(self, seen: _Seen) -> bool:
+    def _leased(self, seen: Seen) -> bool:
         lease = seen.record.lease
-        if lease is None or lease.owner == self._owner or self._clock() - seen.behind >= lease.until:
+        if lease is None or lease.owner == self._owner or self._clock() >= lease.until:
             return False
         if not self._keeper.store.shared:
             # In a store of this process alone the lease of another process is one that a fork has copied.
@@ -354,7 +309,7 @@ class Refresh:
 
     # Claim
 
-    def _attempt(self, seen: _Seen) -> Outcome | None:
+    def _attempt(self, seen: Seen) -> Outcome | None:
         """Take the lease, fetch, publish. ``None`` if another process was faster, or the lease ended: start again."""
         # A lost swap is another process's save, also while reads do not show it yet; so the wait is limited in time,
         # and not in tries.
@@ -372,7 +327,7 @@ class Refresh:
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
 
-    def _shows(self, seen: _Seen) -> None:
+    def _shows(self, seen: Seen) -> None:
         """Stop counting the wait for another process's save once a read shows it."""
         if seen.version is not None and seen.version != self._beaten:
             self._beaten, self._waited, self._lost_at = None, 0.0, math.inf
@@ -385,15 +340,15 @@ class Refresh:
         """Whether the saves of other processes should have been seen by now. A test's clock may stand still."""
         return max(self._waited, self._clock() - self._lost_at) >= self._lease()
 
-    def _claim(self, seen: _Seen) -> _Seen | None:
+    def _claim(self, seen: Seen) -> Seen | None:
         """Take the lease by compare-and-swap. ``None`` if the record has changed since it was read."""
         if seen.version is None:
             # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
             self._keeper.world.sleep(2.0 * self._keeper.world.draw())
             self._due()
             return replace(seen, record=replace(seen.record, lease=None))
-        lease = Lease(self._owner, self._clock() - seen.behind + self._lease())
-        claim = self._save(replace(seen.record, lease=lease), seen)
+        lease = Lease(self._owner, self._clock() + self._lease())
+        claim = self._store.save(replace(seen.record, lease=lease), seen)
         if claim is not None:
             self._claimed = claim
             self._due()
@@ -407,20 +362,18 @@ class Refresh:
         if self._flight is not None:
             self._flight.due = self._clock() + (self._lease() if seconds is None else seconds)
 
-    def _covers(self, claim: _Seen) -> bool:
+    def _covers(self, claim: Seen) -> bool:
         """Whether the lease lasts for as long as a fetch may take. After a pause of the process it may have ended."""
         lease = claim.record.lease
-        if lease is None:
-            return True
-        return self._clock() - claim.behind + self._keeper.source.timeout <= lease.until
+        return lease is None or self._clock() + self._keeper.source.timeout <= lease.until
 
-    def _release(self, claim: _Seen) -> None:
+    def _release(self, claim: Seen) -> None:
         self._claimed = None
-        self._save(replace(claim.record, lease=None), claim)
+        self._store.save(replace(claim.record, lease=None), claim)
 
     # Fetch
 
-    def _fetch(self, claim: _Seen) -> Outcome | None:
+    def _fetch(self, claim: Seen) -> Outcome | None:
         """Fetch and publish. ``None`` if the lease has ended meanwhile: start again."""
         if not self._covers(claim):
             self._release(claim)
@@ -430,7 +383,7 @@ class Refresh:
             return self._same_again(claim, asked)
         return self._conclude(claim, asked)
 
-    def _ask(self, claim: _Seen, *, force: bool = False) -> _Asked:
+    def _ask(self, claim: Seen, *, force: bool = False) -> _Asked:
         keeper = self._keeper
         how = "in forced mode " if force else ""
         self._note(
@@ -444,9 +397,9 @@ class Refresh:
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(_plausible(answer), sent, self._clock())
 
-    def _same_again(self, claim: _Seen, asked: _Asked) -> Outcome | None:
+    def _same_again(self, claim: Seen, asked: _Asked) -> Outcome | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
-        keeper, now, wall = self._keeper, self._clock() - claim.behind, self._keeper.world.wall()
+        keeper, now, wall = self._keeper, self._clock(), self._keeper.world.wall()
         wait = forced_wait(claim.record, now, wall)
         if not keeper.source.forcible or wait > 0:
             return self._confirmed(claim, asked, wait)
@@ -459,7 +412,7 @@ class Refresh:
             lease=Lease(self._owner, now + self._lease()),
         )
         # The budget is spent before the request is sent: it is counted also if this process ends meanwhile.
-        spent = replace(claim, record=record) if claim.version is None else self._save(record, claim)
+        spent = replace(claim, record=record) if claim.version is None else self._store.save(record, claim)
         if spent is None:
             return None
         self._claimed = spent
@@ -469,7 +422,7 @@ class Refresh:
             return self._confirmed(spent, asked, forced_wait(record, now, wall))
         return self._conclude(spent, asked)
 
-    def _confirmed(self, claim: _Seen, asked: _Asked, wait: float) -> Outcome:
+    def _confirmed(self, claim: Seen, asked: _Asked, wait: float) -> Outcome:
         """Keep the token: WeChat's endpoint names it as the current one, so an API's rejection is not its fault."""
         self._publish(claim, asked, confirmed=True)
         if self._usable():
@@ -477,14 +430,14 @@ class Refresh:
         self._keeper.acquit()
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
 
-    def _conclude(self, claim: _Seen, asked: _Asked) -> Outcome:
+    def _conclude(self, claim: Seen, asked: _Asked) -> Outcome:
         if isinstance(asked.answer, Failure):
             return self._failed(claim, asked.answer, asked)
         return self._publish(claim, asked)
 
     # Publish
 
-    def _publish(self, claim: _Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
+    def _publish(self, claim: Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
         """Save the new token by compare-and-swap, unless another process has published a newer one meanwhile."""
         keeper, grant = self._keeper, asked.answer
         assert isinstance(grant, Grant)
@@ -492,11 +445,11 @@ class Refresh:
         if self._flight is not None and self._flight.overtaken and keeper.snapshot.sent_at > asked.sent:
             return keeper.snapshot  # this flight was frozen, and a later one has brought a newer token
         mine = self._minted(claim, claim.record, grant, asked)
-        saved = self._save(mine, claim) if claim.version is not None else None
+        saved = self._store.save(mine, claim) if claim.version is not None else None
         swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
         # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
         while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
-            if self._store_failed and not self._insists():
+            if self._store.failed and not self._insists():
                 break
             swaps += 1
             if swaps > _SWAPS:
@@ -506,22 +459,21 @@ class Refresh:
                 continue
             if follows(theirs.record.generation, claim.record.generation) and not self._later(theirs, asked):
                 # Their token was minted after ours, or at the same time, and all processes know it.
-                keeper.known = (theirs.record, theirs.behind)
-                if keeper.adopt(theirs.record, theirs.behind):
+                self._link.learn(theirs.record)
+                if keeper.adopt(theirs.record):
                     self._note(
                         Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation
                     )
                 return keeper.snapshot
             mine = self._minted(theirs, theirs.record, grant, asked)
-            saved = self._save(mine, theirs)
-        behind = claim.behind if saved is None else saved.behind
-        keeper.known = (mine, behind)
+            saved = self._store.save(mine, theirs)
+        self._link.learn(mine)
         if self._reason is Reason.REFUSED:
             alone = saved is None
-            keeper.lonely = keeper.streak(claim.record, claim.behind, alone=True) + 1 if alone else 0
-            wait = refusal_wait(mine, self._clock() - behind, mine.refusals)
+            keeper.lonely = keeper.streak(claim.record, alone=True) + 1 if alone else 0
+            wait = refusal_wait(mine, self._clock(), mine.refusals)
             keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
-        keeper.adopt(mine, behind, own=True, confirmed=confirmed)
+        keeper.adopt(mine, own=True, confirmed=confirmed)
         self._note(
             Happening.FETCH_DONE,
             f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
@@ -539,36 +491,35 @@ class Refresh:
         if not self._keeper.rotates:
             return False
         self._keeper.world.sleep(_INSISTENCE)
-        self._keeper.store_rests_until = -math.inf
-        self._store_failed = False
+        self._store.insist()
         return True
 
-    def _later(self, theirs: _Seen, asked: _Asked) -> bool:
+    def _later(self, theirs: Seen, asked: _Asked) -> bool:
         """Whether our token was surely minted later: their answer had arrived before our request was sent."""
-        return theirs.record.received_at + theirs.behind < asked.sent
+        return theirs.record.received_at < asked.sent
 
-    def _minted(self, seen: _Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
+    def _minted(self, seen: Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
         keeper = self._keeper
         refused = self._reason is Reason.REFUSED
-        now = self._clock() - seen.behind
-        told = keeper.world.wall() if seen.version is None else now
+        now = self._clock()
+        told = keeper.world.wall() if seen.version is None else seen.store_time(now)
         return replace(
             over,
             generation=next_generation(keeper.newest(over), told, keeper.world.draw()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
-            expires_at=asked.sent - seen.behind + grant.expires_in,
-            sent_at=asked.sent - seen.behind,
-            received_at=asked.received - seen.behind,
+            expires_at=asked.sent + grant.expires_in,
+            sent_at=asked.sent,
+            received_at=asked.received,
             put_back=False,
             lease=None,
             cooldown=None,
             refusals_at=now if refused else over.refusals_at,
-            refusals=keeper.streak(over, seen.behind) + 1 if refused else 0,
+            refusals=keeper.streak(over) + 1 if refused else 0,
             refresh=grant.refresh or over.refresh,
         )
 
-    def _failed(self, claim: _Seen, failure: Failure, asked: _Asked) -> Outcome:
+    def _failed(self, claim: Seen, failure: Failure, asked: _Asked) -> Outcome:
         """Remember the failure, here and in the store, and give the lease back."""
         keeper, before = self._keeper, claim.record.cooldown
         self._claimed = None
@@ -595,16 +546,15 @@ class Refresh:
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._cool(failure, streak, expires_at=end)
         assert told.retry_after is not None
-        until = self._clock() - claim.behind + told.retry_after
         record = replace(
             claim.record,
             lease=None,
-            cooldown=Cooldown(until, failure, streak, refused, mark),
-            expires_at=min(claim.record.expires_at, end - claim.behind),
+            cooldown=Cooldown(self._clock() + told.retry_after, failure, streak, refused, mark),
+            expires_at=min(claim.record.expires_at, end),
         )
-        if claim.version is None or self._save(record, claim) is not None:
-            keeper.known = (record, claim.behind)
-        elif not self._store_failed:
+        if claim.version is None or self._store.save(record, claim) is not None:
+            self._link.learn(record)
+        elif not self._store.failed:
             self._look()  # another process has written meanwhile; what it knows is newer than this failure
             if self._usable():
                 return keeper.snapshot
@@ -631,64 +581,10 @@ class Refresh:
             )
         return told
 
-    # The store, which may fail
-
-    def _save(self, record: Record, seen: _Seen) -> _Seen | None:
-        store, key = self._keeper.store, self._keeper.key
-        version = self._try(lambda: store.save(key, record, seen.version))
-        return None if version is None else replace(seen, record=record, version=version)
-
     def _reads_lag(self) -> None:
         """Say once that the store does not show what it has just taken."""
-        if not self._keeper.lag_told:
-            self._keeper.lag_told = True
+        if self._link.lags():
             self._note(Happening.STORE_LAGS, _LAGS)
-
-    def _try(self, call: Callable[[], Any]) -> Any:
-        """
-        Call the store, unless its circuit breaker is open.
-
-        Returns:
-            Its answer; ``None`` if it failed or was not called. What it raises goes to the observers, once an outage.
-        """
-        keeper = self._keeper
-        if self._clock() < keeper.store_rests_until:
-            self._store_failed = True
-            return None
-        keeper.at_store = self
-        self._due(STORE_PATIENCE)
-        try:
-            answer: Loaded | Any = call()
-        except Exception as exc:
-            self._store_fails(exc)
-            return None
-        finally:
-            if keeper.at_store is self:
-                keeper.at_store = None
-        keeper.store_failures = 0
-        keeper.store_answered = True
-        if keeper.store_down and not self._store_failed:
-            keeper.store_down = False
-            self._note(Happening.STORE_BACK, "The store answers again.")
-        return answer
-
-    def _store_fails(self, exc: Exception) -> None:
-        keeper = self._keeper
-        self._store_failed = True
-        keeper.store_failures += 1
-        keeper.store_failed_at = self._clock()
-        if keeper.store_failures >= STORE_FAILURES:
-            keeper.store_failures = 0
-            keeper.store_rests_until = self._clock() + STORE_REST
-        if not keeper.store_down:
-            keeper.store_down = True
-            # A client's own exception may quote its URL, so only its kind is said; a StoreError is written for people.
-            from ..stores._advice import advise  # not before a store fails
-
-            own = isinstance(exc, StoreError)
-            what = str(exc) if own else f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
-            carries_on = "This process carries on with what it has in memory."
-            self._note(Happening.STORE_FAILED, f"{what} {carries_on}{keeper.doubt()}")
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
         self._events.append(self._keeper.event(name, message, **fields))

@@ -21,19 +21,14 @@ from cachetools import LRUCache
 from .._rules.errcodes import WRONG_SECRET
 from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, Snapshot
 from .._rules.policies import (
-    OUT_OF_TOUCH,
     REFUSAL_CURED_AFTER,
-    STORE_ECHO,
-    STORE_HANGS,
     STORE_PATIENCE,
-    STORE_REST,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
     State,
     Timing,
     ahead_at,
     follows,
-    look_at,
     minted_later,
     state,
 )
@@ -44,6 +39,7 @@ from ..sources import TokenSource
 from ..stores import TokenStore
 from .events import Event, Happening, Observer, tell
 from .flight import Flight
+from .link import StoreLink
 from .refresh import ASK_WHO, TOO_SOON, Outcome, Reason, Refresh, overruled
 
 _USABLE = (State.FRESH, State.AHEAD)
@@ -102,18 +98,7 @@ class Keeper:
         snapshot: The token that is handed out. It is replaced as a whole, and read without the lock.
         flight: The refresh under way that all callers wait for (single flight), or ``None``.
         cooldown: The failure that is remembered, and until when no request is sent (negative caching, back-off).
-        look_again: During a cool-down: from this time on a shared store is read again, as another process may have
-            fetched a token.
-        known: The record as the store last showed it or this process last wrote it, and the clock offset: what to add
-            to the store's times to get the process's.
-        looked_at: When the store was last asked, whether or not it answered.
-        at_store: The refresh that waits for the store's answer, or ``None``.
-        store_answered: Whether the store has ever answered this process.
-        store_down: Whether the observers were told that the store fails, and not yet that it answers again.
-        store_failed_at: When the store last failed.
-        store_failures: Its failures in a row; `STORE_FAILURES` of them open the circuit breaker.
-        store_rests_until: Until this time the circuit breaker is open: the store is not called.
-        lag_told: Whether the observers know that the store's reads lag behind its writes.
+        link: The way to the store, and what is known of it.
         refusals_from: Until this time a rejection of the token has no effect (rate limit): it starts no fetch, the
             token stays in use, and who reports the rejection gets a failure.
         first_refusal: The generation that was rejected last, and when that happened for the first time.
@@ -134,7 +119,6 @@ class Keeper:
         "__weakref__",
         "_lock",
         "account",
-        "at_store",
         "cooldown",
         "cured_generation",
         "dead",
@@ -142,25 +126,15 @@ class Keeper:
         "flight",
         "hearsay",
         "kept_generation",
-        "key",
-        "known",
-        "lag_told",
+        "link",
         "listeners",
         "lonely",
-        "look_again",
-        "looked_at",
         "not_allowed",
         "plan",
         "refusals_from",
         "rotates",
         "snapshot",
         "source",
-        "store",
-        "store_answered",
-        "store_down",
-        "store_failed_at",
-        "store_failures",
-        "store_rests_until",
         "suspects",
         "world",
     )
@@ -177,25 +151,17 @@ class Keeper:
     ) -> None:
         self.account: Final = account
         self.source: Final = source
-        self.store: Final = store
         self.plan: Final = plan
         self.world: Final = world
         self.rotates: Final = bool(getattr(source, "rotates", False))
         self.hearsay: Final = bool(getattr(source, "hearsay", False))
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
         secret = f":{account.mark}" if alone else ""
-        self.key: Final = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
+        key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
+        self.link: Final = StoreLink(store, key, world.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[Outcome] | None = None
         self.cooldown: Cooldown | None = None
-        self.known = (Record(), 0.0)
-        self.at_store: Refresh | None = None
-        self.lag_told = False
-        self.store_answered = False
-        self.store_down = False
-        self.store_failed_at = -math.inf
-        self.store_failures = 0
-        self.store_rests_until = -math.inf
         self.listeners: tuple[ref[Listener], ...] = ()
         self.refusals_from = -math.inf
         self.kept_generation = -1
@@ -205,8 +171,6 @@ class Keeper:
         self.suspects: deque[float] | None = None
         self.not_allowed: Failure | None = None
         self.lonely = 0
-        self.look_again = -math.inf
-        self.looked_at = -math.inf
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
         fork.register(self)
@@ -215,6 +179,17 @@ class Keeper:
         """Reset what a forked child must not inherit: the parent's flight, and a lock another thread may have held."""
         self._lock = threading.RLock()
         self.flight = None
+        self.link.after_fork()
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the record is."""
+        return self.link.store
+
+    @property
+    def key(self) -> str:
+        """The record's name in the store."""
+        return self.link.key
 
     # What a caller gets
 
@@ -263,9 +238,8 @@ class Keeper:
         # A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
         mended = accused and cooldown is not None and overruled(cooldown, snapshot.generation)
         if cooldown is not None and now < cooldown.until and not mended:
-            if (self.store.shared or self.plan.follow) and now >= self.look_again:
-                # Another process may have fetched a token meanwhile.
-                self.look_again = now + 1.0
+            if (self.store.shared or self.plan.follow) and self.link.may_probe(now):
+                self.link.probed(now)
                 launch = self._flight(Reason.LOOK, now, events)
                 return launch, launch
             return replace(cooldown.failure, retry_after=cooldown.until - now), None
@@ -279,7 +253,7 @@ class Keeper:
 
     def _out_of_touch(self, now: float) -> bool:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
-        return self.store.shared and self.source.kills and now - self.looked_at > OUT_OF_TOUCH
+        return self.source.kills and self.link.out_of_touch(now)
 
     def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
         """Start what is due while the token is good: a renewal ahead of its end, or a read of the store."""
@@ -298,8 +272,9 @@ class Keeper:
         refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
             self.flight.overtaken = True
-            if self.at_store is not None and not threads_freeze():
-                self._store_hangs(now, events)
+            problem = "" if threads_freeze() else self.link.hangs(now)
+            if problem:
+                events.append(self.event(Happening.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
         self.flight = Flight(
@@ -308,15 +283,6 @@ class Keeper:
         if not self._out_of_touch(now):
             self._hot_until(self.flight.due)
         return self.flight
-
-    def _store_hangs(self, now: float, events: list[Event]) -> None:
-        """Open the circuit breaker: a call of the store has not returned in time. Its refresh no longer counts."""
-        self.at_store = None
-        self.store_failed_at = now
-        self.store_rests_until = now + STORE_HANGS
-        if not self.store_down:
-            self.store_down = True
-            events.append(self.event(Happening.STORE_FAILED, f"{_HANGS}{self.doubt()}"))
 
     def _under_way(self) -> Flight[Outcome] | None:
         return None if self.flight is None or self.flight.done else self.flight
@@ -333,11 +299,6 @@ class Keeper:
         """Hand the token out until something is due: a read of the store, or a renewal."""
         cooling = -math.inf if self.cooldown is None else self.cooldown.until
         self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
-
-    def _look_at(self, now: float, draw: float) -> float:
-        """When to read the store again: soon after it was down, as other processes have fetched on their own, too."""
-        lately = now < self.store_failed_at + STORE_ECHO
-        return look_at(now, STORE_REST if lately else self.plan.timing.look, draw)
 
     def _hot_until(self, until: float) -> None:
         """Keep the token on the hot path until then, or until its end."""
@@ -394,12 +355,11 @@ class Keeper:
         mine, theirs = self.snapshot.generation, record.generation
         return theirs if follows(theirs, mine) else mine
 
-    def adopt(self, record: Record, behind: float, *, own: bool = False, confirmed: bool = False) -> bool:
+    def adopt(self, record: Record, *, own: bool = False, confirmed: bool = False) -> bool:
         """
         Hand out the token of `record` from now on, if it is newer than what is handed out.
 
         Args:
-            behind: The clock offset: what to add to the record's times to get those of the process's clock.
             own: This process has fetched it.
             confirmed: WeChat's endpoint has just named it as the current one, so it is handed out although an API
                 rejected it.
@@ -414,7 +374,6 @@ class Keeper:
             now = self.world.clock()
             if confirmed:
                 self.dead = tuple(value for value in self.dead if value != record.value)
-            expires_at = record.expires_at + behind
             life = record.expires_at - record.sent_at
             mine = self.snapshot.expires_at - self.snapshot.sent_at
             if record.value == self.snapshot.value and life < mine - 1.0 < math.inf:
@@ -424,35 +383,47 @@ class Keeper:
             newer = follows(record.generation, self.snapshot.generation) or (
                 record.value != self.snapshot.value
                 and (
-                    minted_later(record.sent_at + behind, self.snapshot.received_at)
+                    minted_later(record.sent_at, self.snapshot.received_at)
                     # Another program's, which counts nothing, or not as we do: what is in the store is what all meet.
                     or record.generation == self.snapshot.generation
                     or (self.plan.follow and not record.generation)
                 )
             )
-            if not newer or now >= expires_at or record.value in self.dead:
+            if not newer or now >= record.expires_at or record.value in self.dead:
                 return False
-            ahead, look = ahead_at(now, expires_at, self.plan.timing, draw), self._look_at(now, draw)
+            ahead, look = (
+                ahead_at(now, record.expires_at, self.plan.timing, draw),
+                self.link.look_at(now, self.plan.timing, draw),
+            )
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
-                expires_at=expires_at,
+                expires_at=record.expires_at,
                 ahead_at=ahead,
                 look_at=look,
                 hot_until=min(ahead, look) if self.plan.cache else -math.inf,
-                sent_at=record.sent_at + behind,
-                received_at=record.received_at + behind,
+                sent_at=record.sent_at,
+                received_at=record.received_at,
                 own=own,
             )
             self.cooldown = None
             return True
 
-    def inform(self, record: Record, behind: float) -> None:
-        """Take over a record that this process has changed without a refresh, and end the back-off."""
+    def amend(self, change: Callable[[Record, float], Record]) -> None:
+        """
+        Change the record with what was brought to this process and not fetched, and end the back-off here.
+
+        Args:
+            change: As for `StoreLink.amend`.
+
+        Raises:
+            StoreError: The store failed, or another process saved each time. Nothing has been saved then.
+        """
+        record = self.link.amend(change)
+        self.link.learn(record)
         with self._lock:
-            self.known = (record, behind)
             self.cooldown = None
-        self.adopt(record, behind, own=True)
+        self.adopt(record, own=True)
 
     def resume(self, which: Callable[[Failure], bool] = lambda failure: True) -> None:
         """
@@ -464,13 +435,8 @@ class Keeper:
         Raises:
             StoreError: The store failed. In this process the back-off is over all the same.
         """
-        from ..stores._amend import amend, pausing  # seldom needed
 
-        behind = 0.0
-
-        def change(record: Record, now: float) -> Record:
-            nonlocal behind
-            behind = self.world.clock() - now
+        def change(record: Record, _: float) -> Record:
             cooldown = record.cooldown
             return record if cooldown is None or not which(cooldown.failure) else replace(record, cooldown=None)
 
@@ -478,13 +444,12 @@ class Keeper:
             if self.cooldown is not None and which(self.cooldown.failure):
                 self.cooldown = None
                 self._heat()
-        if self.plan.follow or not pausing(self.store, self.key):
+        if self.plan.follow:
             return
-        record = amend(self.store, self.key, change)
+        record = self.link.amend(change)
         if record.cooldown is None:
-            with self._lock:
-                self.known = (record, behind)
-            self.adopt(record, behind)
+            self.link.learn(record)
+            self.adopt(record)
 
     def wrong_until(self) -> float:
         """
@@ -513,7 +478,7 @@ class Keeper:
             now = self.world.clock()
             current = state(self.snapshot, now)
             if current in _USABLE:
-                self.snapshot = replace(self.snapshot, look_at=self._look_at(now, draw))
+                self.snapshot = replace(self.snapshot, look_at=self.link.look_at(now, self.plan.timing, draw))
                 self._heat()
             if current is State.AHEAD and look is None:
                 self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
@@ -566,18 +531,17 @@ class Keeper:
                 self.snapshot = replace(self.snapshot, refused=False)
                 self._heat()
 
-    def streak(self, record: Record, behind: float, *, alone: bool = False) -> int:
+    def streak(self, record: Record, *, alone: bool = False) -> int:
         """
         Count the fetches in a row that rejections caused and that cured nothing so far.
 
         Args:
             record: The fleet's.
-            behind: The clock offset.
             alone: The store cannot be reached. Where each fetch revokes the token before, the processes of this fleet
                 then end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
         """
         generation, refused_at = self.first_refusal
-        lived = refused_at - (record.received_at + behind) if generation == record.generation else 0.0
+        lived = refused_at - record.received_at if generation == record.generation else 0.0
         if lived >= REFUSAL_CURED_AFTER:
             return 0
         uncured = 0 if self.cured_generation == record.generation else record.refusals
@@ -596,12 +560,6 @@ class Keeper:
         """Tell the observers of `listener`, too, for as long as it exists. Only a weak reference is kept."""
         with self._lock:
             self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
-
-    def doubt(self) -> str:
-        """Say about a failure of the store that it has never worked: then it is no outage."""
-        if self.store_answered:
-            return ""
-        return " It has not answered since this process was started, so its settings are probably wrong."
 
     def event(self, name: Happening, message: str, **fields: object) -> Event:
         """Make an event of this keeper's."""
@@ -623,7 +581,6 @@ class Keeper:
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
 _OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
-_HANGS = "The store does not answer. This process carries on with what it has in memory."
 
 
 def _other_system(source: TokenSource) -> str:

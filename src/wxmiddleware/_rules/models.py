@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -336,7 +336,7 @@ class Lease:
 
     Attributes:
         owner: The machine, the process and its refresh, in one word.
-        until: Its end, by the store's clock.
+        until: Its end, on the clock of the `Record` that it is in.
     """
 
     owner: str
@@ -349,7 +349,7 @@ class Cooldown:
     A failure that is remembered, so that nobody repeats the request that led to it (negative caching, back-off).
 
     Attributes:
-        until: The end of the back-off: by the store's clock in a `Record`, by the process's clock elsewhere.
+        until: The end of the back-off, on the clock of the `Record` that it is in, or else on the process's.
         failure: What callers without a token get until then.
         streak: Failures of the same kind in a row.
         refused: The generation whose rejection led to the fetch that failed; 0 if none did. Another rejection of the
@@ -370,7 +370,7 @@ class Record:
     """
     All that the processes of a fleet share about one token: one atomic value in the store.
 
-    Times are seconds on the store's clock.
+    Times are seconds: in a store on the store's clock, in the engine on the process's (`shifted`).
 
     Attributes:
         generation: Rises with every token, also after the store was emptied, and orders tokens like a fencing token. At
@@ -406,6 +406,20 @@ class Record:
     forced_day: int = 0
     forced: int = 0
     refresh: str | None = field(default=None, repr=False)
+
+    def shifted(self, seconds: float) -> Self:
+        """Give the same record in times of a clock that is so many seconds ahead of this one's."""
+        lease, cooldown = self.lease, self.cooldown
+        return replace(
+            self,
+            expires_at=self.expires_at + seconds,
+            sent_at=self.sent_at + seconds,
+            received_at=self.received_at + seconds,
+            refusals_at=self.refusals_at + seconds,
+            forced_at=self.forced_at + seconds,
+            lease=lease and replace(lease, until=lease.until + seconds),
+            cooldown=cooldown and replace(cooldown, until=cooldown.until + seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def refusal_wait(record: Record, now: float, streak: int) -> float:
 
     Args:
         record: The fleet's; it says when a rejection last caused a fetch.
-        now: The store's time.
+        now: The time on the record's clock.
         streak: Fetches in a row, caused by rejections, that cured nothing.
     """
     gap = REFUSAL_PAUSE
@@ -155,7 +155,7 @@ def china_day(wall: float) -> int:
 
 
 def forced_wait(record: Record, now: float, wall: float) -> float:
-    """Seconds until the forced mode may be used: 0 if it may be now. `now` is the store's time, `wall` the day's."""
+    """Seconds until the forced mode may be used; 0 if now. `now` is on the record's clock, `wall` tells the day."""
     if record.forced_day == china_day(wall) and record.forced >= FORCED_PER_DAY:
         return _DAY - (wall + _CHINA) % _DAY
     return max(0.0, record.forced_at + FORCED_PAUSE - now)

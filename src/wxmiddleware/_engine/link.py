@@ -1,0 +1,365 @@
+"""
+The way to the store: the only place that calls `load` and `save`, and the only one that knows the store's clock.
+
+What is loaded comes out in times of this process's clock, and goes back in those of the store's (clock offset). So
+everything above compares leases, back-offs and ends of life as they stand. Each save is a compare-and-swap.
+
+When the store is called again, all in `StoreLink`: every `Timing.look` seconds while the token is good
+(`StoreLink.look_at`), every `STORE_REST` seconds for a while after it failed; at most once a second while WeChat is not
+asked (`StoreLink.may_probe`); before anything else if it was not read for a minute (`StoreLink.out_of_touch`). And not
+at all while the circuit breaker is open: for `STORE_REST` after `STORE_FAILURES` failures in a row, for `STORE_HANGS`
+after a call that hung. What a user asks for (`StoreLink.amend`) is tried in any case.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from .._rules.breaker import CircuitBreaker
+from .._rules.models import Loaded, Record
+from .._rules.policies import (
+    OUT_OF_TOUCH,
+    STORE_PATIENCE,
+    STORE_REST,
+    Timing,
+    believable,
+    look_at,
+    no_token,
+)
+from .._runtime.clock import Clock
+from ..exceptions import StoreError
+from ..stores import TokenStore
+from ..stores._sealed import readable
+from .events import Happening
+
+_TRIES = 20  # compare-and-swaps that other processes may win before `amend` gives up
+_PROBE = 1.0  # seconds between two reads during a back-off
+_CARRIES_ON = "This process carries on with what it has in memory."
+_HANGS = "The store does not answer."
+_NEVER_ANSWERED = " It has not answered since this process was started, so its settings are probably wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    A record as it was found, and how to write over it.
+
+    Attributes:
+        record: In times of the process's clock.
+        version: What a save must name (compare-and-swap); ``None`` if the store cannot be reached or written.
+        offset: The clock offset: the process's clock minus the store's.
+        problem: Why no process can use the token that is there; empty if there is none, or it can be used.
+    """
+
+    record: Record
+    version: Any | None = None
+    offset: float = 0.0
+    problem: str = ""
+
+    def store_time(self, now: float) -> float:
+        """What the store's clock says when the process's says `now`. All processes that share the store agree on it."""
+        return now - self.offset
+
+
+class StoreLink:
+    """
+    What one process knows of one record in a store.
+
+    It has a lock of its own, which is never held while the store is called.
+
+    Args:
+        store: Where the record is.
+        key: Under which name.
+        clock: The process's.
+
+    Attributes:
+        known: The record as the store last showed it or this process last wrote it, in times of the process's clock. It
+            has what this process has spent while the store could not be written.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_breaker",
+        "_checked_at",
+        "_clock",
+        "_lag_told",
+        "_lock",
+        "_pending",
+        "_probe_at",
+        "key",
+        "known",
+        "store",
+    )
+
+    def __init__(self, store: TokenStore, key: str, clock: Clock) -> None:
+        self.store: Final = store
+        self.key: Final = key
+        self.known = Record()
+        self._clock = clock
+        self._breaker = CircuitBreaker()
+        self._pending: Session | None = None  # who waits for the store's answer
+        self._answered = False  # whether the store has ever answered this process
+        self._checked_at = -math.inf  # when it was last asked, whether or not it answered
+        self._probe_at = -math.inf
+        self._lag_told = False  # whether the observers know that its reads lag behind its writes
+        # Re-entrant: a signal handler or a finaliser may come here while this very thread is inside.
+        self._lock = threading.RLock()
+
+    def after_fork(self) -> None:
+        """Forget who was at the store in the parent, and a lock that another thread may have held."""
+        self._lock = threading.RLock()
+        self._pending = None
+
+    # When to call it
+
+    def look_at(self, now: float, timing: Timing, draw: float) -> float:
+        """
+        When to read the store again while the token is good.
+
+        Soon after it was down other processes may still have to tell it what they fetched on their own.
+        """
+        with self._lock:
+            return look_at(now, STORE_REST if self._breaker.recovering(now) else timing.look, draw)
+
+    def may_probe(self, now: float) -> bool:
+        """Whether to read the store during a back-off: another process may have fetched a token."""
+        return now >= self._probe_at
+
+    def probed(self, now: float) -> None:
+        """Note that a read was started during a back-off."""
+        with self._lock:
+            self._probe_at = now + _PROBE
+
+    def out_of_touch(self, now: float) -> bool:
+        """Whether the store, which others write to, was not read for so long that the token may be dead by now."""
+        return self.store.shared and now - self._checked_at > OUT_OF_TOUCH
+
+    def hangs(self, now: float) -> str:
+        """
+        Open the circuit breaker if a call has not returned although it should have.
+
+        Its late answer then counts for nothing.
+
+        Returns:
+            What to tell the observers; empty if nothing hangs, or they know.
+        """
+        with self._lock:
+            if self._pending is None:
+                return ""
+            self._pending = None
+            return self._problem(_HANGS) if self._breaker.trip(now) else ""
+
+    # What is known
+
+    def checked(self) -> None:
+        """Note that the store was asked, also if it is down: callers wait for that once, not again and again."""
+        with self._lock:
+            self._checked_at = self._clock()
+
+    def learn(self, record: Record) -> None:
+        """Note what the store holds now, or would hold if it could be written."""
+        with self._lock:
+            self.known = record
+
+    def lags(self) -> bool:
+        """Note that the store does not show what it has just taken. ``True`` for the first time."""
+        with self._lock:
+            first, self._lag_told = not self._lag_told, True
+            return first
+
+    # What is brought to this process, and not fetched
+
+    def read(self) -> Record:
+        """
+        Read the record.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        return self._read()[0].record
+
+    def amend(self, change: Callable[[Record, float], Record]) -> Record:
+        """
+        Change the record. If another process saves in between, it is done again (compare-and-swap).
+
+        Args:
+            change: Makes the new record of the old one, both in times of the process's clock, and of the store's own
+                time, which generations are made of. If it gives the old one back, nothing is saved.
+
+        Returns:
+            The record as it is in the store now.
+
+        Raises:
+            StoreError: The store failed, or another process saved each time. Nothing has been saved then.
+        """
+        for _ in range(_TRIES):
+            seen, now = self._read()
+            record = change(seen.record, now)
+            if record is seen.record:
+                return record
+            stored = record.shifted(-seen.offset)
+            if _safely(lambda: self.store.save(self.key, stored, seen.version)) is not None:  # noqa: B023 - called here
+                return record
+        raise StoreError("The store takes nothing: somebody else has saved each time.")
+
+    def _read(self) -> tuple[Seen, float]:
+        before = self._clock()
+        loaded: Loaded = _safely(lambda: readable(self.store.load(self.key)))
+        return _seen(loaded, before), loaded.now
+
+    # For sessions
+
+    def begin(self, session: Session) -> bool:
+        """Note that `session` calls the store now. ``False`` if it must not: the circuit breaker is open."""
+        with self._lock:
+            if self._breaker.is_open(self._clock()):
+                return False
+            self._pending = session
+            return True
+
+    def succeeded(self, session: Session) -> bool:
+        """Note that the call has returned. ``True`` if the observers are to be told that the store answers again."""
+        with self._lock:
+            self._answered = True
+            return self._done(session) and self._breaker.success(tell=not session.failed)
+
+    def failed(self, session: Session, problem: str) -> str:
+        """Note that the call has failed. Returns what to tell the observers; empty if they know."""
+        with self._lock:
+            news = self._done(session) and self._breaker.failure(self._clock())
+            return self._problem(problem) if news else ""
+
+    def broken_off(self, session: Session) -> None:
+        """Note that the call neither returned nor failed: its thread ends."""
+        with self._lock:
+            self._done(session)
+
+    def insist(self) -> None:
+        """Close the circuit breaker: the next call must be tried."""
+        with self._lock:
+            self._breaker.close()
+
+    def _done(self, session: Session) -> bool:
+        """End a call. ``False`` if it was taken for hanging: then neither its answer nor its error counts."""
+        if self._pending is not session:
+            return False
+        self._pending = None
+        return True
+
+    def _problem(self, what: str) -> str:
+        """Say of an outage also if the store has never worked: then it is none."""
+        return f"{what} {_CARRIES_ON}{'' if self._answered else _NEVER_ANSWERED}"
+
+
+class Session:
+    """
+    One refresh's calls to the store, through the circuit breaker. What the store raises is told once, and stays here.
+
+    Args:
+        link: The way to the store.
+        due: Called with the seconds within which the call that begins should end.
+        note: Called with what the observers are to be told.
+
+    Attributes:
+        failed: Whether a call has failed, or was not made as the circuit breaker is open.
+    """
+
+    __slots__ = ("_due", "_link", "_note", "failed")
+
+    def __init__(
+        self, link: StoreLink, *, due: Callable[[float], object], note: Callable[[Happening, str], object]
+    ) -> None:
+        self._link = link
+        self._due = due
+        self._note = note
+        self.failed = False
+
+    def load(self) -> Seen | None:
+        """Read the record; again, if that took so long that the clock offset cannot be told. ``None`` if that fails."""
+        link = self._link
+        for _ in range(3):
+            before = link._clock()
+            loaded: Loaded | None = self._call(lambda: readable(link.store.load(link.key)))
+            if loaded is None:
+                return None
+            seen = _seen(loaded, before)
+            if link._clock() - before < 1.0:
+                break
+        return seen
+
+    def save(self, record: Record, over: Seen) -> Seen | None:
+        """
+        Write `record` in place of what was seen (compare-and-swap).
+
+        Returns:
+            What is in the store now; ``None`` if another process has saved meanwhile, or the store failed.
+        """
+        link, stored = self._link, record.shifted(-over.offset)
+        version = self._call(lambda: link.store.save(link.key, stored, over.version))
+        return None if version is None else replace(over, record=record, version=version)
+
+    def insist(self) -> None:
+        """Let the next call be tried, although others have failed."""
+        self._link.insist()
+        self.failed = False
+
+    def _call(self, call: Callable[[], Any]) -> Any:
+        link, problem = self._link, ""
+        if not link.begin(self):
+            self.failed = True
+            return None
+        self._due(STORE_PATIENCE)
+        try:
+            answer = call()
+        except Exception as exc:
+            self.failed = True
+            problem = link.failed(self, _what(exc))
+            answer = None
+        except BaseException:
+            link.broken_off(self)
+            raise
+        else:
+            if link.succeeded(self):
+                self._note(Happening.STORE_BACK, "The store answers again.")
+        if problem:
+            self._note(Happening.STORE_FAILED, problem)
+        return answer
+
+
+def _seen(loaded: Loaded, before: float) -> Seen:
+    """Move a record to the process's clock, by the offset `before` the read: rather too early an end than too late."""
+    offset = before - loaded.now
+    record = believable(loaded.record or Record(), loaded.now)
+    return Seen(record.shifted(offset), loaded.version, offset, _unusable(loaded))
+
+
+def _unusable(loaded: Loaded) -> str:
+    record = loaded.record
+    if record is None or record.value is None:
+        return ""
+    if loaded.now >= record.expires_at > -math.inf:
+        return f"its token is over since {loaded.now - record.expires_at:.0f} s"
+    return no_token(record, loaded.now)
+
+
+def _what(exc: Exception) -> str:
+    """Say what went wrong. A client's own exception may quote its URL, so only its kind is said."""
+    if isinstance(exc, StoreError):
+        return str(exc)
+    from ..stores._advice import advise  # not before a store fails
+
+    return f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
+
+
+def _safely(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except StoreError:
+        raise
+    except Exception as exc:
+        problem = _what(exc)
+    raise StoreError(problem)

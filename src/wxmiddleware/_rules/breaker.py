@@ -1,0 +1,63 @@
+"""
+Circuit breaker: whether a store that fails or hangs may be called.
+
+Pure: the times come in as arguments. Its owner guards it with a lock.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .policies import STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST
+
+
+class CircuitBreaker:
+    """
+    Closed, calls go through; open, they do not. It closes when its time is over, or a call succeeds.
+
+    Times are seconds on the process's clock.
+    """
+
+    __slots__ = ("_failed_at", "_failures", "_open_until", "_told")
+
+    def __init__(self) -> None:
+        self._failures = 0  # in a row
+        self._failed_at = -math.inf
+        self._open_until = -math.inf
+        self._told = False  # whether somebody knows that it fails, and not yet that it works again
+
+    def is_open(self, now: float) -> bool:
+        """Whether there is to be no call."""
+        return now < self._open_until
+
+    def recovering(self, now: float) -> bool:
+        """Whether the last failure was less than `STORE_ECHO` ago."""
+        return now < self._failed_at + STORE_ECHO
+
+    def failure(self, now: float) -> bool:
+        """Count a failed call; `STORE_FAILURES` in a row open it for `STORE_REST`. ``True`` if the failure is news."""
+        self._failures += 1
+        if self._failures >= STORE_FAILURES:
+            self._failures, self._open_until = 0, now + STORE_REST
+        return self._down(now)
+
+    def trip(self, now: float) -> bool:
+        """Open it at once, for `STORE_HANGS`: a call does not return. ``True`` if that is news."""
+        self._failures, self._open_until = 0, now + STORE_HANGS
+        return self._down(now)
+
+    def success(self, *, tell: bool) -> bool:
+        """Close it: a call has returned. ``True`` if that is to be told now, and is news."""
+        self.close()
+        news = tell and self._told
+        self._told = self._told and not news
+        return news
+
+    def close(self) -> None:
+        """Let the next call through, whatever was before."""
+        self._failures, self._open_until = 0, -math.inf
+
+    def _down(self, now: float) -> bool:
+        self._failed_at = now
+        news, self._told = not self._told, True
+        return news

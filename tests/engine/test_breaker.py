@@ -1,0 +1,100 @@
+"""The circuit breaker in front of a store: a pure object, whose times the test gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from wxmiddleware._rules.breaker import CircuitBreaker
+from wxmiddleware._rules.policies import STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST
+
+
+@pytest.fixture
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker()
+
+
+def opened(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
+    for _ in range(STORE_FAILURES):
+        breaker.failure(now)
+    return breaker
+
+
+def test_new(breaker: CircuitBreaker) -> None:
+    """Before any call it is closed, and has nothing to recover from."""
+    assert (False, False) == (breaker.is_open(0.0), breaker.recovering(0.0))
+
+
+def test_failures(breaker: CircuitBreaker) -> None:
+    """It opens with the third failure in a row, and not before."""
+    open_after = []
+    for now in range(STORE_FAILURES):
+        breaker.failure(float(now))
+        open_after.append(breaker.is_open(float(now)))
+
+    assert [False, False, True] == open_after
+
+
+def test_rest(breaker: CircuitBreaker) -> None:
+    """It is open for `STORE_REST` seconds; then calls go through, and it takes as many failures to open it again."""
+    opened(breaker, 100.0)
+    states = [breaker.is_open(now) for now in (100.0 + STORE_REST - 0.1, 100.0 + STORE_REST)]
+    breaker.failure(200.0)
+
+    assert [True, False, False] == [*states, breaker.is_open(200.0)]
+
+
+def test_not_in_a_row(breaker: CircuitBreaker) -> None:
+    """A call that succeeds in between starts the count anew."""
+    breaker.failure(1.0)
+    breaker.failure(2.0)
+    breaker.success(tell=True)
+    breaker.failure(3.0)
+    breaker.failure(4.0)
+
+    assert not breaker.is_open(4.0)
+
+
+def test_trip(breaker: CircuitBreaker) -> None:
+    """A call that hangs opens it at once, for longer."""
+    breaker.trip(100.0)
+
+    assert [True, False] == [breaker.is_open(now) for now in (100.0 + STORE_HANGS - 0.1, 100.0 + STORE_HANGS)]
+
+
+def test_success_closes(breaker: CircuitBreaker) -> None:
+    """It never says both that the store works and that it is not to be called."""
+    breaker.trip(100.0)
+    news = breaker.success(tell=True)
+
+    assert (True, False) == (news, breaker.is_open(100.0))
+
+
+def test_insistence(breaker: CircuitBreaker) -> None:
+    """`close` lets the next call through, and is no news of the store."""
+    opened(breaker, 100.0).close()
+    states = breaker.is_open(100.0), breaker.failure(101.0)
+
+    assert (False, False) == states
+
+
+def test_news_once(breaker: CircuitBreaker) -> None:
+    """An outage is news once, and so is its end."""
+    told = [breaker.failure(1.0), breaker.failure(2.0), breaker.trip(3.0)]
+    told += [breaker.success(tell=True), breaker.success(tell=True), breaker.failure(4.0)]
+
+    assert [True, False, False, True, False, True] == told
+
+
+def test_untold_success(breaker: CircuitBreaker) -> None:
+    """A success that is not to be told leaves the end of the outage to be told later."""
+    breaker.failure(1.0)
+
+    assert [False, True] == [breaker.success(tell=False), breaker.success(tell=True)]
+
+
+def test_recovering(breaker: CircuitBreaker) -> None:
+    """It recovers for `STORE_ECHO` seconds after the last failure, also once calls succeed."""
+    breaker.failure(100.0)
+    breaker.success(tell=True)
+
+    assert [True, False] == [breaker.recovering(now) for now in (100.0 + STORE_ECHO - 0.1, 100.0 + STORE_ECHO)]
