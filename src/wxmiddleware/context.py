@@ -7,11 +7,10 @@ A pair costs a tenth of what an object with an ``__init__`` does, and every requ
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from wxmiddleware._runtime.threads import in_event_loop
 from wxmiddleware.exceptions import NoProvider, TokenUnavailable
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def current_token() -> str:
     binding = serving[0]
     token = binding.provider.peek()
     if token is None:
-        if _in_event_loop():
+        if in_event_loop():
             token = _without_waiting(binding.provider)
         else:
             token = binding.provider.get_token(timeout=binding.wait or None)
@@ -250,15 +249,3 @@ def _carry(serving: Serving, token: str) -> None:
     binding, carrier = serving
     if carrier is not None and carrier.get(binding.key) != token:
         carrier[binding.key] = token
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        return True
-    # A trio that nobody imported is not running.
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_run())

@@ -22,8 +22,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-import anyio.to_thread
-
 from ._engine.events import Observer, checked_observers
 from ._engine.link import StoreLink
 from ._engine.provider import TokenProvider
@@ -31,6 +29,7 @@ from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, i
 from ._rules.policies import next_generation
 from ._runtime import fork
 from ._runtime.clock import Clock
+from ._runtime.threads import run_in_thread
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
 from .sources.component import wants_ticket
@@ -147,7 +146,7 @@ class Platform(fork.InOneProcess):
 
     async def aremember_ticket(self, ticket: str) -> None:
         """Keep a ticket: `remember_ticket` for tasks of asyncio and trio."""
-        await anyio.to_thread.run_sync(self.remember_ticket, ticket)
+        await run_in_thread(lambda: self.remember_ticket(ticket))
 
     def authorizer(self, appid: str) -> TokenProvider:
         """
@@ -192,7 +191,7 @@ class Platform(fork.InOneProcess):
 
     async def aauthorize(self, auth_code: str) -> TokenProvider:
         """Take in an account: `authorize` for tasks of asyncio and trio."""
-        return await anyio.to_thread.run_sync(self.authorize, auth_code)
+        return await run_in_thread(lambda: self.authorize(auth_code))
 
     def adopt_refresh_token(self, appid: str, refresh_token: str) -> TokenProvider:
         """

@@ -10,7 +10,6 @@ a request waits for something), a waiting thread runs the flight itself.
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import atexit
 import contextvars
@@ -21,18 +20,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from .._runtime import fork
-from .._runtime.threads import threads_freeze
+from .._runtime.threads import NoThread, run_in_thread, start_thread, start_unnoticed, threads_freeze
 
 T = TypeVar("T")
 
 # A thread that has not begun to run after this time (real seconds) is taken for frozen.
 START_GRACE = 0.25
+# Real seconds in which a task tries again to get a thread; what is short of threads is so for long.
+_NO_THREAD_PATIENCE = 1.0
 # Real seconds that the interpreter's end waits for the events of refreshes that have ended.
 _LAST_WORDS = 1.0
 
@@ -96,6 +97,11 @@ class Flight(Generic[T]):
         return self._begin.locked()
 
     @property
+    def grounded(self) -> bool:
+        """Whether there was no thread for the flight, and nobody who waits has run it either."""
+        return self._grounded and not self.begun
+
+    @property
     def here(self) -> bool:
         """Whether this thread is the one that runs the flight."""
         return self._thread == threading.get_ident() and not self.done
@@ -108,16 +114,8 @@ class Flight(Generic[T]):
     def take_off(self) -> bool:
         """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
         # An empty context: nothing of the request that happened to be first reaches the refresh.
-        thread = threading.Thread(
-            target=contextvars.Context().run, args=(self._fly_alone,), name="wxmiddleware-refresh", daemon=True
-        )
-        try:
-            # At its end the interpreter starts threads that never run, and waits for them; later versions raise.
-            self._grounded = sys.is_finalizing()
-            if not self._grounded:
-                thread.start()
-        except RuntimeError:  # no more threads
-            self._grounded = True
+        work = partial(contextvars.Context().run, self._fly_alone)
+        self._grounded = start_thread(work, "wxmiddleware-refresh") is None
         return not self._grounded
 
     def slip_away(self, stranded: Callable[[Flight[T]], None]) -> None:
@@ -137,10 +135,7 @@ class Flight(Generic[T]):
 
         if threads_freeze():
             start()
-            return
-        try:
-            _thread.start_new_thread(start, ())
-        except RuntimeError:  # no more threads
+        elif not start_unnoticed(start):
             self._grounded = True
             stranded(self)
 
@@ -215,10 +210,32 @@ class Flight(Generic[T]):
         if not self.begun and not self._grounded:
             await self._arrival(min(timeout, START_GRACE))
         if not self.begun and timeout > 0:
-            with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
-                # The loop's own worker threads may still be there where a new thread is not to be had.
-                await anyio.to_thread.run_sync(contextvars.Context().run, self.fly, abandon_on_cancel=True)
+            await self._fly_off_the_loop(deadline)
+            if self.grounded:
+                return None
         return await self._arrival(max(0.0, deadline - time.monotonic()))
+
+    async def _fly_off_the_loop(self, deadline: float) -> None:
+        """Have the loop's own worker threads run the flight; for a while again, if there is none of these either."""
+        until = min(deadline, time.monotonic() + _NO_THREAD_PATIENCE)
+
+        def work() -> None:
+            contextvars.Context().run(self.fly)
+
+        while not self.begun and not self.overtaken:
+            try:
+                with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
+                    await run_in_thread(work, abandon_on_cancel=True)
+                return
+            except NoThread as error:
+                self._grounded = True
+                if error.never:  # then the loop has nothing else, and a blocked one is better than no token
+                    work()
+                    return
+                left = until - time.monotonic()
+                if left <= 0.0:
+                    return
+                await self._arrival(min(left, START_GRACE))
 
     def _result(self, timeout: float) -> T | None:
         try:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
-import anyio.to_thread
-
 from .._rules.errcodes import CURABLE
 from .._rules.models import NOTHING, Account, Snapshot
 from .._rules.policies import State, Timing, state
@@ -18,7 +16,7 @@ from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
 from .._runtime.clock import Clock
 from .._runtime.clock import clock as process_clock
-from .._runtime.threads import threads_freeze
+from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze
 from ..exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
 from ..sources import TokenSource, default_source
 from ..stores import TokenStore
@@ -187,7 +185,8 @@ class TokenProvider(fork.Closing):
         """
         Get a token that WeChat will accept: `get_token` for tasks of asyncio and trio.
 
-        The event loop goes on while a task waits. Cancelling the task ends its wait and nothing else.
+        The event loop goes on while a task waits. Cancelling the task ends its wait and nothing else. Where no thread
+        can be started to fetch a token, that is a `TokenUnavailable`; a token that is still good is given.
         """
         if rejected is None:
             snapshot = self._keeper.snapshot
@@ -215,7 +214,7 @@ class TokenProvider(fork.Closing):
             raise TypeError(f"rejected must be the refused token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
-        overtake, rounds = False, 0
+        overtake, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
         while rounds < _ROUNDS:
             answer: Outcome | Flight[Outcome] | None = keeper.decide(token, overtake=overtake)
             if isinstance(answer, Flight):
@@ -223,8 +222,11 @@ class TokenProvider(fork.Closing):
                 left = 0.0 if answer.here else max(0.0, end - time.monotonic())
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
                 grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
-                outcome = yield answer, min(left, grace)
-                if outcome is None and left > grace:
+                flight, outcome = answer, (yield answer, min(left, grace))
+                if outcome is None and flight.grounded:
+                    keeper.stranded(flight, given_up=True)
+                    late = NO_THREAD
+                elif outcome is None and left > grace:
                     overtake = True
                     continue
                 answer = outcome
@@ -235,7 +237,6 @@ class TokenProvider(fork.Closing):
                     return kept.value  # whatever the refresh was for, there is a token that no API has rejected
                 if answer is not None:
                     raise answer.error()
-                late = f"No token came within {patience:.3g} s; the refresh goes on."
                 raise TokenUnavailable(late, retry_after=1.0)
             if answer.value != token and not answer.refused and keeper.world.clock() < answer.expires_at:
                 return answer.value
@@ -335,7 +336,7 @@ class TokenProvider(fork.Closing):
 
     async def aretry_now(self) -> None:
         """Say that what WeChat refused has been mended: `retry_now` for tasks of asyncio and trio."""
-        await anyio.to_thread.run_sync(self.retry_now)
+        await run_in_thread(self.retry_now)
 
     def wrong_until(self) -> float:
         """

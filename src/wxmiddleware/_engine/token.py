@@ -291,9 +291,9 @@ class Keeper:
         if flight.inline:
             flight.fly()
         elif not awaited:
-            flight.slip_away(self._stranded)
+            flight.slip_away(self.stranded)
         elif not flight.take_off():
-            self._stranded(flight)
+            self.stranded(flight)
 
     def _heat(self) -> None:
         """Hand the token out until something is due: a read of the store, or a renewal."""
@@ -337,11 +337,22 @@ class Keeper:
                 events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
-    def _stranded(self, flight: Flight[Outcome]) -> None:
-        """No thread could be had for a refresh. A waiting caller runs it; if there is none, try again in a second."""
+    def stranded(self, flight: Flight[Outcome], *, given_up: bool = False) -> None:
+        """
+        No thread could be had. Whoever waits will run the flight; if nobody does, try again soon.
+
+        Args:
+            given_up: Somebody has waited for it, in a task, and has had none either.
+        """
         with self._lock:
-            if self.flight is flight and state(self.snapshot, self.world.clock()) in _USABLE and not flight.begun:
+            if self.flight is not flight or flight.begun:
+                return
+            if given_up:
                 self.flight = None
+                self._keep()
+            if state(self.snapshot, self.world.clock()) in _USABLE:
+                self.flight = None
+                flight.overtaken = True  # nobody need wait for a thread to run it
                 self._hot_until(self.world.clock() + 1.0)
 
     # What a refresh brings

@@ -14,7 +14,6 @@ import errno
 import os
 import selectors
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from typing import Any, TypeVar
 
 from .._runtime import fork
 from .._runtime.clock import clock
+from .._runtime.threads import start_thread
 
 Address = tuple[Any, ...]  # family, type, protocol, canonical name, address: as getaddrinfo gives it
 
@@ -149,11 +149,7 @@ def _start(future: Future[_T], work: Callable[[], _T]) -> None:
         else:
             future.set_result(result)
 
-    try:
-        if sys.is_finalizing():  # a thread that is started now never runs
-            raise RuntimeError
-        threading.Thread(target=run, name="wxmiddleware-connect", daemon=True).start()
-    except RuntimeError:
+    if start_thread(run, "wxmiddleware-connect") is None:
         run()
 
 

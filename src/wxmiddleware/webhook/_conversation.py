@@ -23,6 +23,7 @@ from wxmiddleware._runtime import checks, fork
 from wxmiddleware._runtime.clock import Clock
 from wxmiddleware._runtime.clock import clock as process_clock
 from wxmiddleware._runtime.masking import mask
+from wxmiddleware._runtime.threads import NoThread
 from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
@@ -169,10 +170,18 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Call a function, off the event loop if it `blocks`; await what it returns if that can be awaited."""
+    """
+    Call a function; await what it returns if that can be awaited.
+
+    Attributes:
+        function: Takes no arguments.
+        blocks: Whether it is called off the event loop.
+        needed: Whether it is called on the loop where there is no thread for it: WeChat will not repeat what is done.
+    """
 
     function: Callable[[], Any] = field(repr=False)  # a partial shows what it is given
     blocks: bool = True
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +412,9 @@ class Webhook:
             answer, why = FORBIDDEN, refused
         except Unavailable:
             answer, why = Spoilt.BUSY.value, None
+        except NoThread as error:
+            _logger.warning("A push is answered 503, and WeChat will repeat it. %s", error)
+            answer, why = Spoilt.BUSY.value, None
         if why is not None:
             who = named_sender(request.peer, request.forwarded, self._hops)
             _logger.warning("Refused a push to the webhook from %s: %s%s", who, why, request.hint)
@@ -501,27 +513,31 @@ class Webhook:
     def _handled(self, push: Push, identity: tuple[str, ...], until: float) -> Conversation:
         shared = self._seen.shared
         if not self.room.enter():
-            yield Do(partial(self._seen.release, identity), blocks=shared)
+            yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
             return Spoilt.BUSY.value
         attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
         seconds = None if self._deadline is None else max(0.0, until - self._clock())
         outcome: Outcome | None = yield Handle(push, attempt, seconds, self._late is not None)
         if outcome is None:
-            yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared)
+            yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared, needed=True)
             return SUCCESS
         if isinstance(outcome, Failed) or outcome.status != 200:
-            yield Do(partial(self._seen.release, identity), blocks=shared)
+            yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
             if isinstance(outcome, Failed):
                 raise outcome.error
             return outcome
         outcome = self._fitted(push, outcome)
-        yield Do(partial(self._seen.finish, identity, Answered(outcome.body, outcome.content_type)), blocks=shared)
+        yield Do(
+            partial(self._seen.finish, identity, Answered(outcome.body, outcome.content_type)),
+            blocks=shared,
+            needed=True,
+        )
         return outcome
 
     def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: Outcome) -> Conversation:
         """Send a reply that came too late for the response."""
-        yield Do(partial(self._seen.finish, identity, Answered()), blocks=self._seen.shared)
+        yield Do(partial(self._seen.finish, identity, Answered()), blocks=self._seen.shared, needed=True)
         if isinstance(outcome, Failed):
             _tell_of(outcome.error)
             return SUCCESS

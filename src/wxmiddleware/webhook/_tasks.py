@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from wxmiddleware._rules.paths import without_root
+from wxmiddleware._runtime.threads import NoThread, run_in_thread
 
 from ._conversation import (
     Answer,
@@ -126,7 +126,7 @@ def _limiters() -> tuple[anyio.CapacityLimiter, anyio.CapacityLimiter]:
 
 async def run_handler(function: Callable[[], Any]) -> Any:
     """Run a handler that is not async; how many there may be at once `Webhook.room` says."""
-    return await anyio.to_thread.run_sync(function, limiter=_limiters()[1])
+    return await run_in_thread(function, limiter=_limiters()[1])
 
 
 async def _hold(conversation: Conversation, receive: Receive | None = None, work: Work | None = None) -> Answer:
@@ -151,10 +151,15 @@ def _mounted(scope: Scope, path: str) -> str:
 
 async def _do(step: Step, receive: Receive | None, work: Work | None) -> Any:
     match step:
-        case Do(function, blocks):
+        case Do(function, blocks, needed):
             # What comes after an answer is no more than handlers there may be, and may take long.
             limiter = _limiters()[receive is None]
-            result = await anyio.to_thread.run_sync(function, limiter=limiter) if blocks else function()
+            try:
+                result = await run_in_thread(function, limiter=limiter) if blocks else function()
+            except NoThread:
+                if not needed:
+                    raise
+                result = function()
             return await result if inspect.isawaitable(result) else result
         case Pause(seconds):
             return await anyio.sleep(seconds)

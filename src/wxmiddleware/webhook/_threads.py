@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from wxmiddleware._rules.paths import text_of
-from wxmiddleware._runtime.threads import threads_freeze
+from wxmiddleware._runtime.threads import start_thread, threads_freeze
 
 from ._conversation import (
     Answer,
@@ -166,10 +166,8 @@ def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | Spoil
 
     end = time.monotonic() + seconds
     with _timed(connection, end):
-        reader = threading.Thread(target=read, name="wxmiddleware-webhook-body", daemon=True)
-        try:
-            reader.start()
-        except RuntimeError:  # no more threads
+        reader = start_thread(read, "wxmiddleware-webhook-body")
+        if reader is None:
             read()
             return found[0]
         reader.join(seconds)

@@ -19,7 +19,7 @@ import requests
 from wxmiddleware._runtime import fork
 from wxmiddleware._runtime.clock import Clock
 from wxmiddleware._runtime.clock import clock as process_clock
-from wxmiddleware._runtime.threads import threads_freeze
+from wxmiddleware._runtime.threads import in_event_loop, start_thread, threads_freeze
 from wxmiddleware._runtime.untraced import untraced
 from wxmiddleware.context import use_provider
 from wxmiddleware.decorators import with_token
@@ -36,6 +36,7 @@ _logger = logging.getLogger("wxmiddleware")
 
 _PATIENCE = 2.0  # seconds that a push waits for the first list, counted from when its fetch began
 _POLL = 0.02
+_AGAIN = 1.0  # seconds until a thread is looked for again
 _RETRY = 10.0  # seconds that WeChat is left alone after it gave no list
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -150,13 +151,12 @@ class CallbackAddresses:
             if self._begun is not None or self._clock() < self._due:
                 return
             self._begun = self._clock()
-        thread = threading.Thread(target=self._renew, name="wxmiddleware-webhook-addresses", daemon=True)
-        if threads_freeze():
-            self._renew()
+        if not threads_freeze() and start_thread(self._renew, "wxmiddleware-webhook-addresses") is not None:
             return
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads
+        if in_event_loop():  # no thread, and here it must not be waited for: the old list counts, if there is one
+            self._due = self._clock() + _AGAIN
+            self._begun = None
+        else:
             self._renew()
 
     def allows(self, address: str) -> bool | None:

@@ -1,0 +1,178 @@
+"""A token's life where Python and the machine are at their edge: no thread to be had, no interpreter of one's own."""
+
+from __future__ import annotations
+
+import _thread
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.world import Tasks, World
+from wxmiddleware import TokenUnavailable, with_token
+from wxmiddleware._runtime import threads
+
+
+@pytest.fixture
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, no thread can be started, as at a container's limit."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def refuse() -> None:
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        monkeypatch.setattr(_thread, "start_new_thread", refused)
+
+    return refuse
+
+
+class TestNoThread:
+    def test_cold(self, world: World, refuse_threads: Callable[[], None]) -> None:
+        """A thread fetches by itself; a task cannot without blocking its loop, and is told what to do."""
+        world.script("T1")
+        provider = world.provider()
+        refuse_threads()
+
+        if isinstance(world.face, Tasks):
+            error = world.error(provider)
+            assert (TokenUnavailable, 1.0) == (type(error), error.retry_after)
+            assert "limit of threads" in str(error)
+        assert "T1" == provider.get_token()
+
+    def test_out_of_touch(self, world: World, refuse_threads: Callable[[], None]) -> None:
+        """After a quiet minute, in which nobody has looked at the store, the token that is good is given."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        refuse_threads()
+        for _ in range(3):
+            world.advance(61)
+            assert "T1" == world.get(provider)
+
+    def test_ahead(self, world: World, refuse_threads: Callable[[], None]) -> None:
+        """A renewal ahead of the end is put off; the token is good all the same, also for who only peeks."""
+        world.script("T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6560)
+        world.get(provider)  # who was asked nothing for long looks at the store first
+        world.settle()
+        refuse_threads()
+        world.advance(41)
+
+        assert ("T1", "T1", "ahead") == (world.get(provider), provider.peek(), provider.status().state)
+
+    def test_rejected(self, world: World, refuse_threads: Callable[[], None]) -> None:
+        """Whose call was refused gets WeChat's answer where no other token can be had; who was not, keeps the token."""
+        refusal = {"errcode": 40001, "errmsg": "invalid credential"}
+        world.script("T1", "T2")
+        provider = world.provider()
+        world.get(provider)
+        refuse_threads()
+
+        if not isinstance(world.face, Tasks):
+            assert "T2" == world.get(provider, "T1")
+            return
+
+        @with_token(provider)
+        async def call(access_token: str) -> dict[str, Any]:
+            return refusal
+
+        assert world.face.run(call) is refusal
+        assert "T1" == world.get(provider)
+
+    def test_threads_are_back(
+        self, world: World, refuse_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As soon as there are threads again, the next caller has one."""
+        world.script("T1")
+        provider = world.provider()
+        refuse_threads()
+        if isinstance(world.face, Tasks):
+            world.error(provider)
+        monkeypatch.undo()
+
+        assert "T1" == world.get(provider)
+
+    @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
+    def test_interpreter_without_threads(
+        self, world: World, refuse_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where there can never be one, as in an isolated subinterpreter, a task fetches in its loop."""
+        world.script("T1")
+        provider = world.provider()
+
+        def refused(*_: object, **__: object) -> None:
+            raise RuntimeError("thread is not supported for isolated subinterpreters")
+
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        monkeypatch.setattr(_thread, "start_new_thread", refused)
+
+        assert "T1" == world.get(provider)
+
+
+class TestNoDaemons:
+    """A subinterpreter with a GIL of its own makes no thread that may be left running (Python 3.12)."""
+
+    @pytest.fixture(autouse=True)
+    def no_daemons(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = threading.Thread.__init__
+
+        def init(thread: threading.Thread, *args: Any, daemon: bool | None = None, **options: Any) -> None:
+            if daemon:
+                raise RuntimeError("daemon threads are disabled in this (sub)interpreter")
+            made(thread, *args, daemon=daemon, **options)
+
+        monkeypatch.setattr(threading.Thread, "__init__", init)
+        monkeypatch.setattr(threads._thread, "daemon_threads_allowed", lambda: False, raising=False)
+
+    def test_renewals(self, world: World) -> None:
+        """Tokens are fetched, looked for and renewed by threads that the interpreter waits for."""
+        world.script("T1", "T2")
+        provider = world.provider()
+        first = world.get(provider)
+        world.advance(6700)
+        world.get(provider)
+        world.settle()
+
+        assert ("T1", "T2") == (first, world.get(provider))
+
+    def test_started_unnoticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No thread is started that is not joined at the interpreter's end, which would break on it."""
+        ran = threading.Event()
+        monkeypatch.setattr(threads._thread, "start_new_thread", None)
+
+        assert threads.start_unnoticed(ran.set)
+        assert ran.wait(20)
+
+
+PROGRAM = """
+import asyncio, sys
+sys.path[:0] = {path!r}
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.stores.jsonfile import JSONFileStore
+from wxmiddleware.testing import ScriptedSource
+
+account, source, store = Account("wx0123456789abcdef", "s"), ScriptedSource("T1", "T2"), JSONFileStore({file!r})
+provider = TokenProvider(account, source=source, store=store)
+async def main():
+    return await provider.aget_token(rejected="T1")
+print(provider.get_token(), asyncio.run(main()))
+"""
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="later ones import nothing that was not made for them")
+def test_isolated_subinterpreter(tmp_path: Any) -> None:
+    """An isolated subinterpreter, which has no threads at all, has its tokens in both colours."""
+    code = PROGRAM.format(path=sys.path, file=str(tmp_path / "token.json"))
+    run = (
+        "import _xxsubinterpreters as s, sys\n"
+        "made = s.create(isolated=True)\ns.run_string(made, sys.stdin.read())\ns.destroy(made)"
+    )
+    ended = subprocess.run([sys.executable, "-c", run], input=code, capture_output=True, text=True, check=False)
+
+    assert ("T1 T2", 0) == (ended.stdout.strip(), ended.returncode), ended.stderr
