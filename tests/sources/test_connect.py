@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +16,7 @@ from sources.conftest import LONG, PeerFactory
 from wxmiddleware import Account, ClassicToken
 from wxmiddleware._runtime.clock import clock
 from wxmiddleware.sources import Cause, Failure, Grant, _connect, _deadline
+from wxmiddleware.sources._sending import leased
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
 GOOD = Grant("88_good", 7200)
@@ -272,6 +273,67 @@ def test_held_up_before_sending(tls: bool, peer: PeerFactory, monkeypatch: pytes
     assert [] == someone.requests
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+def test_lease_that_ended_before_sending(tls: bool, peer: PeerFactory) -> None:
+    """Nothing is sent if the lease does not last for the rest of the fetch any more when the connection stands."""
+    someone = peer(tls=tls)
+    asked: list[float] = []
+
+    def covers(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) == 1  # before the name is looked up
+
+    with requests.Session() as session, leased(covers):
+        session.trust_env = False
+        session.verify = False
+        account = Account("wx1", SECRET, base_url=f"{'https' if tls else 'http'}://127.0.0.1:{someone.port}")
+        failure = ClassicToken(session=session).fetch(account)
+    someone.stop.set()
+
+    assert isinstance(failure, Failure)
+    assert failure.cause is Cause.PASSING
+    assert [] == someone.requests
+    assert 2 == len(asked)
+    assert 5.0 > asked[0] > asked[1] > 0.0
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["ours", "a transport of the user's"])
+def test_lease_that_ended_before_connecting(own: bool, peer: PeerFactory) -> None:
+    """Where the lease is over at the beginning, nobody connects; then WeChat surely did not act on the request."""
+    someone = peer()
+    with requests.Session() as session, leased(lambda seconds: False):
+        if own:
+            session.mount("http://", type("Own", (requests.adapters.HTTPAdapter,), {})())
+        account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
+        failure = ClassicToken(session=session).fetch(account)
+
+    assert isinstance(failure, Failure)
+    assert failure.cause is Cause.PASSING
+    assert [] == someone.requests
+
+
+def test_lease_of_another_fetch(peer: PeerFactory) -> None:
+    """What is fetched after the block, or in another thread, is not under its lease."""
+    someone = peer()
+    account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
+    with leased(lambda seconds: False), ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(ClassicToken().fetch, account).result(LONG)
+
+    assert GOOD == elsewhere == ClassicToken().fetch(account)
+
+
+def test_little_time_left(peer: PeerFactory) -> None:
+    """What is left when a secret or a look-up took long is no time for an answer: nothing is sent."""
+    someone = peer()
+    account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
+    failure = ClassicToken().call(account, "GET", "/cgi-bin/token", seconds=0.9)
+
+    assert isinstance(failure, Failure)
+    assert failure.cause is Cause.PASSING
+    assert [] == someone.requests
+
+
 def test_tls_that_never_begins(peer: PeerFactory) -> None:
     """A handshake that does not come is part of connecting."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -305,3 +367,10 @@ def test_room_for_the_answer() -> None:
 
     assert [1.0, 1.0] == pytest.approx([long.deadline - long.send_by, long.deadline - long.connect_by])
     assert 0.1 == pytest.approx(short.deadline - short.send_by)
+
+
+def test_room_in_the_rest_of_a_fetch() -> None:
+    """An answer takes no less time since the first part of a fetch has used most of it up."""
+    rest = _deadline.Exchange(2.0, 2.0, 5.0)
+
+    assert 1.0 == pytest.approx(rest.deadline - rest.send_by)

@@ -6,8 +6,8 @@ hold a request for ever, in the headers already, and a name with three dead addr
 connecting has one time for all: the name, its addresses, a proxy, TLS. Every read from the socket gets what is left.
 And the transport knows whether it was ever connected: what fails before that, WeChat surely did not act upon.
 
-A request that is sent may mint a token, and end the one in use. So when the connection stands, the clock is looked at
-once more, and nothing is sent whose answer could not be waited for.
+A request that is sent may mint a token, and end the one in use. So when the connection stands, the clock and the lease
+are looked at once more, and nothing is sent whose answer could not be waited for.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameReso
 
 from .._runtime.clock import clock
 from ._connect import connect, look_up, within
+from ._sending import may_send
 
 # So many seconds must be left for the answer when a request is sent; of a short time, a quarter of it.
 _ROOM = 1.0
@@ -39,6 +40,7 @@ class Exchange:
     Args:
         seconds: What the whole may take.
         connecting: What the connection may take of it.
+        whole: What the fetch may take that this is the rest of, if it is one.
 
     Attributes:
         deadline: When it must be over.
@@ -50,10 +52,11 @@ class Exchange:
 
     __slots__ = ("_began", "connect_by", "connected", "deadline", "proxied", "send_by")
 
-    def __init__(self, seconds: float, connecting: float) -> None:
+    def __init__(self, seconds: float, connecting: float, whole: float | None = None) -> None:
         self._began = clock()
         self.deadline = self._began + seconds
-        self.send_by = self.deadline - min(_ROOM, seconds / 4)
+        # An answer does not come the sooner since a look-up or a function for the secret took long.
+        self.send_by = self.deadline - min(_ROOM, (seconds if whole is None else whole) / 4)
         self.connect_by = min(self._began + connecting, self.send_by)
         self.connected = False
         self.proxied = False
@@ -66,14 +69,19 @@ class Exchange:
         """Seconds that the next read may take."""
         return (self.deadline if self.connected else self.connect_by) - clock()
 
+    def is_late(self) -> bool:
+        """Whether it is too late to send anything: for an answer to be read, or for the lease that it is sent under."""
+        now = clock()
+        return now > self.send_by or not may_send(self.deadline - now)
+
     def stands(self, connection: HTTPConnection) -> None:
         """
         The connection stands. Something is sent next, so it must not be too late.
 
         Raises:
-            ConnectTimeoutError: It is too late for an answer; also if this process was held up, or the machine was.
+            ConnectTimeoutError: It is too late; also if this process was held up, or the machine was.
         """
-        if clock() > self.send_by:
+        if self.is_late():
             raise ConnectTimeoutError(connection, "The connection came too late to wait for an answer.")
         self.connected = True
 

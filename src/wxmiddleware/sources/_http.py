@@ -159,7 +159,7 @@ class Endpoint:
     ) -> dict[str, Any] | Failure:
         """Send one request and give the JSON object of its answer, of at most so many bytes."""
         timeout = self.timeout if seconds is None else max(0.001, seconds)
-        exchange = Exchange(timeout, min(self.connect_timeout, timeout))
+        exchange = Exchange(timeout, min(self.connect_timeout, timeout), max(self.timeout, timeout))
         limits = Timeout(total=timeout, connect=min(self.connect_timeout, timeout))
         request = requests.Request(method, account.base_url + path, params=query, json=body, headers=_HEADERS)
         failure: Failure | None = None
@@ -244,7 +244,8 @@ def _send(
     # A transport of the user's own: nobody knows whether it was connected.
     exchange.connected = type(theirs) is not HTTPAdapter
     adapter = theirs if exchange.connected else ours
-    if clock() > exchange.send_by:
+    if exchange.is_late():
+        exchange.connected = False
         raise low.TimeoutError
     # Not session.send(), which follows redirects (the secret is for this host only) or reads them in full.
     with closing(ours), closing(adapter.send(prepared, timeout=limits, **settings)) as response:  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""
+Whether a request may still be sent: the engine knows, and a source asks right before the bytes go out.
+
+A process may be held up between taking the lease and sending: by a slow look-up, a slow secret, a machine that swaps.
+By then its lease may be over, and another process's token in use, which the late request would end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_covers: ContextVar[Callable[[float], bool] | None] = ContextVar("wxmiddleware_lease", default=None)
+
+
+@contextmanager
+def leased(covers: Callable[[float], bool]) -> Iterator[None]:
+    """
+    Let requests of this block, in this thread, be sent only while `covers` says so.
+
+    Args:
+        covers: Tells whether the lease still lasts for so many seconds.
+    """
+    mark = _covers.set(covers)
+    try:
+        yield
+    finally:
+        _covers.reset(mark)
+
+
+def may_send(seconds: float) -> bool:
+    """Whether a request may be sent now whose answer is there within so many seconds."""
+    covers = _covers.get()
+    return covers is None or covers(seconds)
