@@ -394,6 +394,25 @@ def test_propagation_lag(wechat: WeChat, wechat_clock: SimulatedClock) -> None:
     assert wechat.check(fresh) is None
 
 
+@pytest.mark.parametrize(
+    ("overlap", "keep", "afterwards"), [(300, 1, None), (10, 1, None), (0, 1, 40001), (300, 0, 40001)]
+)
+def test_propagation_lag_of_the_replaced_token(
+    wechat: WeChat, wechat_clock: SimulatedClock, overlap: float, keep: int, afterwards: int | None
+) -> None:
+    """While the APIs lag they take the replaced token as before, and then for the overlap (row 8)."""
+    first = wechat.token()["access_token"]
+    wechat.propagation_lag, wechat.overlap, wechat.keep_previous = 2, overlap, keep
+    second = wechat.token()["access_token"]
+    wechat_clock.advance(1.9)
+    assert (None, 40001) == (code(wechat.check(first)), code(wechat.check(second)))
+    wechat_clock.advance(0.1)
+
+    assert (afterwards, None) == (code(wechat.check(first)), code(wechat.check(second)))
+    wechat_clock.advance(overlap)
+    assert 40001 == code(wechat.check(first))
+
+
 def test_steal_classic(wechat: WeChat, token: str) -> None:
     """Another service's fetch kills our token and is not counted as ours (row 8)."""
     theirs = wechat.steal()

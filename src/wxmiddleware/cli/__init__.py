@@ -504,7 +504,7 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument("--lifetime", type=int, metavar="SECONDS", help="how long a token lives (7200)")
     command.add_argument("--overlap", type=float, metavar="SECONDS", help="how long a replaced token lives on (300)")
     command.add_argument(
-        "--propagation-lag", type=float, metavar="SECONDS", help="how long a new token is refused at first (0)"
+        "--propagation-lag", type=float, metavar="SECONDS", help="how long the APIs do not know a new token (0)"
     )
     command.add_argument("--token-latency", type=float, metavar="SECONDS", help="how long a fetch takes (0)")
 

@@ -251,17 +251,18 @@ class TokenRules:
         keep = knobs.keep_previous
         if forced:  # the recipe against a leak: the second forced refresh kills the first one's predecessor
             keep = min(keep, 1) if knobs.stable_forced_keeps_previous else 0
+        known_at = now + knobs.propagation_lag  # to the APIs; until then they go by the tokens before
         for age, old in enumerate(slot.live):
             if age >= keep:
-                old.dies_at = min(old.dies_at, now)
+                old.dies_at = min(old.dies_at, known_at)
             elif age == 0:
-                old.dies_at = min(old.dies_at, now + knobs.overlap)
+                old.dies_at = min(old.dies_at, known_at + knobs.overlap)
         token = Token(
             value=self._fresh_value(),
             appid=account.appid,
             slot=slot_name,
             expires_at=now + knobs.lifetime,
-            accepted_from=now + knobs.propagation_lag,
+            accepted_from=known_at,
             dies_at=now + knobs.lifetime,
         )
         slot.live = deque([token, *(old for old in slot.live if old.dies_at > now)])

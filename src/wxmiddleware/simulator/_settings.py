@@ -94,8 +94,9 @@ class Knobs:
     """``expires_in`` of new tokens and tickets, in seconds. WeChat: "a value within 7200"."""
 
     propagation_lag = Knob(seconds)
-    """Simulated seconds for which a newly minted token is refused (40001) before it is accepted.
-    Uncertain: nobody has measured one. The replaced token follows ``overlap`` meanwhile."""
+    """Simulated seconds by which the APIs lag behind the token endpoints: for so long they refuse a newly minted token
+    (40001), and take the replaced one as if it were the newest; ``overlap`` begins after that.
+    Uncertain: nobody has measured one."""
 
     keep_previous = Knob(whole(0))
     """How many replaced tokens live on for ``overlap``. Uncertain: 1 means that a third rapid fetch kills the first
