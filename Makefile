@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= pytest -n auto
 
-.PHONY: demo test lint bench soak
+.PHONY: demo test test-all lint bench soak
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m demo $(ARGS)
 
+# What needs no server and few processes; CONTRIBUTING.md says what the tiers are.
 test: $(VENV)/.dev
+	$(BIN)/python -m $(PYTEST) -m "not servers and not processes and not nightly"
+
+test-all: $(VENV)/.dev
 	$(BIN)/python -m $(PYTEST)
 
 lint: $(VENV)/.dev
@@ -23,8 +27,9 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# For instance: make soak ARGS="--minutes 5 --seed 42 --store redis"
+# The nightly tests, then a soak; with ARGS only the latter: make soak ARGS="--minutes 5 --seed 42 --store redis"
 soak: $(VENV)/.dev
+	$(if $(ARGS),,$(BIN)/python -m $(PYTEST) -m nightly)
 	PYTHONPATH=tests $(BIN)/python -m fleet.soak $(ARGS)
 
 # An empty file says that this set of packages is installed, and from which pyproject.toml.

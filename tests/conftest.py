@@ -1,7 +1,11 @@
 """What all tests may use."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
+from support import programs
 
 from wxmiddleware.simulator import SimulatedClock
 
@@ -10,6 +14,23 @@ pytest_plugins = ["pytester"]
 # A busy machine may take a second for one example; that says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+TESTS = Path(__file__).parent
+PROCESSES = ("fleet", "processes")  # folders of tests with many processes, whatever else they need
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out because of its folder; CONTRIBUTING.md has the tiers."""
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in PROCESSES:
+            item.add_marker("processes")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """See that no test without a marker starts a server: on a laptop it would be slow, or red."""
+    programs.may_start = any(item.iter_markers(name) for name in programs.MARKERS)
+    return (yield)
 
 
 @pytest.fixture

@@ -746,6 +746,7 @@ class TestInspectStore:
         assert main(["inspect", "--store", f"file:{path}", "--appid", "wx2"]) == 4
         assert "Update this process" in capsys.readouterr().err
 
+    @pytest.mark.servers
     def test_redis(self, account: Account, wechat: WeChat, tmp_path: Path, capsys: Any) -> None:
         """It is so with a real Redis, and WeChat is asked for nothing."""
         with RedisServer(tmp_path) as redis:
@@ -780,6 +781,7 @@ class TestInspectStore:
 class TestSchema:
     """``wxmiddleware schema``"""
 
+    @pytest.mark.servers
     @pytest.mark.parametrize(("server", "dialects"), [(MariaDB, ["mysql", "mariadb"]), (PostgreSQL, ["postgresql"])])
     def test_runs(self, server: type[MariaDB | PostgreSQL], dialects: list[str], capsys: Any) -> None:
         """What it prints creates the table on a real server, and a store that creates nothing works there."""

@@ -46,7 +46,7 @@ def examples(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.processes
 def test_the_whole_story(tmp_path: Path) -> None:
     """It ends by itself with 0: no user saw an error, refusals happened and were healed, and it leaves nothing."""
     ended = subprocess.run(
@@ -68,6 +68,7 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert ended.stdout.isascii()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it with 130; after these and after SIGKILL no server goes on."""
@@ -97,6 +98,7 @@ def test_fails_if_the_story_did_not_happen(short: None, tmp_path: Path, capsys: 
     assert {"flask.log", "starlette.log"} <= {path.name for path in directory.iterdir()}
 
 
+@pytest.mark.processes
 def test_leaves_nothing_in_the_store(short: None, tmp_path: Path) -> None:
     """A store that was named has forgotten the demo's tokens and messages at the end, and nothing of others'."""
     with RedisServer(tmp_path) as server:
@@ -114,6 +116,7 @@ def test_leaves_nothing_in_the_store(short: None, tmp_path: Path) -> None:
     assert [f"{{{key}}}".encode() for key in theirs] == sorted(left)
 
 
+@pytest.mark.processes
 def test_fails_if_a_user_sees_an_error(short: None, examples: Path, capsys: Any) -> None:
     """An app that answers its users with errors makes it 1, and it is said what they saw."""
     app = examples / "starlette_app" / "app.py"
@@ -127,6 +130,7 @@ def test_fails_if_a_user_sees_an_error(short: None, examples: Path, capsys: Any)
     assert "Flask      #" in out
 
 
+@pytest.mark.processes
 def test_fails_if_a_server_does_not_start(short: None, examples: Path, capsys: Any) -> None:
     """An app that cannot be imported makes it 1 at once, with the end of the server's log."""
     (examples / "starlette_app" / "app.py").write_text("raise RuntimeError('broken app')\n")
@@ -135,6 +139,7 @@ def test_fails_if_a_server_does_not_start(short: None, examples: Path, capsys: A
     assert "broken app" in capsys.readouterr().out
 
 
+@pytest.mark.processes
 def test_fails_if_a_server_ends(short: None, examples: Path, capsys: Any) -> None:
     """A server that ends in the middle makes it 1."""
     app = examples / "starlette_app" / "app.py"
@@ -144,6 +149,7 @@ def test_fails_if_a_server_ends(short: None, examples: Path, capsys: Any) -> Non
     assert "uvicorn has ended" in capsys.readouterr().out
 
 
+@pytest.mark.processes
 def test_on_a_terminal(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the picture shows the users, the token and what happens; the summary stays."""
     console = Console(file=io.StringIO(), force_terminal=True, width=110, height=36, record=True)

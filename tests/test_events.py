@@ -171,7 +171,10 @@ _TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("trouble", _TROUBLES)
+@pytest.mark.parametrize(
+    "trouble",
+    [pytest.param(name, marks=pytest.mark.servers if "redis" in code else ()) for name, (code, _) in _TROUBLES.items()],
+)
 def test_trouble_is_seen(trouble: str, wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> None:
     """Each of these leaves a line on the stderr of a program that has configured nothing, without a secret in it."""
     code, told = _TROUBLES[trouble]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes.prelude import SharedClock
@@ -17,6 +18,11 @@ from .nursery import Nursery
 from .world import World
 
 MakeWorld = Callable[..., World]
+
+
+def nightly(cases: Iterable[tuple[str, ...]], *, but: Container[tuple[str, ...]]) -> list[Any]:
+    """Cases of `pytest.mark.parametrize` that `make soak` runs, all but some of them."""
+    return [pytest.param(*case, marks=() if case in but else pytest.mark.nightly) for case in cases]
 
 
 @pytest.fixture(scope="session")

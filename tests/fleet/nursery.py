@@ -181,7 +181,7 @@ class Nursery:
         self._listening.bind(self._path)
         self._listening.listen(64)
         self._listening.settimeout(PATIENCE)
-        self._program = Program(Path(__file__).with_name("worker.py"), env=environment())
+        self._program = Program(Path(__file__).with_name("worker.py"), env=environment(measured=False))
         assert self._program.hear() == "ready"
 
     def _close(self) -> None:

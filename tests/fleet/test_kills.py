@@ -12,6 +12,8 @@ from .world import World
 
 CROWD = 4
 SOURCES = ("classic", "stable")
+
+pytestmark = pytest.mark.timeout(600)
 stores = pytest.mark.parametrize("store", DEPOTS)
 sources = pytest.mark.parametrize("kind", SOURCES)
 

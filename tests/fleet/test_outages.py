@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
-from .conftest import MakeWorld
+from .conftest import MakeWorld, nightly
 from .depots import DEPOTS
 from .nursery import Member
 from .world import World
@@ -13,16 +15,20 @@ WORKERS = 8
 CONVERGENCE = 60.0
 
 
-def _returns() -> list[tuple[str, str]]:
-    found = []
-    for store in DEPOTS:
-        for back in ("empty",) if store == "memcached" else ("kept", "empty", "old"):
-            found.append((store, back))
-    return found
+BACK = ("kept", "empty", "old")
+KINDS = ("classic", "stable")
 
+pytestmark = pytest.mark.timeout(600)
 
-returns = pytest.mark.parametrize(("store", "back"), _returns())
-sources = pytest.mark.parametrize("kind", ["classic", "stable"])
+# Everything with everything is for the night. Each push has every store with every return, and both kinds with either
+# (the pairs); where that is one test of three, each store once.
+CASES = [
+    (store, back, kind)
+    for store, back, kind in product(DEPOTS, BACK, KINDS)
+    if store != "memcached" or back == "empty"  # it remembers nothing
+]
+PAIRS = {(store, back, KINDS[(i + j) % 2]) for (i, store), (j, back) in product(enumerate(DEPOTS), enumerate(BACK))}
+ONCE = {(store, "empty" if store == "memcached" else BACK[i % 3], KINDS[i // 3 % 2]) for i, store in enumerate(DEPOTS)}
 
 
 def pass_time(world: World, fleet: list[Member], seconds: float, step: float) -> int:
@@ -63,10 +69,9 @@ def come_back(world: World, back: str) -> None:
         world.depot.put_back()
 
 
-@returns
-@sources
+@pytest.mark.parametrize(("store", "back", "kind"), nightly(CASES, but=ONCE))
 def test_in_the_middle_of_a_life(make_world: MakeWorld, store: str, back: str, kind: str) -> None:
-    """14, 15: nobody notices, and nobody asks WeChat."""
+    """Nobody notices, and nobody asks WeChat."""
     world = make_world(store, kind, overlap=300.0)
     fleet = populated(world, back)
     pass_time(world, fleet, 600, 100)
@@ -109,8 +114,7 @@ def over_the_end(world: World, fleet: list[Member], back: str) -> tuple[int, int
         assert world.clock() - began < CONVERGENCE
 
 
-@returns
-@sources
+@pytest.mark.parametrize(("store", "back", "kind"), nightly(CASES, but=PAIRS))
 def test_over_the_end_of_a_life(make_world: MakeWorld, store: str, back: str, kind: str) -> None:
     """Each worker gets a token for itself, once; when the store is back they agree on the one that is newest."""
     world = make_world(store, kind, overlap=300.0)
@@ -126,7 +130,10 @@ def test_over_the_end_of_a_life(make_world: MakeWorld, store: str, back: str, ki
     assert world.fetches == fetches
 
 
-@returns
+@pytest.mark.parametrize(
+    ("store", "back"),
+    nightly(dict.fromkeys(case[:2] for case in CASES), but={case[:2] for case in ONCE}),
+)
 def test_tokens_that_kill_each_other(make_world: MakeWorld, store: str, back: str) -> None:
     """
     Each worker gets a token for itself, and only the last two of these are good.

@@ -13,6 +13,8 @@ from .soak import Broken, Seat, Soak, Tally, live
 
 EPISODES = 12
 
+pytestmark = pytest.mark.timeout(1200)
+
 
 def test_pure() -> None:
     """What happens is a function of the seed."""
@@ -21,6 +23,7 @@ def test_pure() -> None:
     assert first == again != other
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("store", "kind", "seed"), [("jsonfile", "classic", 1), ("redis", "stable", 2)])
 def test_soak(nursery: Nursery, depot_of: Callable[[str], Depot], store: str, kind: str, seed: int) -> None:
     """A fleet lives through faults, and what must hold does."""

@@ -17,14 +17,21 @@ from typing import Any
 import wxmiddleware
 
 TESTS = Path(__file__).parents[1]
-PATIENCE = 30.0  # real seconds after which a program is taken for hanging
+PATIENCE = 120.0  # real seconds after which a program is taken for hanging
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """This process's environment for another one that imports the tests' modules, too."""
+def environment(*, measured: bool = True, **extra: str) -> dict[str, str]:
+    """
+    This process's environment for another one that imports the tests' modules, too.
+
+    Args:
+        measured: Whether its coverage is measured. What is killed at the end writes down none, and is only slower.
+        extra: What is to be in it besides.
+    """
     # The very package that is tested here, wherever it is; a server need not read what an editable install left.
     path = [str(Path(wxmiddleware.__file__).parents[1]), str(TESTS), os.environ.get("PYTHONPATH", "")]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("WECHAT_", "WX_TEST_"))}
+    without = ("WECHAT_", "WX_TEST_") if measured else ("WECHAT_", "WX_TEST_", "COVERAGE_PROCESS_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(without)}
     return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1", **extra}
 
 

@@ -97,7 +97,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=environment(**env),
+            env=environment(measured=False, **env),
             start_new_session=True,
         )
         try:

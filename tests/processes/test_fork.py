@@ -8,8 +8,6 @@ from wxmiddleware.simulator import WeChat
 
 from .conftest import PATHS, StartProgram
 
-pytestmark = pytest.mark.timeout(60)
-
 # Python's own fork runs the hooks; uWSGI forks in C and does not.
 HOOKS = pytest.mark.parametrize("hook", ["True", "False"], ids=["hook", "no-hook"])
 

@@ -17,8 +17,6 @@ from .program import Program
 
 pytest.importorskip("gevent", reason="gevent is not installed")
 
-pytestmark = pytest.mark.timeout(60)
-
 STABLE = PATHS["stable"]
 
 PATCHED = """

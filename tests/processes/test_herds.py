@@ -26,8 +26,6 @@ from . import herds
 from .conftest import PATHS
 from .herds import HERDS, Herd
 
-pytestmark = pytest.mark.timeout(60)
-
 LATENCY = 0.2
 USERS = "/cgi-bin/user/get"
 SOURCES = {"stable": StableToken, "classic": ClassicToken}

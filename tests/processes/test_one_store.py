@@ -29,7 +29,6 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.mark.timeout(90)
 def test_boot(redis: RedisServer) -> None:
     """Flask under gunicorn with four workers, and Starlette under uvicorn with four: one fetch, and one for a theft."""
     wechat = WeChat(overlap=0)

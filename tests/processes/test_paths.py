@@ -22,8 +22,6 @@ from webhook.wechat import Pusher, text
 
 from .server import PATIENCE, Kind, Server
 
-pytestmark = pytest.mark.timeout(180)
-
 KINDS = [
     Kind("gunicorn", "gunicorn --bind {address} --threads 4 --log-level critical webhook.routers:application", 1),
     Kind("uvicorn-h11", "uvicorn --port {port} --http h11 --log-level critical webhook.routers:application", 1),

@@ -20,8 +20,6 @@ from .conftest import PATHS
 from .prelude import GATE, SharedClock, mark
 from .server import Kind, Server
 
-pytestmark = pytest.mark.timeout(90)
-
 STABLE = PATHS["stable"]
 
 GUNICORN = "gunicorn --bind {address} --workers 2 --worker-class %s processes.flask_example:app"

@@ -10,8 +10,6 @@ from wxmiddleware.simulator import WeChat
 
 from .conftest import PATHS, StartProgram
 
-pytestmark = pytest.mark.timeout(60)
-
 STABLE = PATHS["stable"]
 # A fetch of these programs may take a minute: a program that ends before does not wait for it.
 PATIENT = "make_provider(source=StableToken(timeout=60.0), timeout=60.0)"

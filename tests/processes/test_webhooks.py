@@ -30,8 +30,6 @@ from wxmiddleware.simulator import SimulatorServer, WeChat
 from .prelude import WORKER
 from .server import PATIENCE, Kind, Server
 
-pytestmark = pytest.mark.timeout(90)
-
 GUNICORN = "gunicorn --bind {{address}} --workers 4 %s processes.webhook_apps:%s"
 UVICORN = "uvicorn --port {{port}} --workers 4 --log-level warning processes.webhook_apps:%s"
 KINDS = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from stores.sql_servers import Server, find
+from stores.sql_servers import Server
+from support.programs import find
 
 
 class Memcached(Server):

@@ -1,47 +1,27 @@
 """
 What the tests of shared stores start.
 
-A real redis-server on a free port, which a test may kill and start again; and several processes on one store.
+A real redis-server on a free port, which a test may kill and start again; and forked processes.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import pytest
-from processes.program import Program, environment
-
-from wxmiddleware.simulator import SimulatorServer, WeChat
+from support.programs import find
 
 if TYPE_CHECKING:
     import redis
 
-PROGRAM = "redis-server"
 PATIENCE = 60.0
-PROCESSES, THREADS = 8, 8
-
-
-def find_server() -> str:
-    """Where the server is; without one, skip the test on a laptop and fail it in CI."""
-    found = shutil.which(PROGRAM)
-    if found is None:
-        reason = f"needs {PROGRAM}: apt-get install redis-server"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 def free_port() -> int:
@@ -63,7 +43,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
-        self._program = find_server()
+        self._program = find("redis-server")
         self._directory = directory
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -139,12 +119,7 @@ class Twemproxy:
     """
 
     def __init__(self, directory: Path, *servers: RedisServer) -> None:
-        self._program = shutil.which("nutcracker") or shutil.which("nutcracker", path="/usr/sbin") or ""
-        if not self._program:
-            reason = "needs twemproxy: apt-get install nutcracker"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+        self._program = find("nutcracker")
         self.port = free_port()
         self._settings, self._log = directory / "nutcracker.yml", directory / "nutcracker.log"
         behind = "".join(f"    - 127.0.0.1:{each.port}:1\n" for each in servers)
@@ -181,83 +156,6 @@ class Twemproxy:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait()
-
-
-_MEMBER = """
-import os
-import sys
-import threading
-
-from wxmiddleware import Account, TokenProvider
-from wxmiddleware.sources import ClassicToken, StableToken
-IMPORTS
-
-provider = TokenProvider(Account.from_env(os.environ), source=SOURCE(), store=STORE)
-token = None
-print("ready", flush=True)
-for line in sys.stdin:
-    start = threading.Barrier(THREADS)
-    answers = []
-
-    def ask():
-        start.wait(20)
-        try:
-            answers.append(provider.get_token(token))
-        except Exception as error:
-            answers.append(f"{type(error).__name__}: {error}".replace(" ", "_"))
-
-    threads = [threading.Thread(target=ask) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    token = answers[0]
-    print(*answers, flush=True)
-"""
-
-
-class Fleet:
-    """
-    Processes that ask for a token when they are told to.
-
-    Args:
-        members: The processes.
-    """
-
-    def __init__(self, members: list[Program]) -> None:
-        self._members = members
-
-    def ask(self) -> list[str]:
-        """Let all threads of all processes ask; from the second time on WeChat has refused what they have."""
-        for each in self._members:
-            each.say("go")
-        return [token for each in self._members for token in each.hear().split()]
-
-
-@contextmanager
-def fleet_of(wechat: WeChat, store: str, imports: str, source: str) -> Iterator[Fleet]:
-    """
-    Start a fleet.
-
-    Args:
-        wechat: Whom they ask.
-        store: The expression that makes the store.
-        imports: What it needs.
-        source: The name of the source.
-    """
-    text = textwrap.dedent(_MEMBER).replace("IMPORTS", imports).replace("SOURCE", source).replace("STORE", store)
-    with tempfile.TemporaryDirectory() as directory, SimulatorServer(wechat) as server:
-        file = Path(directory) / "member.py"
-        file.write_text(text.replace("THREADS", str(THREADS)))
-        account = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}
-        members = [Program(file, env=environment(**account)) for _ in range(PROCESSES)]
-        try:
-            for each in members:
-                each.hear()
-            yield Fleet(members)
-        finally:
-            for each in members:
-                each.close()
 
 
 def in_children(work: Callable[[], str], count: int) -> list[str]:

@@ -1,34 +1,22 @@
 """
 Real MariaDB and PostgreSQL servers on free ports, in directories of their own, for tests that kill them.
-
-And fleets of processes that share a store.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import pytest
-from stores.contract import KEY, record
-
-import wxmiddleware
-from wxmiddleware import Account, TokenProvider
-from wxmiddleware.sources import ClassicToken
+from support.programs import find
 
 PATIENCE = 60.0  # real seconds after which a server is taken for hanging
 
@@ -39,17 +27,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def find(program: str, *places: str) -> str:
-    """Where `program` is; without it the test is skipped, in CI it fails."""
-    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places]))
-    if path is None:
-        reason = f"{program} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
 
 
 def wait_until(done: Callable[[], object], what: str) -> None:
@@ -142,8 +119,8 @@ class MariaDB(Server):
         return f"mysql+pymysql://wx:pa55word@127.0.0.1:{self.port}/wx"
 
     def prepare(self) -> None:
-        program = find("mariadbd")
-        find("mariadb-install-db")
+        program = find("mariadbd", package="mariadb-server")
+        find("mariadb-install-db", package="mariadb-server")
         data = self.folder / "data"
         start = self.folder / "start.sql"
         start.write_text(
@@ -206,9 +183,20 @@ class PostgreSQL(Server):
     def prepare(self) -> None:
         # Newest first: Debian keeps them apart.
         places = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-        self._program = str(Path(find("postgres", *places)).resolve())
+        self._program = str(Path(find("postgres", *places, package="postgresql")).resolve())
         data = str(self.folder / "data")
-        self.run(find("initdb", *places), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        self.run(
+            find("initdb", *places, package="postgresql"),
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        )
 
     def command(self) -> list[str]:
         settings = {
@@ -273,126 +261,6 @@ class PgBouncer(Server):
 
     def command(self) -> list[str]:
         return [self._program, str(self.folder / "ini")]
-
-
-# Processes that share a store
-
-
-class _Work:
-    """What a process of a fleet can be asked for."""
-
-    def __init__(self, url: str) -> None:
-        self._loaded: Any = None
-        self._provider: Any = None
-        if url.startswith("memcached:"):
-            from wxmiddleware.stores.memcached import MemcachedStore
-
-            self._store: Any = MemcachedStore.from_url(url)
-        else:
-            from wxmiddleware.stores.sql import SQLStore
-
-            self._store = SQLStore.from_url(url)
-
-    def load(self) -> int | None:
-        """Load; the generation that is there."""
-        self._loaded = self._store.load(KEY)
-        return None if self._loaded.record is None else self._loaded.record.generation
-
-    def save(self) -> bool:
-        """Save over what was loaded; whether that won."""
-        saved = record(self._loaded.now, os.getpid())
-        return self._store.save(KEY, saved, self._loaded.version) is not None
-
-    def provide(self, url: str, appid: str, secret: str) -> None:
-        """Make a provider."""
-        self._provider = TokenProvider(Account(appid, secret, base_url=url), source=ClassicToken(), store=self._store)
-
-    def tokens(self, rejected: str | None = None) -> list[str]:
-        """Let eight threads ask; their tokens, or what was raised."""
-        start = threading.Barrier(8)
-
-        def ask(_: int) -> str:
-            start.wait(20)
-            try:
-                return str(self._provider.get_token(rejected))
-            except Exception as error:
-                return f"{type(error).__name__}: {error}"
-
-        with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(ask, range(8)))
-
-
-def serve() -> None:
-    """A process of a fleet: does what each line asks for."""
-    work = _Work(sys.argv[1])
-    for line in sys.stdin:
-        name, *args = json.loads(line)
-        sys.stdout.write(json.dumps(getattr(work, name)(*args)) + "\n")
-        sys.stdout.flush()
-
-
-class Fleet:
-    """Processes that share the store at `url`."""
-
-    def __init__(self, count: int, url: str) -> None:
-        path = [str(Path(wxmiddleware.__file__).parents[1]), str(Path(__file__).parents[1])]
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", "from stores.sql_servers import serve; serve()", url],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            )
-            for _ in range(count)
-        ]
-
-    def all(self, name: str, *args: object) -> list[Any]:
-        """Ask all of them at once; what they answered."""
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps([name.removesuffix("()"), *args]) + "\n")
-            process.stdin.flush()
-        answers = []
-        for process in self._processes:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, "A process of the fleet broke off."
-            answers.append(json.loads(line))
-        return answers
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.close()
-
-
-def one_fetch(url: str) -> None:
-    """See that 8 processes of 8 threads fetch once when they are cold, and once when their token is refused."""
-    from wxmiddleware.simulator import SimulatorServer, WeChat
-
-    wechat = WeChat(overlap=0, token_latency=0.2)
-    (appid,) = wechat.accounts
-    with SimulatorServer(wechat) as simulator, Fleet(8, url) as fleet:
-        fleet.all("provide", simulator.url, appid, wechat.secret)
-        cold = {token for tokens in fleet.all("tokens") for token in tokens}
-
-        assert {wechat.current()} == cold
-        assert wechat.fetches() == 1
-
-        wechat.revoke()
-        refused = {token for tokens in fleet.all("tokens", *cold) for token in tokens}
-
-        assert {wechat.current()} == refused
-        assert refused != cold
-        assert wechat.fetches() == 2
 
 
 def in_child(work: Callable[[], int]) -> int:

@@ -56,6 +56,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 class TestMariaDB:
+    @pytest.mark.servers
     @pytest.mark.parametrize(
         ("user", "database", "code", "advice"),
         [
@@ -84,6 +85,7 @@ class TestMariaDB:
         assert "Check host and port" in event.message
 
 
+@pytest.mark.servers
 class TestPostgreSQL:
     @pytest.mark.parametrize(
         ("change", "advice"),
@@ -103,6 +105,7 @@ class TestPostgreSQL:
 
 
 class TestRedis:
+    @pytest.mark.servers
     @pytest.mark.parametrize(
         ("user", "advice"),
         [("", "wants a password"), (f":{PASSWORD}@", "password in its URL is wrong")],
@@ -116,6 +119,7 @@ class TestRedis:
         assert advice in event.message
         assert event.store == f"RedisStore(127.0.0.1:{server.port}, db=0, prefix='')"
 
+    @pytest.mark.servers
     @pytest.mark.parametrize(
         "rights",
         ["~* +@all -eval -evalsha", "~* +@all -hget", "~other:* +@all", "~* +@all -time"],
@@ -131,6 +135,7 @@ class TestRedis:
         assert "ACL SETUSER" in event.message
         assert "+eval +evalsha +hget" in event.message
 
+    @pytest.mark.servers
     def test_what_it_says_is_enough(self, tmp_path: Path) -> None:
         """A user with the rights that are told can use the store."""
         advice = advise(Exception("NOPERM"))
@@ -147,6 +152,7 @@ class TestRedis:
         assert version == again.version
         assert again.record.value == "T1"
 
+    @pytest.mark.servers
     def test_replica(self, tmp_path: Path) -> None:
         """A replica can be read; the first save is refused."""
         with RedisServer(tmp_path, "--replicaof", "127.0.0.1 1") as server:
@@ -155,6 +161,7 @@ class TestRedis:
         assert "give the store the primary" in event.message
         assert NEVER not in event.message
 
+    @pytest.mark.servers
     def test_disk(self, tmp_path: Path) -> None:
         """One that cannot write to its disk takes no writes."""
         with RedisServer(tmp_path) as server, server.client() as client:
@@ -168,6 +175,7 @@ class TestRedis:
 
         assert "cannot write to its disk" in event.message
 
+    @pytest.mark.servers
     def test_cluster(self, tmp_path: Path) -> None:
         """A node of a cluster wants a client for clusters."""
         # By default a node talks to its cluster at its port and 10000, which may be more than there are.
@@ -183,6 +191,7 @@ class TestRedis:
         assert "Nothing listens there" in event.message
         assert NEVER in event.message
 
+    @pytest.mark.servers
     def test_outage(self, tmp_path: Path) -> None:
         """A store that did answer is down, and not set up wrongly."""
         with RedisServer(tmp_path) as server:
@@ -211,6 +220,7 @@ class TestMemcached:
         assert "Nothing listens there" in event.message
         assert event.store == f"MemcachedStore(127.0.0.1:{port}, prefix='')"
 
+    @pytest.mark.servers
     def test_too_large(self) -> None:
         """An item above its limit."""
         with Memcached() as server:
@@ -222,6 +232,7 @@ class TestMemcached:
 
         assert "raise it with -I" in advise(caught.value)
 
+    @pytest.mark.servers
     def test_no_cas(self) -> None:
         """One that cannot compare and swap, at the first refresh of all."""
         with Memcached("-C") as server:

@@ -25,11 +25,11 @@ from typing import Any
 import pytest
 from processes.prelude import fork_in_c
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
-from stores.redis_server import fleet_of, in_children
+from stores.fleet import Fleet, one_fetch
+from stores.redis_server import in_children
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Lease, Loaded, Record
-from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores import jsonfile
 from wxmiddleware.stores.jsonfile import JSONFileStore
 
@@ -1160,19 +1160,8 @@ class TestProcesses:
         assert seen == b"1"
         assert again == store.load(KEY).record
 
-    @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])
-    def test_fleet(self, path: Path, source: str) -> None:
-        """Eight processes of eight threads fetch once when they are cold, and once when the token is refused."""
-        wechat = WeChat(overlap=0, token_latency=0.2)
-        imports = "from wxmiddleware.stores.jsonfile import JSONFileStore"
-        with fleet_of(wechat, f"JSONFileStore({str(path)!r})", imports, source) as fleet:
-            cold = fleet.ask()
-            fetched = wechat.fetches()
-            wechat.revoke()
-            refused = fleet.ask()
-
-        assert [64, 64] == [len(cold), len(refused)]
-        assert {wechat.current(slot=source[:-5].lower())} == set(refused)
-        assert len(set(cold)) == 1
-        assert set(cold).isdisjoint(refused)
-        assert [1, 2] == [fetched, wechat.fetches()]
+    @pytest.mark.processes
+    @pytest.mark.parametrize("kind", ["classic", "stable"])
+    def test_fleet(self, path: Path, fleet: Fleet, kind: str) -> None:
+        """Eight processes of eight threads fetch once when they are cold, and once when the token is rejected."""
+        one_fetch(fleet, f"file:{path}", kind)

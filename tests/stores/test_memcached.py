@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
+from stores.fleet import Fleet, one_fetch
 from stores.memcached_server import Memcached
-from stores.sql_servers import Fleet, in_child, one_fetch
+from stores.sql_servers import in_child
 from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError
@@ -90,6 +91,7 @@ def wired(server: Memcached) -> Iterator[tuple[MemcachedStore, Wire]]:
         yield store, wire
 
 
+@pytest.mark.servers
 class TestMemcachedStore(TokenStoreContract):
     @pytest.fixture
     def store(self, server: Memcached, client: Any) -> Iterator[MemcachedStore]:
@@ -104,6 +106,7 @@ class TestMemcachedStore(TokenStoreContract):
         made.close()
 
 
+@pytest.mark.servers
 class TestUsersClients(TokenStoreContract):
     """The contract over clients of the user's, which convert values and prefix keys as they like."""
 
@@ -136,6 +139,7 @@ class TestUsersClients(TokenStoreContract):
         made.close()
 
 
+@pytest.mark.servers
 class TestItems:
     def test_shared(self, store: MemcachedStore) -> None:
         """Other processes write to it, too."""
@@ -232,6 +236,7 @@ class TestItems:
         assert store.save(KEY, record(loaded.now, 2), loaded.version) is None
 
 
+@pytest.mark.servers
 class TestRoundTrips:
     def test_of_a_refresh(self, server: Memcached, client: Any) -> None:
         """A look is one, so is the first save of all; any other is two: it asks for memcached's number first."""
@@ -294,6 +299,7 @@ class TestRoundTrips:
         assert generation(store) == 1
 
 
+@pytest.mark.servers
 class TestExpiry:
     @pytest.mark.parametrize(
         ("changes", "seconds"),
@@ -336,6 +342,7 @@ class TestExpiry:
         assert generation(store) == 1
 
 
+@pytest.mark.servers
 class TestWithoutCAS:
     """A memcached that was started with -C gives each item the number 0, and every swap with it wins."""
 
@@ -400,6 +407,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="prefix"):
             MemcachedStore.from_url(f"memcached://h?prefix={prefix}")
 
+    @pytest.mark.servers
     @pytest.mark.parametrize("prefix", ["a b", "\u5fae", "a\n", "x" * 101, b"x", None])
     def test_bad_prefix(self, client: Any, prefix: Any) -> None:
         """A prefix that cannot begin a key is said."""
@@ -411,6 +419,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="pymemcache"):
             MemcachedStore("memcached://localhost")
 
+    @pytest.mark.servers
     def test_users_client_is_left_alone(self, server: Memcached, client: Any) -> None:
         """The store never uses the user's connection, nor closes it."""
         client.get("x")
@@ -423,6 +432,7 @@ class TestConstruction:
         assert client.get(KEY) is not None
 
 
+@pytest.mark.servers
 class TestOutages:
     def test_killed_and_restarted(self) -> None:
         """While it is down there is an error; afterwards it is empty, and filled again."""
@@ -535,6 +545,7 @@ class TestOutages:
         assert {frozenset([None]), frozenset(["down"])} == {frozenset(found) for found in per_key.values()}
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 class TestFork:
     def test_connections_stay_with_the_parent(self, store: MemcachedStore) -> None:
@@ -558,14 +569,16 @@ class TestFork:
             assert in_child(lambda: generation(store)) == 1
 
 
+@pytest.mark.servers
+@pytest.mark.processes
 class TestFleet:
-    def test_one_winner(self, server: Memcached, client: Any) -> None:
+    def test_one_winner(self, server: Memcached, client: Any, fleet: Fleet) -> None:
         """Of eight processes that save over the same version exactly one wins, every time."""
-        with Fleet(8, server.url) as fleet:
+        with fleet.on(server.url):
             for _ in range(15):
-                fleet.all("load()")
-                assert [True] == [won for won in fleet.all("save()") if won]
+                fleet.all("load")
+                assert [True] == [won for won in fleet.all("save") if won]
 
-    def test_one_fetch(self, server: Memcached, client: Any) -> None:
+    def test_one_fetch(self, server: Memcached, client: Any, fleet: Fleet) -> None:
         """Eight cold processes of eight threads fetch once; when their token is refused, once more."""
-        one_fetch(server.url)
+        one_fetch(fleet, server.url)

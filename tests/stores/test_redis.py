@@ -26,12 +26,13 @@ from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
 from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
-from stores.redis_server import RedisServer, find_server, fleet_of, free_port, in_children
+from stores.fleet import Fleet, one_fetch
+from stores.redis_server import RedisServer, free_port, in_children
 from stores.wire import Wire
+from support.programs import find
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
-from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.stores.redis import RedisStore
 
@@ -145,6 +146,7 @@ def put(store: RedisStore, **changes: Any) -> Record:
     return made
 
 
+@pytest.mark.servers
 class TestRedisStore(TokenStoreContract):
     @pytest.fixture
     def store(self, server: RedisServer, make_store: MakeStore) -> RedisStore:
@@ -155,6 +157,7 @@ class TestRedisStore(TokenStoreContract):
         return make_store(server.url)
 
 
+@pytest.mark.servers
 class TestDecoding(TokenStoreContract):
     """One client decodes what it gets, the other does not."""
 
@@ -167,6 +170,7 @@ class TestDecoding(TokenStoreContract):
         return make_store(server.url, decode_responses=False, protocol=3)
 
 
+@pytest.mark.servers
 class TestUsersClient(TokenStoreContract):
     """The contract over clients of the user's."""
 
@@ -235,6 +239,7 @@ class TestOtherClients:
         assert (3, 2) == (options["socket_timeout"], options["socket_connect_timeout"])
 
 
+@pytest.mark.servers
 class TestSentinel:
     def test_master(self, server: RedisServer, mortal: MakeServer, tmp_path: Path) -> None:
         """A client that asks a Sentinel for the primary is as good as any."""
@@ -244,7 +249,7 @@ class TestSentinel:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         process = subprocess.Popen(
-            [find_server(), str(config), "--sentinel", "--port", str(port)], stdout=subprocess.DEVNULL
+            [find("redis-server"), str(config), "--sentinel", "--port", str(port)], stdout=subprocess.DEVNULL
         )
         sentinel = Sentinel([("127.0.0.1", port)], socket_timeout=1)
         try:
@@ -269,6 +274,7 @@ class TestSentinel:
         assert "mine" not in repr(store)
 
 
+@pytest.mark.servers
 class TestCluster(TokenStoreContract):
     """A cluster of three: each record lies on one of them, whole."""
 
@@ -308,6 +314,7 @@ class TestCluster(TokenStoreContract):
             store.load(KEY)
 
 
+@pytest.mark.servers
 class TestServerSide:
     def test_shared(self, store: RedisStore) -> None:
         """Other processes write to it."""
@@ -420,6 +427,7 @@ _TIMES = ("expires_at", "sent_at", "received_at")
 
 
 class TestForeignData:
+    @pytest.mark.servers
     @pytest.mark.parametrize(
         "fields",
         [
@@ -445,6 +453,7 @@ class TestForeignData:
         assert loaded.record is None
         assert saved.value == getattr(store.load(KEY).record, "value", None)
 
+    @pytest.mark.servers
     def test_later_version(self, store: RedisStore, raw: redis.Redis) -> None:
         """What a later version wrote is not read, and says what to do."""
         raw.hset(NAME, mapping={"stamp": "abc", "record": json.dumps({"format": 2, "value": TOKEN})})
@@ -453,6 +462,7 @@ class TestForeignData:
             store.load(KEY)
         assert TOKEN not in str(caught.value)
 
+    @pytest.mark.servers
     @pytest.mark.parametrize("verb", ["load", "save"])
     def test_wrong_type(self, store: RedisStore, raw: redis.Redis, verb: str) -> None:
         """Another program's value under the key is left alone, and the error says what to do."""
@@ -488,6 +498,7 @@ class TestForeignData:
             RedisStore(client).save(KEY, record(time.time()), "")
         assert TOKEN not in f"{caught.value!r}{caught.value.__cause__!r}{caught.value.__context__!r}"
 
+    @pytest.mark.servers
     def test_out_of_memory(self, store: RedisStore, raw: redis.Redis) -> None:
         """A full server is said so; what it holds can be read."""
         saved = put(store)
@@ -499,6 +510,7 @@ class TestForeignData:
         finally:
             raw.config_set("maxmemory", 0)
 
+    @pytest.mark.servers
     def test_no_permission(self, server: RedisServer, make_store: MakeStore, raw: redis.Redis) -> None:
         """A user without the right to run scripts is told which rights it needs."""
         raw.acl_setuser("weak", enabled=True, passwords=["+pw"], keys=["*"], categories=["+@read"])
@@ -509,6 +521,7 @@ class TestForeignData:
         finally:
             raw.acl_deluser("weak")
 
+    @pytest.mark.servers
     def test_replica(self, server: RedisServer, mortal: MakeServer, make_store: MakeStore) -> None:
         """A replica can be read; who writes to it is told to take the primary."""
         replica = make_store(mortal("--replicaof", f"127.0.0.1 {server.port}").url)
@@ -518,6 +531,7 @@ class TestForeignData:
             replica.save(KEY, record(time.time()), version)
 
 
+@pytest.mark.servers
 class TestOutage:
     def test_killed_and_empty(self, mortal: MakeServer, make_store: MakeStore) -> None:
         """A server that comes back empty is used again, by the same store."""
@@ -752,6 +766,7 @@ class TestConstruction:
 
         assert repr(RedisStore(Mine())) == "RedisStore(Mine, prefix='')"  # type: ignore[arg-type]
 
+    @pytest.mark.servers
     def test_close(self, server: RedisServer, raw: redis.Redis) -> None:
         """A store closes the connections that it has made, and no others."""
         mine = Mock(spec=redis.Redis)
@@ -767,6 +782,7 @@ class TestConstruction:
         assert "store-of-mine" in before
         assert "store-of-mine" not in after
 
+    @pytest.mark.servers
     def test_on_an_event_loop(self, store: RedisStore) -> None:
         """It works where an event loop runs, too."""
 
@@ -776,6 +792,7 @@ class TestConstruction:
         assert asyncio.run(main()) is None
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 class TestProcesses:
@@ -817,19 +834,8 @@ class TestProcesses:
 
         assert [saved.value] == told
 
-    @pytest.mark.parametrize("source", ["StableToken", "ClassicToken"])
-    def test_fleet(self, server: RedisServer, source: str) -> None:
-        """Eight processes of eight threads fetch once when they are cold, and once when the token is refused."""
-        wechat = WeChat(overlap=0, token_latency=0.2)
-        imports = "from wxmiddleware.stores.redis import RedisStore"
-        with fleet_of(wechat, f"RedisStore.from_url({server.url!r})", imports, source) as fleet:
-            cold = fleet.ask()
-            fetched = wechat.fetches()
-            wechat.revoke()
-            refused = fleet.ask()
-
-        assert [64, 64] == [len(cold), len(refused)]
-        assert {wechat.current(slot=source[:-5].lower())} == set(refused)
-        assert len(set(cold)) == 1
-        assert set(cold).isdisjoint(refused)
-        assert [1, 2] == [fetched, wechat.fetches()]
+    @pytest.mark.processes
+    @pytest.mark.parametrize("kind", ["classic", "stable"])
+    def test_fleet(self, server: RedisServer, fleet: Fleet, kind: str) -> None:
+        """Eight processes of eight threads fetch once when they are cold, and once when the token is rejected."""
+        one_fetch(fleet, server.url, kind)

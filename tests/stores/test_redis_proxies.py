@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import redis
 from stores.contract import KEY, TokenStoreContract, record
-from stores.redis_server import RedisServer, Twemproxy, fleet_of
+from stores.fleet import Fleet, one_fetch
+from stores.redis_server import RedisServer, Twemproxy
 
 from wxmiddleware import StoreError
-from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores.redis import RedisStore
+
+pytestmark = pytest.mark.servers
 
 # Of a server whose people have taken away what no cache needs.
 RENAMED = [
@@ -59,19 +61,11 @@ class TestContract(TokenStoreContract):
             yield made
 
 
-@pytest.mark.parametrize("source", ["ClassicToken", "StableToken"])
-def test_fleet(url: str, source: str) -> None:
-    """Eight processes share one fetch, and one more when WeChat refuses the token."""
-    wechat = WeChat(overlap=0)
-    text = f"RedisStore.from_url({url!r})"
-    with fleet_of(wechat, text, "from wxmiddleware.stores.redis import RedisStore", source) as fleet:
-        first = fleet.ask()
-        wechat.revoke()
-        second = fleet.ask()
-
-    assert 1 == len(set(first)) == len(set(second))
-    assert first[0] != second[0]
-    assert wechat.fetches() == 2
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", ["classic", "stable"])
+def test_fleet(url: str, fleet: Fleet, kind: str) -> None:
+    """Eight processes of eight threads share one fetch, and one more when WeChat rejects the token."""
+    one_fetch(fleet, url, kind)
 
 
 def test_a_client_that_says_hello(without_hello: str) -> None:

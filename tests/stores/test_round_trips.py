@@ -15,6 +15,7 @@ from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.testing import ScriptedSource
 
+pytestmark = pytest.mark.servers
 SERVERS = ("redis", "mariadb", "postgresql", "memcached")
 
 

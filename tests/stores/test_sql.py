@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
-from stores.sql_servers import Fleet, MariaDB, PgBouncer, PostgreSQL, Server, in_child, one_fetch
+from stores.fleet import Fleet, one_fetch
+from stores.sql_servers import MariaDB, PgBouncer, PostgreSQL, Server, in_child
 from stores.wire import Wire
 
 from wxmiddleware import ConfigurationError
@@ -68,13 +69,16 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'wx.db'}"
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in ("mariadb", "postgresql")]
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
 def url(request: pytest.FixtureRequest) -> str:
     made: str = request.getfixturevalue(f"{request.param}_url")
     return made
 
 
-@pytest.fixture(params=["mariadb", "postgresql"])
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     request.getfixturevalue(f"{request.param}_url")
     found: Server = request.getfixturevalue(request.param)
@@ -136,12 +140,14 @@ class TestSQLite(SQLContract):
         return sqlite_url
 
 
+@pytest.mark.servers
 class TestMariaDB(SQLContract):
     @pytest.fixture
     def url(self, mariadb_url: str) -> str:
         return mariadb_url
 
 
+@pytest.mark.servers
 class TestPostgreSQL(SQLContract):
     @pytest.fixture
     def url(self, postgresql_url: str) -> str:
@@ -435,6 +441,7 @@ def bouncer(request: pytest.FixtureRequest, postgresql: PostgreSQL, postgresql_u
         yield pooler
 
 
+@pytest.mark.servers
 class TestBehindAPooler(SQLContract):
     """Sessions change hands after each statement, and stores have to share one or two of them."""
 
@@ -442,12 +449,13 @@ class TestBehindAPooler(SQLContract):
     def url(self, bouncer: PgBouncer) -> str:
         return bouncer.url
 
-    def test_one_winner_of_a_fleet(self, url: str) -> None:
+    @pytest.mark.processes
+    def test_one_winner_of_a_fleet(self, url: str, fleet: Fleet) -> None:
         """Of eight processes that save over the same version exactly one wins, every time."""
-        with Fleet(8, url) as fleet:
+        with fleet.on(url):
             for _ in range(15):
-                fleet.all("load()")
-                assert [True] == [won for won in fleet.all("save()") if won]
+                fleet.all("load")
+                assert [True] == [won for won in fleet.all("save") if won]
 
     def test_engine_that_prepares(self, url: str) -> None:
         """An engine of the user's that would prepare statements, which belong to a session, does no harm."""
@@ -551,6 +559,7 @@ class TestSessions:
             assert version is not None
             assert generation(store) == number
 
+    @pytest.mark.servers
     def test_forgotten_autocommit(self, mariadb: MariaDB, mariadb_url: str, stores: Callable[..., SQLStore]) -> None:
         """A save is there for all, also if something in between has changed the session's mode."""
         store = stores(mariadb_url, pool_size=1, max_overflow=0)
@@ -738,6 +747,7 @@ class TestLocks:
             assert generation(store) in (1, 2)  # MariaDB may carry out what it was told
         engine.dispose()
 
+    @pytest.mark.servers
     def test_nothing_is_left_behind(self, postgresql_url: str, stores: Callable[..., SQLStore]) -> None:
         """What is given up waits no longer in PostgreSQL either, so a long lock does not use up its connections."""
         store = stores(postgresql_url)
@@ -750,6 +760,7 @@ class TestLocks:
         assert left == 0
         assert generation(store) == 1
 
+    @pytest.mark.servers
     def test_behind_a_pooler(self, bouncer: PgBouncer, stores: Callable[..., SQLStore]) -> None:
         """A pooler does not stand in the way of it, and no other client of its gets to feel it."""
         store = stores(bouncer.url)
@@ -764,6 +775,7 @@ class TestLocks:
         assert ["0", "0"] == limits
         assert generation(store) == 1
 
+    @pytest.mark.servers
     def test_stopped_server(self, postgresql_url: str, postgresql: PostgreSQL) -> None:
         """A session that stops answering is given up, and the next one is a new one."""
         engine = sa.create_engine(postgresql_url)
@@ -833,6 +845,7 @@ class TestOutages:
         assert store.save(KEY, record(0.0, 7), version) is not None
         assert generation(store) == 7
 
+    @pytest.mark.servers
     def test_replica(self, mariadb: MariaDB, mariadb_url: str, stores: Callable[..., SQLStore]) -> None:
         """Where new sessions can only read, too, a save is an error."""
         store = stores(mariadb_url.replace("wx:", "app:"))
@@ -981,22 +994,23 @@ class TestForkInASave:
         assert code == 0
 
 
+@pytest.mark.processes
 class TestFleet:
-    def test_one_winner(self, url: str) -> None:
+    def test_one_winner(self, url: str, fleet: Fleet) -> None:
         """Of eight processes that save over the same version exactly one wins, every time."""
-        with Fleet(8, url) as fleet:
+        with fleet.on(url):
             for _ in range(15):
-                fleet.all("load()")
-                assert [True] == [won for won in fleet.all("save()") if won]
+                fleet.all("load")
+                assert [True] == [won for won in fleet.all("save") if won]
 
-    def test_created_at_once(self, url: str) -> None:
+    def test_created_at_once(self, url: str, fleet: Fleet) -> None:
         """Eight processes that find no table make one, and nobody fails."""
-        with Fleet(8, url) as fleet:
+        with fleet.on(url):
             for _ in range(5):
                 drop(url)
-                assert [None] * 8 == fleet.all("load()")
-                assert [True] == [won for won in fleet.all("save()") if won]
+                assert [None] * 8 == fleet.all("load")
+                assert [True] == [won for won in fleet.all("save") if won]
 
-    def test_one_fetch(self, url: str) -> None:
+    def test_one_fetch(self, url: str, fleet: Fleet) -> None:
         """Eight cold processes of eight threads fetch once; when their token is refused, once more."""
-        one_fetch(url)
+        one_fetch(fleet, url)

@@ -21,7 +21,10 @@ from wxmiddleware.webhook._seen import Answered, Seen, Standing
 LONG = Answered("你好😀".encode() * 700, "text/xml")
 
 
-@pytest.fixture(scope="module", params=["memory", "file", "sqlite", "encrypted", "redis", "memcached"])
+SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in ("redis", "memcached")]
+
+
+@pytest.fixture(scope="module", params=["memory", "file", "sqlite", "encrypted", *SERVERS])
 def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
     """Two ways to the same records."""
     directory = tmp_path_factory.mktemp("store")
