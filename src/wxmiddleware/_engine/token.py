@@ -94,6 +94,14 @@ class Keeper:
 
     Times are seconds on the process's clock.
 
+    Args:
+        account: Whose token.
+        source: How it is fetched.
+        store: Where its record is.
+        plan: The provider's options.
+        world: Clocks, sleep and randomness.
+        alone: Whether the store is of this process only. Its key then tells secrets apart, too.
+
     Attributes:
         snapshot: The token that is handed out. It is replaced as a whole, and read without the lock.
         flight: The refresh under way that all callers wait for (single flight), or ``None``.
