@@ -6,9 +6,12 @@ import _thread
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from engine.world import Tasks, World
@@ -176,3 +179,76 @@ def test_isolated_subinterpreter(tmp_path: Any) -> None:
     ended = subprocess.run([sys.executable, "-c", run], input=code, capture_output=True, text=True, check=False)
 
     assert ("T1 T2", 0) == (ended.stdout.strip(), ended.returncode), ended.stderr
+
+
+def answer_late(world: World) -> None:
+    """Let the issuer take a moment for its next answer."""
+    world.issuer.gate = threading.Event()
+    threading.Timer(0.05, world.issuer.gate.set).start()
+
+
+class TestBlockedLoop:
+    """`get_token` in a thread that runs an event loop. What it says when it has to wait, and that it is silent else."""
+
+    pytestmark = pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
+
+    def test_it_waits(self, world: World, face: Tasks) -> None:
+        """The line that blocks the loop is warned of."""
+        world.script("T1")
+        provider = world.provider()
+        answer_late(world)
+
+        async def main() -> str:
+            return provider.get_token()
+
+        with pytest.warns(RuntimeWarning, match=r"await provider.aget_token\(\)") as told:
+            assert "T1" == face.run(main)
+        assert [__file__] == [each.filename for each in told]
+
+    def test_under_the_decorator(self, world: World, face: Tasks) -> None:
+        """Of a decorated function it is the line that calls it, and so for a token that was rejected."""
+        world.script("T1", "T2")
+        answers = [{"errcode": 40001}, {"errcode": 0}]
+        answer_late(world)
+
+        @with_token(world.provider())
+        def call(access_token: str) -> dict[str, int]:
+            answer_late(world)
+            return answers.pop(0)
+
+        async def main() -> dict[str, int]:
+            return call()
+
+        with pytest.warns(RuntimeWarning, match="async def") as told:
+            assert {"errcode": 0} == face.run(main)
+        assert [__file__] * 2 == [each.filename for each in told]
+
+    def test_it_answers_at_once(self, world: World, face: Tasks) -> None:
+        """A token that is at hand, also near its end: nobody is warned."""
+        world.script("T1", "T2")
+        provider = world.provider()
+
+        async def main() -> list[str]:
+            found = [await provider.aget_token(), provider.get_token()]
+            world.advance(6560)
+            await provider.aget_token()
+            world.advance(41)
+            found.append(provider.get_token())
+            world.issuer.wait_for(2)
+            return found
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert ["T1"] * 3 == face.run(main)
+
+    def test_a_worker_thread(self, world: World, face: Tasks) -> None:
+        """A thread beside the loop may wait."""
+        world.script("T1")
+        provider = world.provider()
+
+        async def main() -> str:
+            return await anyio.to_thread.run_sync(provider.get_token)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert "T1" == face.run(main)

@@ -16,7 +16,7 @@ from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
 from .._runtime.clock import Clock
 from .._runtime.clock import clock as process_clock
-from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze
+from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze, warn_of_blocked_loop
 from ..exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
 from ..sources import TokenSource, default_source
 from ..stores import TokenStore
@@ -157,6 +157,9 @@ class TokenProvider(fork.Closing):
         """
         Get a token that WeChat will accept.
 
+        If it has to wait for one, and this thread runs an event loop, it says so with a `RuntimeWarning`: the loop is
+        blocked meanwhile, and `aget_token` is for that.
+
         Args:
             rejected: The token that WeChat has just rejected in an API call (40001, 40014, 42001). If it is still the
                 newest that any process knows, it is replaced, and not handed out again; if not, this costs nothing. If
@@ -175,6 +178,8 @@ class TokenProvider(fork.Closing):
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
         try:
             flight, patience = next(asking)
+            if patience > 0.0 and not flight.done:
+                warn_of_blocked_loop()
             while True:
                 flight, patience = asking.send(flight.wait(patience))
         except StopIteration as end:

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
@@ -23,9 +24,16 @@ __all__ = [
     "start_thread",
     "start_unnoticed",
     "threads_freeze",
+    "warn_of_blocked_loop",
 ]
 
 T = TypeVar("T")
+
+_PACKAGE = __name__.partition(".")[0]
+_BLOCKED = (
+    "A token is waited for in a thread that runs an event loop, which is blocked meanwhile: no other task goes on. "
+    "Write: await provider.aget_token(); under with_token, async def; in the place of requests, httpx.AsyncClient."
+)
 
 NO_THREAD = (
     "No thread can be started, and without one this would block the event loop. The process or its container is at its "
@@ -126,6 +134,20 @@ def in_event_loop() -> bool:
     # A trio that nobody imported is not running.
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+def warn_of_blocked_loop() -> None:
+    """
+    Warn whoever called this package that the event loop of this thread is blocked, if it has one.
+
+    As with all warnings of Python's, it is shown once for each line that is to blame.
+    """
+    if not in_event_loop():
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(_BLOCKED, RuntimeWarning, stacklevel=level)
 
 
 @cache
