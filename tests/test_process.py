@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -159,3 +160,17 @@ def test_forked_child() -> None:
 
     assert theirs.split("/")[1] == str(child)
     assert theirs != ours == _process.name()
+
+
+@pytest.mark.parametrize("locks", ["", "1: FLOCK\n", "1: FLOCK ADVISORY WRITE - fe:00:77 0 EOF\n", None])
+def test_holder_of_a_lock_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, locks: str | None) -> None:
+    """Where the machine does not say who holds a lock, nobody is taken for stopped."""
+
+    def read(path: Path, encoding: str) -> str:
+        if locks is None:
+            raise FileNotFoundError(path)
+        return locks
+
+    monkeypatch.setattr(Path, "read_text", read)
+
+    assert not _process.lock_is_stopped(77)

@@ -329,9 +329,9 @@ class TestFile:
         assert not path.with_name("access_token.json.tmp").exists()
         assert put(store)
 
-    def test_stopped_holder(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_lock_for_ever(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lock that nobody gives back is an error after a while; reading needs none."""
-        monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.05)
+        monkeypatch.setattr(jsonfile, "_LOCK_LONGEST", 0.05)
         saved = put(store)
         with path.with_name("access_token.json.lock").open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -340,6 +340,57 @@ class TestFile:
 
             assert saved == store.load(KEY).record
         assert put(store)
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc/locks")
+    def test_stopped_holder(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For a process that was stopped while it holds the lock nobody waits long."""
+        monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.05)
+        monkeypatch.setattr(jsonfile, "_LOCK_LONGEST", 1000.0)
+        put(store)
+        code = "import fcntl, os, signal; fcntl.flock(0, fcntl.LOCK_EX); os.kill(os.getpid(), signal.SIGSTOP)"
+        with path.with_name("access_token.json.lock").open() as held:
+            stopped = subprocess.Popen([sys.executable, "-c", code], stdin=held)
+            try:
+                assert os.WIFSTOPPED(os.waitpid(stopped.pid, os.WUNTRACED)[1])
+                with pytest.raises(StoreError, match="continue or end it"):
+                    put(store)
+            finally:
+                stopped.kill()
+                stopped.wait()
+
+        assert put(store)
+
+    def test_slow_disk(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A writer that waits for the disk has not been stopped, however long its fsync takes."""
+        monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.02)
+        monkeypatch.setattr(jsonfile, "_LOCK_LONGEST", 1000.0)
+        asked: list[int] = []
+        stopped = jsonfile.process.lock_is_stopped
+
+        def ask(inode: int) -> bool:
+            asked.append(inode)
+            return stopped(inode)
+
+        monkeypatch.setattr(jsonfile.process, "lock_is_stopped", ask)
+        put(store)
+        real, syncing = os.fsync, threading.Event()
+
+        def slow(descriptor: int) -> None:
+            monkeypatch.setattr(os, "fsync", real)
+            syncing.set()
+            deadline = time.monotonic() + 20
+            while len(asked) < 3:
+                assert time.monotonic() < deadline
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", slow)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(put, store, OTHER)
+            assert syncing.wait(20)
+            second = put(store)
+
+            assert first.result(20) == store.load(OTHER).record
+            assert second == store.load(KEY).record
 
     def test_race_lost_while_waiting(self, store: JSONFileStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A waiter leaves as soon as another one has won, however long the lock is held."""
@@ -370,17 +421,22 @@ class TestFile:
             path.with_name("new").write_text("{}")
             path.with_name("new").replace(path)
 
-        idle, busy = jsonfile._Patience(str(path)), jsonfile._Patience(str(path))
+        monkeypatch.setattr(jsonfile.process, "lock_is_stopped", [71].__contains__)
+        file = jsonfile._File(str(path), str(path))
+        idle, busy, pushing = (jsonfile._Patience(each) for each in (file, file, file._replace(of_messages=True)))
         lasted = []
         for _ in range(10):
             assert not busy.written()
-            if not busy.over():
+            if not busy.over(71):
                 lasted.append(busy.waited)
+            if now == 103.0:
+                assert [True, False, True] == [idle.over(71), idle.over(72), pushing.over(72)]
+                idle._asked = -math.inf
             now += 1.0
             write()
             assert busy.written()
 
-        assert idle.over()
+        assert idle.over(72)
         assert [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0] == lasted
 
 

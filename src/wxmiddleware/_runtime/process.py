@@ -49,6 +49,19 @@ def gone(owner: str) -> bool:
     return state in ("Z", "X") or _another(start, f"{ticks}{_timescale()}")
 
 
+def lock_is_stopped(inode: int) -> bool:
+    """Whether the process that holds the ``flock`` on a file is known to be stopped (SIGSTOP, a debugger)."""
+    try:
+        lines = Path("/proc/locks").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return False
+    for fields in map(str.split, lines):
+        # "1: FLOCK ADVISORY WRITE 4711 fe:00:1234 0 EOF"; of one that waits "1: -> FLOCK ..."
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            return _PID.fullmatch(fields[4]) is not None and _state_and_ticks(int(fields[4]))[0] in ("T", "t")
+    return False
+
+
 @lru_cache(1)
 def _name(pid: int) -> str:
     # A forked child has a process id of its own, and so a name of its own.

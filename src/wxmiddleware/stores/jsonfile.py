@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
-from .._runtime import fork
+from .._runtime import fork, process
 from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError, StoreError
 from ._codec import dumps, parsed
@@ -48,6 +48,8 @@ _MARK = b'{"wxmiddleware": '
 _LOCK_PATIENCE = 2.0
 # Seconds that a process waits for the lock at most, while others keep writing: its callers wait for 10 s.
 _LOCK_LONGEST = 6.0
+# Seconds between two questions whether the holder is stopped.
+_ASK = 0.1
 # Seconds between two looks for what webhooks remembered and is over: answers are in it, too.
 _TIDY = 60.0
 _OF_MESSAGES = re.compile(r"[0-9a-f]{2}\.json")
@@ -298,7 +300,7 @@ class JSONFileStore:
     def _lock(self, file: _File, lost: Callable[[], bool] | None) -> int | None:
         name = f"{file.real}.lock"
         anybody = self._guard(file)
-        patience = _Patience(file.real)
+        patience = _Patience(file)
         while True:
             # Opened anew each time: threads and forked children then have locks of their own.
             descriptor = _open_lock(name)
@@ -313,7 +315,7 @@ class JSONFileStore:
                 while not _try_lock(descriptor) and _same_file(descriptor, name):
                     if lost is None or (patience.written() and lost()):
                         return None
-                    if patience.over():
+                    if patience.over(status.st_ino):
                         raise StoreError(
                             f"{name} has been locked for {patience.waited:.0f} s. "
                             "A process that writes seems to be stopped: continue or end it."
@@ -406,14 +408,17 @@ def _lock_of_owner(descriptor: int, file: _File) -> None:
 
 class _Patience:
     """
-    The deadline of a process that waits for the lock: it begins anew with each write of another process.
+    How long a waiter waits for the lock.
 
-    The lock is not fair, and a disk may be slow: as long as others write, nobody has been stopped.
+    The lock is not fair, and a disk may be slow: as long as others write, nobody has been stopped; nor has a holder
+    that sits in ``fsync``. Files of messages are not synced, and whoever pushes them waits for 5 s.
     """
 
-    def __init__(self, real: str) -> None:
-        self._real = real
+    def __init__(self, file: _File) -> None:
+        self._real = file.real
+        self._synced = not file.of_messages
         self._began = self._since = time.monotonic()
+        self._asked = -math.inf
         self._seen = self._look()
 
     def written(self) -> bool:
@@ -424,10 +429,19 @@ class _Patience:
         self._since = time.monotonic()
         return True
 
-    def over(self) -> bool:
-        """Whether it is at its end."""
+    def over(self, inode: int) -> bool:
+        """Whether it is at its end; `inode` is the lock's."""
         now = time.monotonic()
-        return now - self._since > _LOCK_PATIENCE or now - self._began > _LOCK_LONGEST
+        if now - self._began > _LOCK_LONGEST:
+            return True
+        if now - self._since <= _LOCK_PATIENCE:
+            return False
+        if not self._synced:
+            return True
+        if now - self._asked < _ASK:
+            return False
+        self._asked = now
+        return process.lock_is_stopped(inode)
 
     @property
     def waited(self) -> float:
