@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """See that no test without a marker starts a server: on a laptop it would be slow, or red."""
-    programs.may_start = any(item.iter_markers(name) for name in programs.MARKERS)
+    programs.may_start = any(map(item.get_closest_marker, programs.MARKERS))
     return (yield)
 
 
