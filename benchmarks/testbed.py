@@ -10,16 +10,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from _pytest.outcomes import Skipped
-from fleet.depots import DEPOTS, Depot
+from fleet.backends import BACKENDS, Backend
 
-__all__ = ["DEPOTS", "depot"]
+__all__ = ["BACKENDS", "backend"]
 
 
 @contextmanager
-def depot(name: str) -> Iterator[Depot | None]:
+def backend(name: str) -> Iterator[Backend | None]:
     """Start a store; nothing, if its server is not installed."""
     try:
-        started = DEPOTS[name]()
+        started = BACKENDS[name]()
     except Skipped:
         yield None
         return

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from fake_provider import fake_provider
+from support.fake_provider import fake_provider
 
 from wxmiddleware.asgi import TokenMiddleware
 from wxmiddleware.context import acurrent_token, current_provider, current_token, serving_now

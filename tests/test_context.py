@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from fake_provider import fake_provider
+from support.fake_provider import fake_provider
 
 from wxmiddleware import context
 from wxmiddleware._outbound.errors import error_in

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 import requests
-from leaks import shown
+from support.leaks import shown
 
 from wxmiddleware import Account, ProviderPool, TokenProvider, with_token
 from wxmiddleware.jssdk import JSSDK

@@ -15,10 +15,10 @@ import anyio
 import httpx
 import pytest
 import requests
-from contrary import Contrary, ContraryError, ContraryMapping, ContraryNumber, ErrorWithErrcode
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from scripted_provider import FACES, OK, REFUSED, ScriptedProvider
+from support.contrary import Contrary, ContraryError, ContraryMapping, ContraryNumber, ErrorWithErrcode
+from support.scripted_provider import FACES, OK, REFUSED, ScriptedProvider
 
 from wxmiddleware import Account
 from wxmiddleware._engine.provider import TokenProvider

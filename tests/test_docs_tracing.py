@@ -11,12 +11,12 @@ import pytest
 import requests
 import sentry_sdk
 import structlog
-from api_server import serving
-from exporters import Kept
 from opentelemetry import trace
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+from support.api_server import serving
+from support.exporters import Kept
 from test_docs import python
 
 TOKEN = "66_first-first-first"

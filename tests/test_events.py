@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from background import landed
 from stores.redis_server import RedisServer
+from support.background import landed
 
 from wxmiddleware import TokenProvider
 from wxmiddleware._engine.events import Event, Happening, log, logger, tell

@@ -19,10 +19,10 @@ import httpx
 import pytest
 import requests
 import sentry_sdk
-from api_server import Api, Seen, serving
-from exporters import exporting, reported
-from faces import FACES, Face
-from scripted_provider import ScriptedProvider
+from support.api_server import Api, Seen, serving
+from support.clients import CLIENTS, ClientAdapter
+from support.exporters import exporting, reported
+from support.scripted_provider import ScriptedProvider
 
 from wxmiddleware import Account, ClassicToken, StableToken, TokenProvider, WeComAccount, raise_for_errcode, with_token
 from wxmiddleware._runtime import masking, untraced
@@ -205,7 +205,7 @@ def test_the_check_itself() -> None:
 
 
 def logged_by(call: Callable[[], object]) -> str:
-    from leaks import everything_logged
+    from support.leaks import everything_logged
 
     with everything_logged() as text:
         call()
@@ -265,15 +265,15 @@ def call_by_hand_with_httpx(url: str, timeout: float) -> Callable[[], object]:
     return lambda: anyio.run(user_info, "oABC")
 
 
-def call_of(face: type[Face]) -> Callable[[str, float], Callable[[], object]]:
+def call_of(adapter: type[ClientAdapter]) -> Callable[[str, float], Callable[[], object]]:
     def make(url: str, timeout: float) -> Callable[[], object]:
-        return lambda: _checked(face(_provider(url), url).get(PATH, timeout=timeout))
+        return lambda: _checked(adapter(_provider(url), url).get(PATH, timeout=timeout))
 
-    make.__name__ = face.name
+    make.__name__ = adapter.name
     return make
 
 
-KINDS = [call_by_hand, call_by_hand_with_httpx, *map(call_of, FACES)]
+KINDS = [call_by_hand, call_by_hand_with_httpx, *map(call_of, CLIENTS)]
 
 
 @pytest.mark.parametrize("trouble", CALLS, ids=lambda one: one.__name__)

@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 import flask
 import pytest
-from scripted_provider import OK, REFUSED, ScriptedProvider
 from starlette.datastructures import UploadFile
+from support.scripted_provider import OK, REFUSED, ScriptedProvider
 from werkzeug.datastructures import FileStorage
 
 from wxmiddleware._outbound.answers import CURABLE

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from leaks import shown
+from support.leaks import shown
 
 from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable, WeComAccount
 from wxmiddleware.jssdk import JSSDK, sign

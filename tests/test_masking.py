@@ -14,8 +14,8 @@ import httpx
 import httpx2
 import pytest
 import requests
-from contrary import Contrary, ContraryError
-from leaks import shown
+from support.contrary import Contrary, ContraryError
+from support.leaks import shown
 
 from wxmiddleware import Account, TokenProvider, masking
 from wxmiddleware._runtime import masking as _masking

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from background import landed
+from support.background import landed
 
 from wxmiddleware import (
     Account,

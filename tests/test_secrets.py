@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import anyio
 import pytest
-from background import landed
-from leaks import everything_logged, shown
+from support.background import landed
+from support.leaks import everything_logged, shown
 
 from wxmiddleware import Account, ClassicToken, ConfigurationError, Event, StableToken, TokenError, TokenProvider
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat

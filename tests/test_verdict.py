@@ -16,10 +16,10 @@ import pytest
 import requests
 import starlette.responses
 import urllib3
-from api_server import serving
-from faces import FACES
 from hypothesis import given
 from hypothesis import strategies as st
+from support.api_server import serving
+from support.clients import CLIENTS
 
 from wxmiddleware import (
     APIError,
@@ -468,9 +468,9 @@ class TestWhyThereIsNoNewToken:
 
     @pytest.mark.parametrize("client", ["requests", "httpx", "httpx-async"])
     def test_clients(self, provider: TokenProvider, client: str) -> None:
-        answer = next(face for face in FACES if face.name == client)(provider, provider.account.base_url).get(
-            "/cgi-bin/user/info?openid=oFollower"
-        )
+        answer = next(adapter for adapter in CLIENTS if adapter.name == client)(
+            provider, provider.account.base_url
+        ).get("/cgi-bin/user/info?openid=oFollower")
         with pytest.raises(APIError) as caught:
             raise_for_errcode(answer)
 

@@ -11,7 +11,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from fake_provider import fake_provider
+from support.fake_provider import fake_provider
 
 from wxmiddleware import wsgi
 from wxmiddleware.context import current_provider, current_token, serving_now

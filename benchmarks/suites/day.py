@@ -85,11 +85,11 @@ def run(*, quick: bool) -> Iterator[Table]:
         names.insert(1, f"{Wechatpy.name} with Redis")
     for title, trouble in (("none", Trouble()), ("yes", Trouble.of(1, length))):
         for name in names:
-            with testbed.depot("redis") as depot:
-                if depot is None:
+            with testbed.backend("redis") as backend:
+                if backend is None:
                     table.notes.append("redis-server is not installed.")
                     break
-                day = Day(name, depot, trouble, length)
+                day = Day(name, backend, trouble, length)
                 table.add(title, name, *day.pass_by())
                 for (error, alive, situation), count in sorted(day.errors.items()):
                     errors.add(title, name, error, alive, situation, count)
@@ -102,8 +102,8 @@ def run(*, quick: bool) -> Iterator[Table]:
 class Day:
     """One library's day."""
 
-    def __init__(self, name: str, depot: Any, trouble: Trouble, length: float) -> None:
-        self._name, self._depot, self._trouble, self._length = name, depot, trouble, length
+    def __init__(self, name: str, backend: Any, trouble: Trouble, length: float) -> None:
+        self._name, self._backend, self._trouble, self._length = name, backend, trouble, length
         self._random = random.Random(2)
         self._owed = 0.0  # seconds that Redis has to catch up
         self._calls = 0
@@ -128,8 +128,8 @@ class Day:
                     step = self._random.uniform(60, 120)
                     traveller.shift(step)
                     self._age(step)
-                if self._depot.is_down:
-                    self._depot.up()
+                if self._backend.is_down:
+                    self._backend.up()
                 with_live, without = (
                     sum(count for (_, alive, _), count in self.errors.items() if alive == word)
                     for word in ("yes", "no")
@@ -162,12 +162,12 @@ class Day:
         return any(wechat.is_valid(token) for token in tokens if token not in self._stolen)
 
     def _situation(self) -> str:
-        up = ["WeChat's token endpoint down"] * bool(self._faults) + ["Redis down"] * self._depot.is_down
+        up = ["WeChat's token endpoint down"] * bool(self._faults) + ["Redis down"] * self._backend.is_down
         return ", ".join(up) or "nothing"
 
     def _worker(self) -> Any:
         wechat = self._wechat
-        url = self._depot.url.partition("?")[0]
+        url = self._backend.url.partition("?")[0]
         if self._name == Ours.name:
             from fleet.worker import OnClock
 
@@ -195,12 +195,12 @@ class Day:
             faults.append(self._wechat.faults.add(PATH, "status", times=None))
 
         def store_down() -> None:
-            if not self._depot.is_down:
-                self._depot.down()
+            if not self._backend.is_down:
+                self._backend.down()
 
         def store_up() -> None:
-            if self._depot.is_down:
-                self._depot.up()
+            if self._backend.is_down:
+                self._backend.up()
 
         trouble = self._trouble
         events: list[tuple[float, Callable[[], object]]] = []
@@ -216,9 +216,9 @@ class Day:
     def _age(self, seconds: float) -> None:
         """Bring the ends of what Redis holds nearer."""
         self._owed += seconds
-        if self._depot.is_down:
+        if self._backend.is_down:
             return
-        with redis.Redis.from_url(self._depot.url) as client:
+        with redis.Redis.from_url(self._backend.url) as client:
             for key in client.scan_iter():
                 left = client.pttl(key)
                 if left >= 0:

@@ -23,14 +23,14 @@ CROWD = 4  # threads in each process
 def run(*, quick: bool) -> Iterator[Table]:
     """Measure."""
     yield _peers((2,) if quick else (1, 2, 4, 8, 16))
-    yield _stores(("redis",) if quick else tuple(testbed.DEPOTS), (2,) if quick else (1, 2, 4, 8, 16))
+    yield _stores(("redis",) if quick else tuple(testbed.BACKENDS), (2,) if quick else (1, 2, 4, 8, 16))
 
 
 # Ours, on each store
 
 
 def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
-    from fleet.nursery import Nursery, all_do
+    from fleet.fork_server import ForkServer, all_do
 
     table = Table(
         "fleets",
@@ -41,10 +41,10 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
             "In the end all processes, the store and WeChat agree on one token, or the benchmark stops.",
         ],
     )
-    with Nursery() as nursery:
+    with ForkServer() as fork_server:
         for name in names:
-            with testbed.depot(name) as depot:
-                if depot is None:
+            with testbed.backend(name) as backend:
+                if backend is None:
                     table.notes.append(f"{name} is not installed.")
                     continue
                 rows: dict[str, list[str]] = {
@@ -55,7 +55,7 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                     "leader killed": [],
                 }
                 for size in sizes:
-                    with _world(depot, nursery) as world:
+                    with _world(backend, fork_server) as world:
                         fleet = world.workers(size)
 
                         def crowd(world: Any = world, fleet: Any = fleet) -> str:
@@ -81,10 +81,10 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                         all_do(fleet, "ask", rejected=old)
                         rows["refused"].append(f"{world.fetches - before} / 0")
                         world.agreed(*fleet)
-                        nursery.clear()
-                    with _world(depot, nursery) as world:
+                        fork_server.clear()
+                    with _world(backend, fork_server) as world:
                         rows["leader killed"].append(_killed(world, size))
-                        nursery.clear()
+                        fork_server.clear()
                 for situation, cells in rows.items():
                     table.add(name, situation, *cells)
     return table
@@ -105,7 +105,7 @@ def _killed(world: Any, size: int) -> str:
 
 
 @contextmanager
-def _world(depot: Any, nursery: Any) -> Iterator[Any]:
+def _world(backend: Any, fork_server: Any) -> Iterator[Any]:
     from fleet.world import World
     from processes.prelude import SharedClock
 
@@ -114,7 +114,7 @@ def _world(depot: Any, nursery: Any) -> Iterator[Any]:
         clock = stack.enter_context(SharedClock.create(Path(folder) / "clock", time.time()))
         wechat = WeChat(clock=clock, overlap=0.0, token_latency=LATENCY)
         server = stack.enter_context(SimulatorServer(wechat))
-        yield World(depot, "classic", wechat, server, clock, nursery)
+        yield World(backend, "classic", wechat, server, clock, fork_server)
 
 
 def _is_error(answer: str) -> bool:
@@ -133,16 +133,16 @@ def _peers(sizes: tuple[int, ...]) -> Table:
             "Fetches / calls that failed. The dict cache shares nothing: it stands for the libraries without a store."
         ],
     )
-    with testbed.depot("redis") as depot:
-        if depot is None:
+    with testbed.backend("redis") as backend:
+        if backend is None:
             table.notes.append("redis-server is not installed.")
             return table
         for name in (Ours.name, Wechatpy.name, Dict.name):
             rows: dict[str, list[str]] = {"cold": [], "refused": []}
             for size in sizes:
-                for situation, cell in _in_processes(name, depot.url, size):
+                for situation, cell in _in_processes(name, backend.url, size):
                     rows[situation].append(cell)
-                depot.wipe()
+                backend.wipe()
             for situation, cells in rows.items():
                 table.add(name, situation, *cells)
     return table

@@ -19,9 +19,9 @@ def run(*, quick: bool) -> Iterator[Table]:
         ["store", "first token", "a hundred fresh ones", "a look", "renewed ahead", "refused"],
     )
     for name in SERVERS[:1] if quick else SERVERS:
-        with testbed.depot(name) as depot:
-            if depot is None:
+        with testbed.backend(name) as backend:
+            if backend is None:
                 table.notes.append(f"{name} is not installed.")
             else:
-                table.add(name, *asdict(count(depot.url)).values())
+                table.add(name, *asdict(count(backend.url)).values())
     yield table

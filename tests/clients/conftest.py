@@ -7,17 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_server import Api, serving
-from faces import FACES, Face
-from scripted_provider import ScriptedProvider
+from support.api_server import Api, serving
+from support.clients import CLIENTS, ClientAdapter
+from support.scripted_provider import ScriptedProvider
 
 from wxmiddleware import Account, TokenProvider
 
 
-@pytest.fixture(params=FACES, ids=lambda face: face.name)
-def face_class(request: pytest.FixtureRequest) -> type[Face]:
+@pytest.fixture(params=CLIENTS, ids=lambda adapter: adapter.name)
+def adapter_class(request: pytest.FixtureRequest) -> type[ClientAdapter]:
     """One of the clients."""
-    found: type[Face] = request.param
+    found: type[ClientAdapter] = request.param
     return found
 
 
@@ -45,9 +45,9 @@ def scripted(api: Api) -> Any:
 
 
 @pytest.fixture
-def face(face_class: type[Face], scripted: Any, api: Api) -> Face:
+def adapter(adapter_class: type[ClientAdapter], scripted: Any, api: Api) -> ClientAdapter:
     """A client of the server, with the scripted tokens."""
-    return face_class(scripted, api.url)
+    return adapter_class(scripted, api.url)
 
 
 @pytest.fixture
@@ -57,9 +57,11 @@ def provider(wechat_account: Account) -> TokenProvider:
 
 
 @pytest.fixture
-def wechat_face(face_class: type[Face], provider: TokenProvider, wechat_account: Account) -> Face:
+def wechat_adapter(
+    adapter_class: type[ClientAdapter], provider: TokenProvider, wechat_account: Account
+) -> ClientAdapter:
     """A client of the simulated WeChat."""
-    return face_class(provider, wechat_account.base_url)
+    return adapter_class(provider, wechat_account.base_url)
 
 
 @pytest.fixture

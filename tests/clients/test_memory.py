@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import OK, REFUSED, Api
-from faces import FACES, Face
+from support.api_server import OK, REFUSED, Api
+from support.clients import CLIENTS, ClientAdapter
 
 SIZE = 200 * 2**20
 PIECE = b"\xff\xd8" + bytes(2**16 - 2)
@@ -19,14 +19,14 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from faces import FACES
-from scripted_provider import ScriptedProvider
+from support.clients import CLIENTS
+from support.scripted_provider import ScriptedProvider
 
 name, url, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 provider = ScriptedProvider()
 provider.account = SimpleNamespace(base_url=url)
-face = next(each for each in FACES if each.name == name)(provider, url)
-face.get("/small")
+adapter = next(each for each in CLIENTS if each.name == name)(provider, url)
+adapter.get("/small")
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -38,15 +38,15 @@ got = 0
 def look(piece):
     global got
     got += len(piece)
-face.stream("/big", look)
+adapter.stream("/big", look)
 assert got == size, got
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("face_class", FACES, ids=lambda face: face.name)
-def test_bounded(face_class: type[Face], api: Api) -> None:
+@pytest.mark.parametrize("adapter_class", CLIENTS, ids=lambda adapter: adapter.name)
+def test_bounded(adapter_class: type[ClientAdapter], api: Api) -> None:
     """200 MB that come after a refusal take a few MB."""
 
     def body() -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def test_bounded(face_class: type[Face], api: Api) -> None:
 
     api.answer = answer
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, face_class.name, api.url, str(SIZE)],
+        [sys.executable, "-c", PROGRAM, adapter_class.name, api.url, str(SIZE)],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

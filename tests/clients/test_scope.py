@@ -10,10 +10,10 @@ import anyio
 import httpx
 import httpx2
 import pytest
-from api_server import OK, REFUSED, Api, serving
-from faces import AsyncHttpx, Face, Httpx, Requests
 from hypothesis import given
 from hypothesis import strategies as st
+from support.api_server import OK, REFUSED, Api, serving
+from support.clients import AsyncHttpx, ClientAdapter, Httpx, Requests
 
 import wxmiddleware.httpx
 import wxmiddleware.httpx2
@@ -124,23 +124,23 @@ def test_paths_of_others_in_any_spelling(base: str, path: str) -> None:
         assert not scope.covers("https", "gateway.test", None, base + path)
 
 
-def test_a_gateways_other_paths(face_class: type[Face], api: Api, scripted: Any) -> None:
+def test_a_gateways_other_paths(adapter_class: type[ClientAdapter], api: Api, scripted: Any) -> None:
     """On the wire, too: below the path there is a token, beside it there is none."""
     scripted.account.base_url = f"{api.url}/wechat"
-    face = face_class(scripted, api.url)
+    adapter = adapter_class(scripted, api.url)
     for path in ("/wechat/x", "/metrics", "/wechat/%2e%2e/metrics", "/wechat-of-others/x"):
-        face.get(path)
+        adapter.get(path)
 
     assert ["T1", "T2", None, None, None] == api.tokens
 
 
-def test_a_redirect_beside_the_path(face_class: type[Face], api: Api, scripted: Any) -> None:
+def test_a_redirect_beside_the_path(adapter_class: type[ClientAdapter], api: Api, scripted: Any) -> None:
     """A redirect that has our token in it does not take it there."""
     scripted.account.base_url = f"{api.url}/wechat"
     api.answer = lambda seen: (302, {"Location": f"/login?access_token={seen.token}"}, [b""])
-    face = face_class(scripted, api.url)
-    with contextlib.suppress(face.errors):
-        face.get("/wechat/x", redirects=True)
+    adapter = adapter_class(scripted, api.url)
+    with contextlib.suppress(adapter.errors):
+        adapter.get("/wechat/x", redirects=True)
 
     assert {"/wechat/x"} == {one.path for one in api.seen if one.token == "T1"}
 
@@ -198,18 +198,18 @@ def test_hosts_that_are_none(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sns/userinfo", "/cgi-bin/token", "/cgi-bin/stable_token"])
-def test_paths_that_are_not_ours(face: Face, api: Api, scripted: Any, path: str) -> None:
+def test_paths_that_are_not_ours(adapter: ClientAdapter, api: Api, scripted: Any, path: str) -> None:
     """Where 40001 speaks of a user's token or of a secret, there is no token of ours and no healing."""
     api.answer = lambda seen: (200, {}, [REFUSED])
 
-    assert REFUSED == face.get(path).content
+    assert REFUSED == adapter.get(path).content
     assert [None] == api.tokens
     assert [] == scripted.asked
 
 
-def test_a_token_of_the_callers_own(face: Face, api: Api, scripted: Any) -> None:
+def test_a_token_of_the_callers_own(adapter: ClientAdapter, api: Api, scripted: Any) -> None:
     """A request with an access_token in its URL goes out as it is, and its refusal is the caller's."""
-    answer = face.get(f"{USER}&access_token=T1")
+    answer = adapter.get(f"{USER}&access_token=T1")
 
     assert REFUSED == answer.content
     assert ["T1"] == api.tokens
@@ -217,67 +217,69 @@ def test_a_token_of_the_callers_own(face: Face, api: Api, scripted: Any) -> None
     assert "access_token" not in api.seen[0].target.partition("&")[0]
 
 
-def test_other_hosts(face: Face, api: Api, elsewhere: Api, scripted: Any) -> None:
+def test_other_hosts(adapter: ClientAdapter, api: Api, elsewhere: Api, scripted: Any) -> None:
     """A session may be used for other hosts: they get no token, and what they answer is not judged."""
     elsewhere.answer = lambda seen: (200, {}, [REFUSED])
 
-    assert REFUSED == face.get(elsewhere.url + USER).content
+    assert REFUSED == adapter.get(elsewhere.url + USER).content
     assert [None] == elsewhere.tokens
     assert [] == scripted.asked
 
 
-def test_listed_hosts(face_class: type[Face], api: Api, elsewhere: Api, scripted: Any) -> None:
+def test_listed_hosts(adapter_class: type[ClientAdapter], api: Api, elsewhere: Api, scripted: Any) -> None:
     """A host that was listed gets the token, and its refusals are healed."""
-    face = face_class(scripted, api.url, hosts=[elsewhere.url])
+    adapter = adapter_class(scripted, api.url, hosts=[elsewhere.url])
 
-    assert OK == face.get(elsewhere.url + USER).content
+    assert OK == adapter.get(elsewhere.url + USER).content
     assert ["T1", "T2"] == elsewhere.tokens
 
 
-def test_http_where_https_was_said(face_class: type[Face], scripted: Any) -> None:
+def test_http_where_https_was_said(adapter_class: type[ClientAdapter], scripted: Any) -> None:
     """A step down to http is refused before anything is sent."""
     scripted.account.base_url = "https://wechat.test"
     with pytest.raises(ConfigurationError, match="https://"):
-        face_class(scripted, "http://wechat.test").get(USER)
+        adapter_class(scripted, "http://wechat.test").get(USER)
 
     assert [] == scripted.asked
 
 
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    def test_elsewhere(self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any], status: int) -> None:
+    def test_elsewhere(
+        self, adapter: ClientAdapter, api: Api, elsewhere: Api, moved_to: Callable[..., Any], status: int
+    ) -> None:
         """A redirect to another host is followed without the token."""
         api.answer = moved_to(f"{elsewhere.url}/there?a=1", status)
-        answer = face.get(USER, redirects=True)
+        answer = adapter.get(USER, redirects=True)
 
         assert OK == answer.content
         assert [("/there?a=1", None)] == [(one.target, one.token) for one in elsewhere.seen]
         assert [status] == [one.status_code for one in answer.history]
 
     @pytest.mark.parametrize("echo", ["/there?access_token={}", "/login?next=%2Fx%3Faccess_token%3D{}", "/{}"])
-    def test_elsewhere_with_our_token(self, face: Face, api: Api, elsewhere: Api, echo: str) -> None:
+    def test_elsewhere_with_our_token(self, adapter: ClientAdapter, api: Api, elsewhere: Api, echo: str) -> None:
         """A server that writes our token into a redirect elsewhere does not get it there."""
         api.answer = lambda seen: (302, {"Location": elsewhere.url + echo.format(seen.token)}, [b""])
-        if face.name == "requests":
-            face.get(USER, redirects=True)
+        if adapter.name == "requests":
+            adapter.get(USER, redirects=True)
         else:
-            with pytest.raises(face.errors, match="redirect"):
-                face.get(USER, redirects=True)
+            with pytest.raises(adapter.errors, match="redirect"):
+                adapter.get(USER, redirects=True)
 
         assert [] == [one.target for one in elsewhere.seen if "T1" in one.target]
         assert ["T1"] == api.tokens
 
     def test_elsewhere_refuses(
-        self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any], scripted: Any
+        self, adapter: ClientAdapter, api: Api, elsewhere: Api, moved_to: Callable[..., Any], scripted: Any
     ) -> None:
         """What another host answers after a redirect says nothing about our token."""
         api.answer = moved_to(elsewhere.url)
         elsewhere.answer = lambda seen: (200, {}, [REFUSED])
 
-        assert REFUSED == face.get(USER, redirects=True).content
+        assert REFUSED == adapter.get(USER, redirects=True).content
         assert [] == scripted.rejected
 
-    def test_within(self, face: Face, api: Api) -> None:
+    def test_within(self, adapter: ClientAdapter, api: Api) -> None:
         """A redirect that stays and keeps the query works, is healed, and shows no token."""
         usual = api.usual
         api.answer = lambda seen: (
@@ -285,35 +287,35 @@ class TestRedirects:
             if seen.path != "/moved"
             else usual(seen)
         )
-        answer = face.get(USER, redirects=True)
+        answer = adapter.get(USER, redirects=True)
 
         assert OK == answer.content
         assert {"T1", "T2"} == set(api.tokens)
         assert "T2" not in str(answer.url)
         assert "T1" not in "".join(str(one.url) for one in answer.history)
 
-    def test_not_followed(self, face: Face, api: Api, elsewhere: Api, moved_to: Callable[..., Any]) -> None:
+    def test_not_followed(self, adapter: ClientAdapter, api: Api, elsewhere: Api, moved_to: Callable[..., Any]) -> None:
         """A redirect that the caller does not follow is the caller's answer."""
         api.answer = moved_to(elsewhere.url)
 
-        assert 302 == face.get(USER).status_code
+        assert 302 == adapter.get(USER).status_code
 
-    def test_second_redirect(self, face: Face, api: Api, elsewhere: Api) -> None:
+    def test_second_redirect(self, adapter: ClientAdapter, api: Api, elsewhere: Api) -> None:
         """The new token does not go elsewhere, either."""
         api.answer = lambda seen: (
             (200, {}, [REFUSED]) if seen.token == "T1" else (302, {"Location": f"{elsewhere.url}/{seen.token}"}, [b""])
         )
-        if face.name == "requests":
-            face.get(USER, redirects=True)
+        if adapter.name == "requests":
+            adapter.get(USER, redirects=True)
         else:
-            with pytest.raises(face.errors, match="redirect"):
-                face.get(USER, redirects=True)
+            with pytest.raises(adapter.errors, match="redirect"):
+                adapter.get(USER, redirects=True)
 
         assert [] == [one.target for one in elsewhere.seen if "T2" in one.target]
 
 
-@pytest.mark.parametrize("face_class", [Httpx, AsyncHttpx])
-def test_the_callers_own_trace_is_called(face_class: type[Face], api: Api, scripted: Any) -> None:
+@pytest.mark.parametrize("adapter_class", [Httpx, AsyncHttpx])
+def test_the_callers_own_trace_is_called(adapter_class: type[ClientAdapter], api: Api, scripted: Any) -> None:
     """httpx's trace extension is still the caller's."""
     events: list[str] = []
 
@@ -323,8 +325,8 @@ def test_the_callers_own_trace_is_called(face_class: type[Face], api: Api, scrip
     async def async_trace(event: str, info: Any) -> None:
         events.append(event)
 
-    watching = async_trace if face_class is AsyncHttpx else trace
-    face_class(scripted, api.url).get(USER, extensions={"trace": watching})
+    watching = async_trace if adapter_class is AsyncHttpx else trace
+    adapter_class(scripted, api.url).get(USER, extensions={"trace": watching})
 
     assert 2 == events.count("http11.send_request_headers.started")
 

@@ -1,7 +1,7 @@
 """
 Whatever goes wrong on the way, a client of ours shows no token: not in an error, what is behind it, or a log record.
 
-How the provider keeps its own secrets is in tests/test_secrets.py; what both look through is in leaks.py.
+How the provider keeps its own secrets is in tests/test_secrets.py; what both look through is in tests/support/leaks.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import requests
-from api_server import REFUSED, Api, Seen
-from faces import Face, Httpx
-from leaks import everything_logged, shown
+from support.api_server import REFUSED, Api, Seen
+from support.clients import ClientAdapter, Httpx
+from support.leaks import everything_logged, shown
 
 from wxmiddleware import Account, TokenError, TokenProvider, raise_for_errcode
 from wxmiddleware._runtime import masking
@@ -152,10 +152,10 @@ def told(answer: Any) -> list[BaseException]:
     return errors
 
 
-def attempt(face: Face, url: str) -> str:
+def attempt(adapter: ClientAdapter, url: str) -> str:
     """Call, and collect what the caller may come to see; the body is WeChat's own and left out."""
     try:
-        answer = face.get(url + PATH, redirects=True)
+        answer = adapter.get(url + PATH, redirects=True)
     except Exception as error:
         return shown(error)
     seen = [repr(answer), str(answer.url), repr(answer.request), str(answer.request.url), repr(answer.headers)]
@@ -166,30 +166,34 @@ def attempt(face: Face, url: str) -> str:
 
 @pytest.mark.usefixtures("unresolved")
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda one: one.__name__)
-def test_troubles(face_class: type[Face], api: Api, scripted: Any, trouble: Trouble, logged: io.StringIO) -> None:
+def test_troubles(
+    adapter_class: type[ClientAdapter], api: Api, scripted: Any, trouble: Trouble, logged: io.StringIO
+) -> None:
     """Neither token shows, whatever the network or WeChat does."""
-    if "for_ever" in trouble.__name__ and face_class.name != "requests":
+    if "for_ever" in trouble.__name__ and adapter_class.name != "requests":
         pytest.skip(
             "not covered: httpx puts the request of a redirect into its error, and the server the token into that"
         )
     masking.install()
     scripted.tokens = [FIRST, SECOND]
     url = trouble(api)
-    face = face_class(scripted, url, hosts=[url])
+    adapter = adapter_class(scripted, url, hosts=[url])
     scripted.account.base_url = url
-    everything = attempt(face, url) + logged.getvalue()
+    everything = attempt(adapter, url) + logged.getvalue()
 
     assert [] == [one[:5] for one in (FIRST, SECOND) if one in everything]
 
 
-def test_timeout(face_class: type[Face], wechat: WeChat, wechat_account: Account, logged: io.StringIO) -> None:
+def test_timeout(
+    adapter_class: type[ClientAdapter], wechat: WeChat, wechat_account: Account, logged: io.StringIO
+) -> None:
     """Nor does a call that waited too long."""
     provider = TokenProvider(wechat_account)
     token = provider.get_token()
     hanging = wechat.faults.add("/cgi-bin/user/info", "hang")
-    face = face_class(provider, wechat_account.base_url)
-    with pytest.raises(face.errors) as caught:
-        face.get(PATH, timeout=0.1)
+    adapter = adapter_class(provider, wechat_account.base_url)
+    with pytest.raises(adapter.errors) as caught:
+        adapter.get(PATH, timeout=0.1)
     hanging.release()
 
     assert token not in shown(caught.value) + logged.getvalue()
@@ -197,23 +201,23 @@ def test_timeout(face_class: type[Face], wechat: WeChat, wechat_account: Account
 
 @pytest.mark.parametrize("code", [40125, 40164])
 def test_no_token(
-    face_class: type[Face], wechat: WeChat, wechat_account: Account, code: int, logged: io.StringIO
+    adapter_class: type[ClientAdapter], wechat: WeChat, wechat_account: Account, code: int, logged: io.StringIO
 ) -> None:
     """What the token endpoint refuses reaches the caller as the provider says it, without the secret."""
     wechat.faults.add("/cgi-bin/stable_token", "errcode", errcode=code, times=None)
-    face = face_class(TokenProvider(wechat_account), wechat_account.base_url)
+    adapter = adapter_class(TokenProvider(wechat_account), wechat_account.base_url)
     with pytest.raises(TokenError) as caught:
-        face.get(PATH)
+        adapter.get(PATH)
 
     assert wechat.secret not in shown(caught.value) + logged.getvalue()
 
 
-def test_success(face_class: type[Face], api: Api, scripted: Any, logged: io.StringIO) -> None:
+def test_success(adapter_class: type[ClientAdapter], api: Api, scripted: Any, logged: io.StringIO) -> None:
     """Nor is a token shown where all goes well, in an answer, its history, or their pickles."""
     masking.install()
     scripted.tokens = [FIRST, SECOND]
     api.answer = lambda seen: (200, {}, [REFUSED if seen.token == FIRST else b"{}"])
-    answer = face_class(scripted, api.url).get(PATH)
+    answer = adapter_class(scripted, api.url).get(PATH)
     everything = [logged.getvalue(), repr(pickle.dumps(answer)), str(answer.url), repr(answer.request)]
     everything += [str(answer.request.url), str(answer.history[0].url), repr(answer.history[0].request)]
 

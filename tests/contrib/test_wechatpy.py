@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from leaks import everything_logged, shown
+from support.leaks import everything_logged, shown
 from wechatpy import WeChatClient
 from wechatpy.exceptions import WeChatClientException
 

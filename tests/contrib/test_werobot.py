@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 import werobot
-from leaks import everything_logged, shown
+from support.leaks import everything_logged, shown
 from werobot.client import Client, ClientException
 
 from wxmiddleware import Account, ClassicToken, ConfigurationError, TokenProvider

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from background import landed
+from support.background import landed
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
 from wxmiddleware import (

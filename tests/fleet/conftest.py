@@ -1,4 +1,4 @@
-"""What the tests of fleets share: the stores and the nursery live as long as the session, a world for one test."""
+"""What the tests of fleets share: the stores and the fork_server live as long as the session, a world for one test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from processes.prelude import SharedClock
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
-from .depots import DEPOTS, Depot
-from .nursery import Nursery
+from .backends import BACKENDS, Backend
+from .fork_server import ForkServer
 from .world import World
 
 MakeWorld = Callable[..., World]
@@ -26,42 +26,42 @@ def nightly(cases: Iterable[tuple[str, ...]], *, but: Container[tuple[str, ...]]
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """Where the workers come from."""
-    with Nursery() as nursery:
-        yield nursery
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="session")
-def depot_of() -> Iterator[Callable[[str], Depot]]:
+def backend_of() -> Iterator[Callable[[str], Backend]]:
     """Give a store by its name. Each is started when it is needed first."""
-    started: dict[str, Depot] = {}
+    started: dict[str, Backend] = {}
 
-    def depot_of(name: str) -> Depot:
+    def backend_of(name: str) -> Backend:
         if name not in started:
-            started[name] = DEPOTS[name]()
+            started[name] = BACKENDS[name]()
         if started[name].is_down:  # a test has failed meanwhile
             started[name].up()
         return started[name]
 
-    yield depot_of
-    for depot in started.values():
-        depot.close()
+    yield backend_of
+    for backend in started.values():
+        backend.close()
 
 
 @pytest.fixture
-def make_world(nursery: Nursery, depot_of: Callable[[str], Depot], tmp_path: Path) -> Iterator[MakeWorld]:
+def make_world(fork_server: ForkServer, backend_of: Callable[[str], Backend], tmp_path: Path) -> Iterator[MakeWorld]:
     """Make a world: a store, a simulated WeChat, and a clock that stands still until the test moves it."""
     with ExitStack() as stack:
 
         def make(store: str, kind: str = "classic", *, overlap: float = 0.0, real_time: bool = False) -> World:
-            depot = depot_of(store)
+            backend = backend_of(store)
             # Redis and memcached let records end by the real time; ahead of it nothing ends too early.
             clock = None if real_time else stack.enter_context(SharedClock.create(tmp_path / "clock", time.time()))
             wechat = WeChat(clock=clock, overlap=overlap)
             server = stack.enter_context(SimulatorServer(wechat))
-            return World(depot, kind, wechat, server, clock, nursery)
+            return World(backend, kind, wechat, server, clock, fork_server)
 
         yield make
-        nursery.clear()
-        assert not nursery.errors, nursery.errors
+        fork_server.clear()
+        assert not fork_server.errors, fork_server.errors

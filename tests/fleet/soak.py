@@ -27,8 +27,8 @@ from wxmiddleware.exceptions import StoreError
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.stores import Record
 
-from .depots import DEPOTS, Depot
-from .nursery import Member, Nursery
+from .backends import BACKENDS, Backend
+from .fork_server import ForkServer, Member
 from .schedule import AMBIGUOUS, ELDERS, SEATS, TROUBLES, Setting, Step, schedule, setting
 from .worker import FETCH_TIME, be_patient
 from .worker import LEASE as LONG_LEASE
@@ -116,7 +116,7 @@ class Soak:
         self.world = world
         self.tally = tally
         self.faces = random.Random(0)
-        self.errors_before = len(world._nursery.errors)  # of lives before
+        self.errors_before = len(world._fork_server.errors)  # of lives before
         self.began = world.clock()
         self.seats = [self._seat(number) for number in range(SEATS)]
         # What the fleet may do
@@ -152,7 +152,7 @@ class Soak:
         self.world.clock.advance(seconds)
         seats = [self.seats[number] for number in who if not self.seats[number].stopped]
         # Without a store nobody could say which of two tokens that came in the same moment is newer.
-        self._call(seats, at_once=at_once and not self.world.depot.is_down)
+        self._call(seats, at_once=at_once and not self.world.backend.is_down)
 
     def come_near(self, left: float, calling: bool = True) -> None:
         """Let time pass until so much of the token's life is left, if more is; then all are called, or none."""
@@ -180,29 +180,29 @@ class Soak:
 
     def down(self) -> None:
         """The store goes down."""
-        if not self.world.depot.is_down:
+        if not self.world.backend.is_down:
             self._count("store down")
-            self.world.depot.down()
+            self.world.backend.down()
 
     def wipe(self) -> None:
         """The store loses all."""
-        if not self.world.depot.is_down:
+        if not self.world.backend.is_down:
             self._count("store wiped")
-            self.world.depot.wipe()
+            self.world.backend.wipe()
             self._forgotten()
 
     def remember(self) -> None:
         """A backup is made of the store."""
-        if not self.world.depot.is_down and self._look().value is not None:
-            self.world.depot.remember(self.world.key)
+        if not self.world.backend.is_down and self._look().value is not None:
+            self.world.backend.remember(self.world.key)
             self.remembered = True
 
     def old(self) -> None:
         """The store is restored from the backup."""
-        if self.remembered and not self.world.depot.is_down:
+        if self.remembered and not self.world.backend.is_down:
             self._count("store restored")
             with suppress(FileNotFoundError):
-                self.world.depot.put_back()
+                self.world.backend.put_back()
             self._forgotten()
 
     def kill(self, seat: int) -> None:
@@ -250,7 +250,7 @@ class Soak:
     def fetcher(self, fate: str, executed: bool, left: float) -> None:
         """Whoever fetches next is killed, or stopped for longer than its lease, or waits for long."""
         world, wechat = self.world, self.world.wechat
-        if world.depot.is_down or self.trouble_kind or any(seat.stopped for seat in self.seats):
+        if world.backend.is_down or self.trouble_kind or any(seat.stopped for seat in self.seats):
             return
         self._call(self.seats, at_once=False)
         self.come_near(left + 300.0)
@@ -315,13 +315,13 @@ class Soak:
             if seat.stopped:
                 seat.member.cont()
                 seat.stopped = False
-        if world.depot.is_down:
-            world.depot.up()
+        if world.backend.is_down:
+            world.backend.up()
             if back == "empty":
-                world.depot.wipe()
+                world.backend.wipe()
             elif back == "old" and self.remembered:
                 with suppress(FileNotFoundError):
-                    world.depot.put_back()
+                    world.backend.put_back()
             self.credit += SEATS
             self._forgotten()
 
@@ -338,7 +338,7 @@ class Soak:
         # They may agree before the back-off of a token that could not be replaced is over; it is renewed after that.
         self.credit = 1 if self.in_store[0] in self.kept else 0
         self.paid.clear()
-        errors = world._nursery.errors[self.errors_before :]
+        errors = world._fork_server.errors[self.errors_before :]
         if errors:
             raise Broken(f"A worker wrote to stderr: {errors}")
         self._measure()
@@ -473,7 +473,7 @@ class Soak:
     # What is known
 
     def _look(self) -> Record:
-        record = self.world.depot.record(self.world.key)
+        record = self.world.backend.record(self.world.key)
         return Record() if record is None else record
 
     def _see(self) -> None:
@@ -484,7 +484,7 @@ class Soak:
             self.ends.setdefault(token.value, token.expires_at)
             if self.trouble_kind in AMBIGUOUS and world.kind == "classic":
                 self.doubts.setdefault(token.value, now + 200.0)
-        if not world.depot.is_down:
+        if not world.backend.is_down:
             generation = self.record.generation
             with suppress(StoreError):
                 self.record = self._look()
@@ -539,7 +539,7 @@ class Soak:
         return end is not None and self.world.clock() < end and self.world.wechat.is_valid(token)
 
     def _store_is_well(self) -> bool:
-        return not self.world.depot.is_down and self.world.clock() >= self.store_up_since
+        return not self.world.backend.is_down and self.world.clock() >= self.store_up_since
 
     def _is_excused(self) -> bool:
         """Whether a call may fail now that has no good token to go on with."""
@@ -588,7 +588,7 @@ class Soak:
         self.tally.faults[fault] += 1
 
 
-def live(depot: Depot, nursery: Nursery, chosen: Setting, seed: int, episodes: int, tally: Tally) -> None:
+def live(backend: Backend, fork_server: ForkServer, chosen: Setting, seed: int, episodes: int, tally: Tally) -> None:
     """
     Live one life.
 
@@ -600,10 +600,10 @@ def live(depot: Depot, nursery: Nursery, chosen: Setting, seed: int, episodes: i
     with tempfile.TemporaryDirectory() as folder, SharedClock.create(Path(folder) / "clock", time.time()) as clock:
         wechat = WeChat(clock=clock, overlap=chosen.overlap)
         with SimulatorServer(wechat) as server:
-            world = World(depot, chosen.kind, wechat, server, clock, nursery)
+            world = World(backend, chosen.kind, wechat, server, clock, fork_server)
             try:
                 soak = Soak(world, tally)
-                for step in schedule(seed, episodes, keeps=depot.keeps):
+                for step in schedule(seed, episodes, keeps=backend.keeps):
                     last.append(f"{clock() - soak.began:10.1f} s  {step}")
                     soak.do(step)
             except Exception as error:
@@ -612,9 +612,9 @@ def live(depot: Depot, nursery: Nursery, chosen: Setting, seed: int, episodes: i
                 raise
             finally:
                 wechat.faults.clear()
-                nursery.clear()
-                if depot.is_down:
-                    depot.up()
+                fork_server.clear()
+                if backend.is_down:
+                    backend.up()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -624,23 +624,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="the first life's; the next ones have the next numbers")
     parser.add_argument("--lives", type=int, help="how many, whatever time they take")
     parser.add_argument("--episodes", type=int, default=40, help="of a life: faults, then peace")
-    parser.add_argument("--store", action="append", choices=list(DEPOTS), help="by default each life chooses")
+    parser.add_argument("--store", action="append", choices=list(BACKENDS), help="by default each life chooses")
     parser.add_argument("--source", action="append", choices=["classic", "stable"], help="by default each life chooses")
     options = parser.parse_args(argv)
     be_patient()
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    stores, kinds = options.store or list(DEPOTS), options.source or ["classic", "stable"]
-    tally, depots, failures = Tally(), dict[str, Depot](), 0
+    stores, kinds = options.store or list(BACKENDS), options.source or ["classic", "stable"]
+    tally, backends, failures = Tally(), dict[str, Backend](), 0
     deadline = time.monotonic() + options.minutes * 60
-    with Nursery() as nursery:
+    with ForkServer() as fork_server:
         try:
             while tally.lives + failures < options.lives if options.lives else time.monotonic() < deadline:
                 chosen = setting(seed, stores, kinds)
                 _say(f"seed {seed}: {chosen}")
-                if chosen.store not in depots:
-                    depots[chosen.store] = DEPOTS[chosen.store]()
+                if chosen.store not in backends:
+                    backends[chosen.store] = BACKENDS[chosen.store]()
                 try:
-                    live(depots[chosen.store], nursery, chosen, seed, options.episodes, tally)
+                    live(backends[chosen.store], fork_server, chosen, seed, options.episodes, tally)
                 except Exception as error:
                     failures += 1
                     again = f"--seed {seed} --lives 1 --episodes {options.episodes} --store {chosen.store}"
@@ -648,8 +648,8 @@ def main(argv: list[str] | None = None) -> int:
                     _say(f'Repeat it: make soak ARGS="{again} --source {chosen.kind}"')
                 seed += 1
         finally:
-            for depot in depots.values():
-                depot.close()
+            for backend in backends.values():
+                backend.close()
     _say(str(tally), f"{failures} lives failed.")
     return 1 if failures else 0
 

@@ -7,9 +7,9 @@ import select
 
 import pytest
 
+from .backends import BACKENDS
 from .conftest import MakeWorld, nightly
-from .depots import DEPOTS
-from .nursery import Member
+from .fork_server import Member
 from .world import World
 
 WORKERS = 16
@@ -82,7 +82,7 @@ class Day:
 @pytest.mark.parametrize(
     ("store", "kind"),
     nightly(
-        [*((store, "classic") for store in DEPOTS), ("redis", "stable")],
+        [*((store, "classic") for store in BACKENDS), ("redis", "stable")],
         but=[("redis", "classic"), ("jsonfile", "classic")],
     ),
 )
@@ -109,7 +109,7 @@ def test_day_without_overlap(make_world: MakeWorld) -> None:
     assert day.refused <= world.fetches * (WORKERS - 1)
 
 
-@pytest.mark.parametrize("store", nightly([(store,) for store in DEPOTS], but=[("redis",)]))
+@pytest.mark.parametrize("store", nightly([(store,) for store in BACKENDS], but=[("redis",)]))
 def test_day_of_kills(make_world: MakeWorld, store: str) -> None:
     """Every few minutes a worker is killed and replaced, and each second refresh never comes to its end."""
     world = make_world(store, overlap=300.0)

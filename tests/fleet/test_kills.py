@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from .backends import BACKENDS
 from .conftest import MakeWorld
-from .depots import DEPOTS
-from .nursery import Member
+from .fork_server import Member
 from .worker import LEASE
 from .world import World
 
@@ -14,7 +14,7 @@ CROWD = 4
 SOURCES = ("classic", "stable")
 
 pytestmark = pytest.mark.timeout(600)
-stores = pytest.mark.parametrize("store", DEPOTS)
+stores = pytest.mark.parametrize("store", BACKENDS)
 sources = pytest.mark.parametrize("kind", SOURCES)
 
 

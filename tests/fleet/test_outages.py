@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
+from .backends import BACKENDS
 from .conftest import MakeWorld, nightly
-from .depots import DEPOTS
-from .nursery import Member
+from .fork_server import Member
 from .world import World
 
 WORKERS = 8
@@ -24,11 +24,13 @@ pytestmark = pytest.mark.timeout(600)
 # (the pairs); where that is one test of three, each store once.
 CASES = [
     (store, back, kind)
-    for store, back, kind in product(DEPOTS, BACK, KINDS)
+    for store, back, kind in product(BACKENDS, BACK, KINDS)
     if store != "memcached" or back == "empty"  # it remembers nothing
 ]
-PAIRS = {(store, back, KINDS[(i + j) % 2]) for (i, store), (j, back) in product(enumerate(DEPOTS), enumerate(BACK))}
-ONCE = {(store, "empty" if store == "memcached" else BACK[i % 3], KINDS[i // 3 % 2]) for i, store in enumerate(DEPOTS)}
+PAIRS = {(store, back, KINDS[(i + j) % 2]) for (i, store), (j, back) in product(enumerate(BACKENDS), enumerate(BACK))}
+ONCE = {
+    (store, "empty" if store == "memcached" else BACK[i % 3], KINDS[i // 3 % 2]) for i, store in enumerate(BACKENDS)
+}
 
 
 def pass_time(world: World, fleet: list[Member], seconds: float, step: float) -> int:
@@ -52,7 +54,7 @@ def populated(world: World, back: str) -> list[Member]:
     fleet = world.workers(WORKERS)
     pass_time(world, fleet, 1, 1)
     if back == "old":
-        world.depot.remember(world.key)
+        world.backend.remember(world.key)
         world.clock.advance(life_left(world) - 200)
         pass_time(world, fleet, 60, 20)
     world.agreed(*fleet)
@@ -62,11 +64,11 @@ def populated(world: World, back: str) -> list[Member]:
 
 
 def come_back(world: World, back: str) -> None:
-    world.depot.up()
+    world.backend.up()
     if back == "empty":
-        world.depot.wipe()
+        world.backend.wipe()
     elif back == "old":
-        world.depot.put_back()
+        world.backend.put_back()
 
 
 @pytest.mark.parametrize(("store", "back", "kind"), nightly(CASES, but=ONCE))
@@ -76,7 +78,7 @@ def test_in_the_middle_of_a_life(make_world: MakeWorld, store: str, back: str, k
     fleet = populated(world, back)
     pass_time(world, fleet, 600, 100)
 
-    world.depot.down()
+    world.backend.down()
     assert pass_time(world, fleet, 200, 20) == 0
     come_back(world, back)
     assert pass_time(world, fleet, 120, 20) == 0
@@ -96,7 +98,7 @@ def over_the_end(world: World, fleet: list[Member], back: str) -> tuple[int, int
     pass_time(world, fleet, 50, 50)
     assert world.fetches == 0
 
-    world.depot.down()
+    world.backend.down()
     assert pass_time(world, fleet, 750, 125) == 0
     assert world.fetches == 0
     refused = pass_time(world, fleet, 270, 45)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .depots import Depot
-from .nursery import Nursery
+from .backends import Backend
+from .fork_server import ForkServer
 from .schedule import Setting, schedule
 from .soak import Broken, Seat, Soak, Tally, live
 
@@ -25,10 +25,10 @@ def test_pure() -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("store", "kind", "seed"), [("jsonfile", "classic", 1), ("redis", "stable", 2)])
-def test_soak(nursery: Nursery, depot_of: Callable[[str], Depot], store: str, kind: str, seed: int) -> None:
+def test_soak(fork_server: ForkServer, backend_of: Callable[[str], Backend], store: str, kind: str, seed: int) -> None:
     """A fleet lives through faults, and what must hold does."""
     tally = Tally()
-    live(depot_of(store), nursery, Setting(store, kind, overlap=300.0), seed, EPISODES, tally)
+    live(backend_of(store), fork_server, Setting(store, kind, overlap=300.0), seed, EPISODES, tally)
 
     assert 1 == tally.lives
     assert tally.hours > 5
@@ -36,7 +36,7 @@ def test_soak(nursery: Nursery, depot_of: Callable[[str], Depot], store: str, ki
 
 
 def test_failure_can_be_repeated(
-    nursery: Nursery, depot_of: Callable[[str], Depot], monkeypatch: pytest.MonkeyPatch
+    fork_server: ForkServer, backend_of: Callable[[str], Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When something does not hold, the error says what had happened."""
 
@@ -45,7 +45,7 @@ def test_failure_can_be_repeated(
 
     monkeypatch.setattr(Soak, "steal", steal)
     with pytest.raises(Broken) as caught:
-        live(depot_of("jsonfile"), nursery, Setting("jsonfile", "classic", overlap=300.0), 1, 40, Tally())
+        live(backend_of("jsonfile"), fork_server, Setting("jsonfile", "classic", overlap=300.0), 1, 40, Tally())
 
     assert "steal()" in caught.value.__notes__[-1]
 
@@ -55,16 +55,20 @@ def test_failure_can_be_repeated(
     [("renewal", "s to live, and nobody renewed it"), ("memory", "got an error though its token was good")],
 )
 def test_sabotage(
-    nursery: Nursery, depot_of: Callable[[str], Depot], monkeypatch: pytest.MonkeyPatch, what: str, complaint: str
+    fork_server: ForkServer,
+    backend_of: Callable[[str], Backend],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    complaint: str,
 ) -> None:
     """A fleet that renews nothing ahead, or throws its token away when WeChat fails, does not get through a life."""
-    born = Soak._seat
+    forked = Soak._seat
 
     def sabotaged(soak: Soak, number: int) -> Seat:
-        seat = born(soak, number)
+        seat = forked(soak, number)
         seat.member.do("sabotage", what=what)
         return seat
 
     monkeypatch.setattr(Soak, "_seat", sabotaged)
     with pytest.raises(Broken, match=f"{complaint}|fetches without a cause"):  # whichever is seen first
-        live(depot_of("jsonfile"), nursery, Setting("jsonfile", "stable", overlap=300.0), 3, 40, Tally())
+        live(backend_of("jsonfile"), fork_server, Setting("jsonfile", "stable", overlap=300.0), 3, 40, Tally())

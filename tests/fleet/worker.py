@@ -128,7 +128,7 @@ class Worker:
 
     Args:
         line: The connection to the test.
-        setup: What `fleet.nursery.Setup` says.
+        setup: What `fleet.fork_server.Setup` says.
     """
 
     def __init__(self, line: socket.socket, setup: dict[str, Any]) -> None:

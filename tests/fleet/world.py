@@ -8,8 +8,8 @@ from wxmiddleware import Account
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.stores import Record
 
-from .depots import Depot
-from .nursery import Member, Nursery, Setup
+from .backends import Backend
+from .fork_server import ForkServer, Member, Setup
 
 PATHS = {"stable": "/cgi-bin/stable_token", "classic": "/cgi-bin/token"}
 
@@ -19,34 +19,34 @@ class World:
     What a fleet lives in.
 
     Args:
-        depot: The store.
+        backend: The store.
         kind: ``classic`` or ``stable``.
         wechat: The simulated WeChat.
         server: Where it is.
         clock: The test's, or ``None`` for real time.
-        nursery: Where workers come from.
+        fork_server: Where workers come from.
     """
 
     def __init__(
         self,
-        depot: Depot,
+        backend: Backend,
         kind: str,
         wechat: WeChat,
         server: SimulatorServer,
         clock: SharedClock | None,
-        nursery: Nursery,
+        fork_server: ForkServer,
     ) -> None:
-        self.depot = depot
+        self.backend = backend
         self.kind = kind
         self.path = PATHS[kind]
         self.wechat = wechat
         self._clock = clock
-        self._nursery = nursery
+        self._fork_server = fork_server
         account = Account(wechat.appid, wechat.secret, base_url=server.url)
         # A new account for each test: its records are nobody else's.
         self.key = f"wx:{account.appid}:{kind}:{account.fingerprint}"
         self._setup = {
-            "url": depot.url,
+            "url": backend.url,
             "kind": kind,
             "appid": account.appid,
             "secret": account.secret,
@@ -73,16 +73,16 @@ class World:
     @property
     def record(self) -> Record:
         """What the store holds."""
-        record = self.depot.record(self.key)
+        record = self.backend.record(self.key)
         assert record is not None
         return record
 
     def workers(self, count: int, *, hold: str | None = None) -> list[Member]:
-        """Let workers be born; `hold` says where their first refresh stands still."""
-        return self._nursery.bear(*[Setup(**self._setup, hold=hold)] * count)
+        """Fork workers; `hold` says where their first refresh stands still."""
+        return self._fork_server.fork(*[Setup(**self._setup, hold=hold)] * count)
 
     def worker(self, *, hold: str | None = None) -> Member:
-        """Let one be born."""
+        """Fork one."""
         (member,) = self.workers(1, hold=hold)
         return member
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import flask
 import pytest
-from fake_provider import fake_provider
+from support.fake_provider import fake_provider
 
 from wxmiddleware import Account, NoProvider, TokenProvider, acurrent_token, current_token, use_provider
 from wxmiddleware.exceptions import (

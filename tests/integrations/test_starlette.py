@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import pytest
-from fake_provider import fake_provider
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -20,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from support.fake_provider import fake_provider
 
 from wxmiddleware import (
     Account,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from api_server import Api, serving
 from sources.conftest import GOOD
+from support.api_server import Api, serving
 
 from wxmiddleware import Account, ClassicToken, StableToken
 from wxmiddleware.sources import Grant, TokenSource

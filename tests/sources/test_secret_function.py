@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leaks import everything_logged, shown
+from support.leaks import everything_logged, shown
 
 from wxmiddleware import (
     Account,

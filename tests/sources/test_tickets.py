@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from background import landed
+from support.background import landed
 
 from wxmiddleware import (
     Account,

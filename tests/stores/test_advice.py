@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from background import landed
 from stores.memcached_server import Memcached
 from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB, PostgreSQL
+from support.background import landed
 
 from wxmiddleware import Account, Event, Happening, TokenProvider
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url

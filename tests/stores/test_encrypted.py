@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from background import landed
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
+from support.background import landed
 
 from wxmiddleware import ConfigurationError, StoreError, TokenProvider
 from wxmiddleware.simulator import SimulatedClock

@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.fleet import Fleet, one_fetch
 from stores.memcached_server import Memcached
 from stores.sql_servers import in_child
 from stores.wire import Wire
+from support.standstill import standing_still
 
 from wxmiddleware import ConfigurationError
 from wxmiddleware._rules.models import Lease, Record

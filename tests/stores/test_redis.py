@@ -24,12 +24,12 @@ import redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
-from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.fleet import Fleet, one_fetch
 from stores.redis_server import RedisServer, free_port, in_children
 from stores.wire import Wire
 from support.programs import find
+from support.standstill import standing_still
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-from fleet.depots import DEPOTS
+from fleet.backends import BACKENDS
 from stores.wire import Wire
 
 from wxmiddleware import Account, TokenProvider
@@ -63,9 +63,9 @@ def count(url: str) -> Trips:
 
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    depot = DEPOTS[request.param]()
-    yield depot.url
-    depot.close()
+    backend = BACKENDS[request.param]()
+    yield backend.url
+    backend.close()
 
 
 def test_round_trips(url: str) -> None:

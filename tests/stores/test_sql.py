@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standstill import standing_still
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.fleet import Fleet, one_fetch
 from stores.sql_servers import MariaDB, PgBouncer, PostgreSQL, Server, in_child
 from stores.wire import Wire
+from support.standstill import standing_still
 
 from wxmiddleware import ConfigurationError
 from wxmiddleware.exceptions import StoreError

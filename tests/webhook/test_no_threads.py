@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from fake_provider import fake_provider
+from support.fake_provider import fake_provider
 
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import CallbackAddresses

@@ -17,7 +17,7 @@ import wxmiddleware.httpx2
 import wxmiddleware.requests
 
 
-class Face:
+class ClientAdapter:
     """
     A client with a WeChatAuth of `provider`, at `url`.
 
@@ -54,7 +54,7 @@ class Face:
         return path if "://" in path else self.url + path
 
 
-class Requests(Face):
+class Requests(ClientAdapter):
     name = "requests"
     auth_class = wxmiddleware.requests.WeChatAuth
     errors = requests.RequestException
@@ -87,7 +87,7 @@ def _options(data: Any = None, redirects: bool = False, **options: Any) -> dict[
     return {"follow_redirects": redirects, **options}
 
 
-class Httpx(Face):
+class Httpx(ClientAdapter):
     name = "httpx"
     library: Any = httpx
     auth_class = wxmiddleware.httpx.WeChatAuth
@@ -162,4 +162,4 @@ class AsyncHttpx2(AsyncHttpx):
     errors = httpx2.HTTPError
 
 
-FACES: list[type[Face]] = [Requests, Httpx, AsyncHttpx, Httpx2, AsyncHttpx2]
+CLIENTS: list[type[ClientAdapter]] = [Requests, Httpx, AsyncHttpx, Httpx2, AsyncHttpx2]

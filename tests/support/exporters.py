@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import sentry_sdk
-from leaks import everything_logged
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
@@ -21,6 +20,7 @@ from sentry_sdk.integrations.httpx import HttpxIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.stdlib import StdlibIntegration
 from sentry_sdk.transport import Transport
+from support.leaks import everything_logged
 
 from wxmiddleware import masking
 

@@ -1,4 +1,4 @@
-"""The test's side of a fleet: workers are born, asked, stopped and killed."""
+"""The test's side of a fleet: workers are forked, asked, stopped and killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from processes.program import Program, environment
-from standstill import wait_for_standstill
+from support.standstill import wait_for_standstill
 
 PATIENCE = 60.0  # real seconds after which a worker is taken for hanging
 
@@ -51,12 +51,12 @@ class Member:
 
     Args:
         line: The connection to it.
-        nursery: Where it was born.
+        fork_server: What forked it.
     """
 
-    def __init__(self, line: socket.socket, nursery: Nursery) -> None:
+    def __init__(self, line: socket.socket, fork_server: ForkServer) -> None:
         self._line = line
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._heard = b""
         self._answers: dict[int, dict[str, Any]] = {}
         self._events: list[str] = []
@@ -152,7 +152,7 @@ class Member:
             if not select.select([self._line], [], [], PATIENCE)[0]:
                 raise AssertionError(f"A worker said nothing for {PATIENCE:.0f} s.\n{self._where()}")
             chunk = self._line.recv(65536)
-            assert chunk, f"A worker has ended.\n{self._nursery.errors}"
+            assert chunk, f"A worker has ended.\n{self._fork_server.errors}"
             self._heard += chunk
         line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
@@ -163,10 +163,10 @@ class Member:
         signal.pidfd_send_signal(self._handle, signal.SIGABRT)  # faulthandler writes the stacks
         signal.pidfd_send_signal(self._handle, signal.SIGCONT)
         select.select([self._handle], [], [], PATIENCE)
-        return self._nursery.errors
+        return self._fork_server.errors
 
 
-class Nursery:
+class ForkServer:
     """Forks workers from a process that has imported everything; it ends them, and itself, when the test ends."""
 
     def __init__(self) -> None:
@@ -196,27 +196,27 @@ class Nursery:
         """What the workers wrote to stderr so far."""
         return self._program.errors
 
-    def bear(self, *setups: Setup) -> list[Member]:
+    def fork(self, *setups: Setup) -> list[Member]:
         """Fork a worker for each."""
         try:
-            return self._bear(*setups)
+            return self._fork(*setups)
         except BaseException:  # whoever was not waited for would be taken for a later test's
             self._close()
             self._open()
             raise
 
-    def _bear(self, *setups: Setup) -> list[Member]:
+    def _fork(self, *setups: Setup) -> list[Member]:
         first = self._numbers
         for setup in setups:
             self._program.say(json.dumps({**asdict(setup), "number": self._numbers, "socket": self._path}))
             self._numbers += 1
-        born = []
+        forked = []
         for _ in setups:
             line, _ = self._listening.accept()
-            born.append(Member(line, self))
-        self._members += born
-        assert all(member.number >= first for member in born)
-        return sorted(born, key=lambda member: member.number)
+            forked.append(Member(line, self))
+        self._members += forked
+        assert all(member.number >= first for member in forked)
+        return sorted(forked, key=lambda member: member.number)
 
     def clear(self) -> None:
         """Kill all workers that there are."""

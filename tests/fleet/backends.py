@@ -16,7 +16,7 @@ from stores.sql_servers import MariaDB, PostgreSQL, Server
 from wxmiddleware.stores import Record, store_from_url
 
 
-class Depot:
+class Backend:
     """
     Where a store keeps its records.
 
@@ -69,7 +69,7 @@ class Depot:
         """End it for good."""
 
 
-class RedisDepot(Depot):
+class RedisBackend(Backend):
     """A Redis that writes down each change."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class RedisDepot(Depot):
         self._folder.cleanup()
 
 
-class ServerDepot(Depot):
+class ServerBackend(Backend):
     """One of `stores.sql_servers` and its like."""
 
     def __init__(self, server: Server) -> None:
@@ -114,7 +114,7 @@ class ServerDepot(Depot):
         self._server.close()
 
 
-class MemcachedDepot(ServerDepot):
+class MemcachedBackend(ServerBackend):
     """A memcached; it remembers nothing."""
 
     keeps = False
@@ -129,7 +129,7 @@ class MemcachedDepot(ServerDepot):
         self.up()
 
 
-class SQLDepot(ServerDepot):
+class SQLBackend(ServerBackend):
     """A database server; to be wiped, it loses its table."""
 
     def __init__(self, server: MariaDB | PostgreSQL, options: str = "") -> None:
@@ -143,7 +143,7 @@ class SQLDepot(ServerDepot):
         engine.dispose()
 
 
-class FileDepot(Depot):
+class FileBackend(Backend):
     """
     A file in a directory. It is down while the directory has another name.
 
@@ -192,11 +192,11 @@ def _close(store: Any) -> None:
 
 # Without TLS: PyMySQL reads all certificates of the machine for each connection, which takes 50 ms.
 _MYSQL = "?connect_timeout=20&read_timeout=20&write_timeout=20&ssl_disabled=1"
-DEPOTS: dict[str, Callable[[], Depot]] = {
-    "redis": RedisDepot,
-    "mariadb": lambda: SQLDepot(MariaDB(), _MYSQL),
-    "postgresql": lambda: SQLDepot(PostgreSQL(), "?connect_timeout=20"),
-    "sqlite": lambda: FileDepot("tokens.db", "sqlite:///"),
-    "memcached": MemcachedDepot,
-    "jsonfile": lambda: FileDepot("tokens.json", "file:"),
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "redis": RedisBackend,
+    "mariadb": lambda: SQLBackend(MariaDB(), _MYSQL),
+    "postgresql": lambda: SQLBackend(PostgreSQL(), "?connect_timeout=20"),
+    "sqlite": lambda: FileBackend("tokens.db", "sqlite:///"),
+    "memcached": MemcachedBackend,
+    "jsonfile": lambda: FileBackend("tokens.json", "file:"),
 }
