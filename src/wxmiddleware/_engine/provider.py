@@ -16,6 +16,7 @@ from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
 from .._runtime.clock import Clock
 from .._runtime.clock import clock as process_clock
+from .._runtime.drive import adrive, drive
 from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze, warn_of_blocked_loop
 from ..exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
 from ..sources import TokenSource, default_source
@@ -176,15 +177,7 @@ class TokenProvider(fork.Closing):
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
-        try:
-            flight, patience = next(asking)
-            if patience > 0.0 and not flight.done:
-                warn_of_blocked_loop()
-            while True:
-                flight, patience = asking.send(flight.wait(patience))
-        except StopIteration as end:
-            token: str = end.value
-        return token
+        return drive(asking, _wait)
 
     async def aget_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
         """
@@ -198,13 +191,7 @@ class TokenProvider(fork.Closing):
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
-        try:
-            flight, patience = next(asking)
-            while True:
-                flight, patience = asking.send(await flight.wait_async(patience))
-        except StopIteration as end:
-            token: str = end.value
-        return token
+        return await adrive(asking, lambda step: step[0].wait_async(step[1]))
 
     def _asking(
         self, token: str | None, timeout: float | None
@@ -434,6 +421,13 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
+
+def _wait(step: tuple[Flight[Outcome], float]) -> Outcome | None:
+    flight, patience = step
+    if patience > 0.0 and not flight.done:
+        warn_of_blocked_loop()
+    return flight.wait(patience)
 
 
 def _patience(timeout: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .._engine.events import logger
+from .._runtime.drive import adrive, drive
 from .._runtime.masking import mask_error
 from ..context import note_refreshed
 from ..exceptions import ProviderClosed, TokenError
@@ -157,21 +158,15 @@ def heal(
         again: Makes the second call, with the token it is given.
         timeout: Seconds to wait for the newer token; ``None`` for the provider's own limit.
     """
-    rule = retry_rule(provider, token, first, codes=codes, rewind=rewind)
-    reply: Any = None
-    while True:
-        try:
-            step, reply = rule.send(reply), None
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            break
+
+    def perform(step: Refresh | Repeat) -> Any:
         if isinstance(step, Refresh):
-            reply = newer(provider, step.rejected, timeout)
-        else:
-            with contextlib.suppress(Exception):  # it is somebody else's, and nobody is going to see it
-                discard(first.answer)
-            reply = _attempt(again, step.token)
-    return outcome.give()
+            return newer(provider, step.rejected, timeout)
+        with contextlib.suppress(Exception):  # it is somebody else's, and nobody is going to see it
+            discard(first.answer)
+        return _attempt(again, step.token)
+
+    return drive(retry_rule(provider, token, first, codes=codes, rewind=rewind), perform).give()
 
 
 async def aheal(
@@ -185,21 +180,15 @@ async def aheal(
     timeout: float | None = None,
 ) -> Any:
     """Drive `retry_rule` from a task. Like `heal`, and never blocks the event loop."""
-    rule = retry_rule(provider, token, first, codes=codes, rewind=rewind)
-    reply: Any = None
-    while True:
-        try:
-            step, reply = rule.send(reply), None
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            break
+
+    async def perform(step: Refresh | Repeat) -> Any:
         if isinstance(step, Refresh):
-            reply = await anewer(provider, step.rejected, timeout)
-        else:
-            with contextlib.suppress(Exception):  # as above
-                await adiscard(first.answer)
-            reply = await _aattempt(again, step.token)
-    return outcome.give()
+            return await anewer(provider, step.rejected, timeout)
+        with contextlib.suppress(Exception):  # as above
+            await adiscard(first.answer)
+        return await _aattempt(again, step.token)
+
+    return (await adrive(retry_rule(provider, token, first, codes=codes, rewind=rewind), perform)).give()
 
 
 def newer(provider: TokenProvider, token: str, timeout: float | None = None) -> str | TokenError | None:

@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from wxmiddleware._rules.paths import without_root
+from wxmiddleware._runtime.drive import adrive
 from wxmiddleware._runtime.threads import NoThread, run_in_thread
 
 from ._conversation import (
@@ -130,18 +131,7 @@ async def run_handler(function: Callable[[], Any]) -> Any:
 
 
 async def _hold(conversation: Conversation, receive: Receive | None = None, work: Work | None = None) -> Answer:
-    send: Callable[[Any], Step] = conversation.send
-    what: Any = None
-    while True:
-        try:
-            step = send(what)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
-        try:
-            send, what = conversation.send, await _do(step, receive, work)
-        except Exception as error:
-            send, what = conversation.throw, error
+    return await adrive(conversation, lambda step: _do(step, receive, work))
 
 
 def _mounted(scope: Scope, path: str) -> str:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 from wxmiddleware._rules.paths import text_of
+from wxmiddleware._runtime.drive import drive
 from wxmiddleware._runtime.threads import start_thread, threads_freeze
 
 from ._conversation import (
@@ -81,18 +82,7 @@ def _length(environ: WSGIEnvironment) -> int | None:
 
 
 def _hold(conversation: Conversation, environ: WSGIEnvironment | None = None, work: Work | None = None) -> Answer:
-    send: Callable[[Any], Step] = conversation.send
-    what: Any = None
-    while True:
-        try:
-            step = send(what)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
-        try:
-            send, what = conversation.send, _do(step, environ, work)
-        except Exception as error:
-            send, what = conversation.throw, error
+    return drive(conversation, lambda step: _do(step, environ, work))
 
 
 def _do(step: Step, environ: WSGIEnvironment | None, work: Work | None) -> Any:
