@@ -138,7 +138,7 @@ def test_made_in_this_very_moment(bench: Bench) -> None:
     assert provider is pool.get("wx1")
 
 
-def test_slow_making_is_nobody_elses_business(bench: Bench) -> None:
+def test_slow_making_keeps_no_other_account_waiting(bench: Bench) -> None:
     """While one account is being made, others are made and served, to threads and to tasks."""
     bench.slow = "wx-slow"
     pool = bench.pool()

@@ -43,7 +43,7 @@ class TestSimulator:
         assert (1, 1) == (wechat.fetches(), wechat.calls())
 
     def test_herd(self, wechat_adapter: ClientAdapter, wechat: WeChat, provider: TokenProvider) -> None:
-        """64 callers whose token is refused at once cause one fetch, and all are served (scenario 2)."""
+        """64 callers whose token is refused at once cause one fetch, and all are served."""
         provider.get_token()
         wechat.revoke()
         answers = wechat_adapter.herd(64, USER)
@@ -53,7 +53,7 @@ class TestSimulator:
         assert wechat.calls() == 64 + wechat.refusals()
 
     def test_refused_again(self, adapter_class: type[ClientAdapter], wechat: WeChat, wechat_account: Account) -> None:
-        """An API that refuses every token is called twice, and the caller sees WeChat's own answer (scenario 3)."""
+        """An API that refuses every token is called twice, and the caller sees WeChat's own answer."""
         wechat.faults.add("/cgi-bin/user/*", "errcode", times=None, errcode=40001)
         provider = TokenProvider(wechat_account, source=ClassicToken())
         answer = adapter_class(provider, wechat_account.base_url).get(USER)
@@ -66,7 +66,7 @@ class TestSimulator:
     def test_upload(
         self, wechat_adapter: ClientAdapter, wechat: WeChat, provider: TokenProvider, tmp_path: Path
     ) -> None:
-        """An open file that is refused at first arrives whole (scenario 24)."""
+        """An open file that is refused at first arrives whole."""
         (tmp_path / "a.jpg").write_bytes(JPEG)
         provider.get_token()
         wechat.revoke()

@@ -97,7 +97,7 @@ def test_late_answer_of_a_store_that_hung(world: World, gate: threading.Event) -
 
 
 @pytest.mark.parametrize("step", [HOURS, -HOURS])
-def test_12_store_clock_is_set(world: World, step: float) -> None:
+def test_store_clock_is_set(world: World, step: float) -> None:
     """A token in memory lives as long as it did, whatever the store's clock says now."""
     world.script("T1")
     provider = world.provider()

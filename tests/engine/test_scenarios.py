@@ -186,7 +186,7 @@ class TestStates:
 class TestRefused:
     """WeChat said no to a token."""
 
-    def test_01_late_refusal(self, world: World) -> None:
+    def test_rejection_of_a_replaced_token(self, world: World) -> None:
         """A late 40001 for a token that has been replaced costs nothing."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -196,7 +196,7 @@ class TestRefused:
         assert ["T2"] * 64 == world.herd(provider, "T1")
         assert 2 == world.issuer.fetches
 
-    def test_02_herd(self, world: World) -> None:
+    def test_herd_with_one_rejected_token(self, world: World) -> None:
         """64 callers with one refused token cause one fetch."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -206,7 +206,7 @@ class TestRefused:
         assert ["T2"] * 64 == world.herd(provider, "T1")
         assert 2 == world.issuer.fetches
 
-    def test_02_bystanders(self, world: World) -> None:
+    def test_others_are_not_handed_a_rejected_token(self, world: World) -> None:
         """While a refused token is replaced, nobody else is handed it either."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -218,7 +218,7 @@ class TestRefused:
         held.set()
         assert "T2" == world.get(provider)
 
-    def test_03_refused_again(self, world: World) -> None:
+    def test_new_token_is_rejected_too(self, world: World) -> None:
         """When the new token is refused at once, nothing more is fetched, and the token is kept for the others."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -234,7 +234,7 @@ class TestRefused:
         assert "T2" == world.get(provider)
         assert 2 == world.issuer.fetches
 
-    def test_03_decorated(self, world: World) -> None:
+    def test_api_that_rejects_every_token(self, world: World) -> None:
         """An API that answers 40001 for ever is called twice, and the user gets its answer."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -357,7 +357,7 @@ class TestRefused:
         else:
             assert [120, 120, 120] == alone
 
-    def test_19_another_system(self, world: World) -> None:
+    def test_another_system_is_warned_of(self, world: World) -> None:
         """Three refusals of our own young tokens in a quarter of an hour: one warning."""
         world.script(*(f"T{n}" for n in range(2, 9)))
         provider = world.provider()
@@ -371,7 +371,7 @@ class TestRefused:
         (told,) = [event.message for event in world.events if event.name is Happening.OTHER_SYSTEM]
         assert "StableToken() here" in told
 
-    def test_19_another_system_forces(self, stable: World) -> None:
+    def test_another_system_that_forces(self, stable: World) -> None:
         """The classic endpoint is not blamed for a stable token that is replaced: the two do not touch each other."""
         world = stable
         world.script(*(f"T{n}" for n in range(2, 9)))
@@ -398,7 +398,7 @@ class TestRefused:
         assert "T2" == world.get(here, "T1")
         assert 2 == world.issuer.fetches
 
-    def test_03_stored_token_is_dead_as_well(self, world: World) -> None:
+    def test_stored_token_is_revoked_too(self, world: World) -> None:
         """
         When the next token has died with the refused one, a call that knew only the first gets WeChat's answer.
 
@@ -649,7 +649,7 @@ class TestStable:
 
         assert "T2" == stable.get(provider)
 
-    def test_17_same_token_ahead(self, stable: World) -> None:
+    def test_same_token_ahead(self, stable: World) -> None:
         """An early renewal that brings the same token does not lead to one request for each call."""
         stable.script("T1", Grant("T1", 290), "T2")
         provider = stable.provider()
@@ -666,7 +666,7 @@ class TestStable:
         stable.settle()
         assert "T2" == stable.get(provider)
 
-    def test_17_newer_token_in_normal_mode(self, stable: World) -> None:
+    def test_newer_token_in_normal_mode(self, stable: World) -> None:
         """When someone else has rotated the token, normal mode brings the new one and nothing is forced."""
         stable.script("T1", "T2")
         provider = stable.provider()
@@ -675,7 +675,7 @@ class TestStable:
         assert "T2" == stable.get(provider, "T1")
         assert [False, False] == stable.issuer.asked
 
-    def test_17_forced(self, stable: World) -> None:
+    def test_forced_once(self, stable: World) -> None:
         """When normal mode brings the refused token again, the forced mode is used once."""
         stable.script("T1", "T1", "T2")
         provider = stable.provider()
@@ -684,7 +684,7 @@ class TestStable:
         assert "T2" == stable.get(provider, "T1")
         assert [False, False, True] == stable.issuer.asked
 
-    def test_17_forced_in_vain(self, stable: World) -> None:
+    def test_forced_brings_the_same_token(self, stable: World) -> None:
         """When even the forced mode brings the refused token, it is kept: WeChat stands by it."""
         stable.script("T1", "T1", "T1")
         provider = stable.provider()
@@ -694,7 +694,7 @@ class TestStable:
         assert "T1" == stable.get(provider)
         assert 3 == stable.issuer.fetches
 
-    def test_17_refused_while_renewed(self, stable: World) -> None:
+    def test_rejected_while_renewed(self, stable: World) -> None:
         """A token that is refused while an early renewal brings it again is then replaced in forced mode."""
         stable.script("T1", Grant("T1", 280), "T1", "T2")
         provider = stable.provider()
@@ -708,7 +708,7 @@ class TestStable:
         assert "T2" == stable.get(provider, "T1")
         assert [False, False, False, True] == stable.issuer.asked
 
-    def test_17_refused_while_renewed_and_bystanders(self, stable: World) -> None:
+    def test_rejected_while_renewed_is_not_handed_out(self, stable: World) -> None:
         """What an early renewal brings again is not handed out to others either, if it was refused meanwhile."""
         stable.script("T1", Grant("T1", 280), "T1", "T2")
         provider = stable.provider()
@@ -723,7 +723,7 @@ class TestStable:
 
         assert "T2" == stable.get(provider)
 
-    def test_17_forced_budget(self, stable: World) -> None:
+    def test_forced_budget(self, stable: World) -> None:
         """The forced mode is used ten times a day, however often tokens are refused."""
         provider = stable.provider()
         stable.script("T1")
@@ -741,7 +741,7 @@ class TestStable:
         assert 10 == stable.issuer.asked.count(True)
         assert token == stable.get(provider)
 
-    def test_17_forced_budget_comes_back(self, stable: World) -> None:
+    def test_forced_budget_of_the_next_day(self, stable: World) -> None:
         """The next day there are ten more."""
         provider = stable.provider()
         stable.script("T0")
@@ -779,7 +779,7 @@ class TestFailures:
 
         assert 8 == len({id(error) for error in errors})
 
-    def test_23_burst(self, world: World) -> None:
+    def test_burst_of_busy_answers(self, world: World) -> None:
         """A burst of -1 while the token lives is felt by nobody, and the pauses grow."""
         world.draws = 1.0
         world.script("T1", *[BUSY] * 5, "T2")
@@ -809,7 +809,7 @@ class TestFailures:
 
         assert "T1" == world.get(provider)
 
-    def test_05_lost_answer(self, world: World) -> None:
+    def test_lost_answer(self, world: World) -> None:
         """When only the answer is lost, the old classic token is used for 290 s more, not longer."""
         world.script("T1", LOST, "T2")
         provider = world.provider()
@@ -824,7 +824,7 @@ class TestFailures:
         world.settle()
         assert "T2" == world.get(provider)
 
-    def test_05_lost_answer_elsewhere(self, world: World) -> None:
+    def test_lost_answer_of_another_process(self, world: World) -> None:
         """Another process that lost an answer makes this one doubt the token, too."""
         world.script("T1", LOST)
         here, there = world.provider(), world.elsewhere(refresh_after=100)
@@ -839,7 +839,7 @@ class TestFailures:
 
             assert here.status().expires_in == pytest.approx(290)
 
-    def test_05_stable_is_not_in_doubt(self, stable: World) -> None:
+    def test_lost_answer_of_the_stable_endpoint(self, stable: World) -> None:
         """A lost answer of the stable endpoint leaves the old token as it is."""
         stable.script("T1", LOST)
         provider = stable.provider(refresh_after=100)
@@ -851,7 +851,7 @@ class TestFailures:
         assert provider.status().expires_in == pytest.approx(7099)
 
     @pytest.mark.parametrize("failure", [WRONG, replace(WRONG, errcode=40164, message="Add 1.2.3.4 to it.")])
-    def test_18_a_person_must_act(self, world: World, failure: Failure) -> None:
+    def test_permanent_failure(self, world: World, failure: Failure) -> None:
         """A wrong secret is tried once a minute, then ever more rarely, at least every ten minutes."""
         provider = world.provider()
         for pause in (60, 120, 240, 480, 600, 600):
@@ -865,7 +865,7 @@ class TestFailures:
 
         assert 6 == world.issuer.fetches
 
-    def test_22_quota(self, world: World) -> None:
+    def test_quota_used_up(self, world: World) -> None:
         """With the quota used up there is one probe in ten minutes, and the old token goes on."""
         world.script("T1", QUOTA, "T2")
         provider = world.provider()
@@ -903,7 +903,7 @@ class TestFailures:
         assert "T1" == world.get(provider)
         assert before == world.clock()
 
-    def test_luckier_process(self, world: World) -> None:
+    def test_token_of_another_process_while_backing_off(self, world: World) -> None:
         """While a process leaves WeChat alone, it takes the token that a luckier one has stored."""
         world.script(WRONG, "T2")
         here, there = world.provider(), world.elsewhere()
@@ -917,7 +917,7 @@ class TestFailures:
         if world.store.shared:
             assert "T2" == world.get(here)
 
-    def test_20_dead_on_arrival(self, world: World) -> None:
+    def test_token_over_on_arrival(self, world: World) -> None:
         """A token whose life is over when it arrives is a failure, and not a loop."""
         world.script(Grant("T1", 1))
         world.issuer.during = lambda: world.advance(2)
@@ -986,7 +986,7 @@ class TestFleet:
         world.settle()
         assert "T2" == world.get(there)
 
-    def test_06_leader_gone(self, world: World) -> None:
+    def test_leader_gone(self, world: World) -> None:
         """When the process that holds the lease is gone, another fetches when the lease ends."""
         provider = world.provider()
         seen = world.store.load(provider._own.key)
@@ -998,7 +998,7 @@ class TestFleet:
         assert "T1" == world.get(provider)
         assert 8 <= world.clock() - before <= 9
 
-    def test_06_leader_gone_with_an_old_token(self, world: World) -> None:
+    def test_leader_gone_with_an_old_token(self, world: World) -> None:
         """The same when there is an old record, and the others have waited for long."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -1013,7 +1013,7 @@ class TestFleet:
         assert "T2" == world.get(provider)
         assert 8 <= world.clock() - 57_200 <= 9
 
-    def test_06_leader_gone_and_store_down(self, world: World) -> None:
+    def test_leader_gone_and_store_down(self, world: World) -> None:
         """When the store fails after the dead leader's lease was seen, the process fetches for itself."""
         world.script("T1")
         provider = world.provider()
@@ -1030,7 +1030,7 @@ class TestFleet:
         assert "T1" == world.get(provider)
         world.store.save = save
 
-    def test_07_leader_comes_back(self, world: World) -> None:
+    def test_leader_comes_back(self, world: World) -> None:
         """A process that stood still past its lease does not put its older token over a newer one."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
@@ -1046,7 +1046,7 @@ class TestFleet:
         assert "T2" == world.get(here)
         assert "T2" == world.store.load(here._own.key).record.value
 
-    def test_07_leader_comes_back_before_it_sends(self, world: World) -> None:
+    def test_leader_comes_back_before_it_sends(self, world: World) -> None:
         """A process that stood still between the lease and the request does not send it on a lease that is over."""
         world.script("T1")
         here, there = world.provider(), world.elsewhere()
@@ -1064,7 +1064,7 @@ class TestFleet:
         assert "T1" == world.get(here)
         assert 1 == world.issuer.fetches
 
-    def test_04_later_answer_wins(self, world: World) -> None:
+    def test_later_answer_wins(self, world: World) -> None:
         """Whoever sent after the other's answer had arrived has the newer token, and publishes it."""
         world.script("T1", "T2")
         there = world.elsewhere()
@@ -1094,7 +1094,7 @@ class TestFleet:
         assert "T1" == world.get(provider)
         assert "T1" == world.store.load(provider._own.key).record.value
 
-    def test_14_store_flushed(self, world: World) -> None:
+    def test_store_flushed(self, world: World) -> None:
         """When the store has forgotten a good token, it is written back and nothing is fetched."""
         world.script("T1")
         here, there = world.provider(), world.elsewhere()
@@ -1107,7 +1107,7 @@ class TestFleet:
         if isinstance(world.store, FleetStore):
             assert "T1" == world.get(there)
 
-    def test_14_store_is_taken_away(self, world: World) -> None:
+    def test_store_found_empty_is_looked_at_twice(self, world: World) -> None:
         """A store that is found empty is looked at twice before it is written to: it may just be replaced."""
         there: dict[str, object] = {}
         saved: list[Record] = []
@@ -1131,7 +1131,7 @@ class TestFleet:
         assert [] == saved
         assert there == world.store._records
 
-    def test_15_old_generation(self, world: World) -> None:
+    def test_store_with_an_old_record(self, world: World) -> None:
         """When the store comes back with an old record, the newer token is written over it."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
@@ -1206,7 +1206,7 @@ class TestFleet:
         world.settle()
         assert len(calls) == 1
 
-    def test_out_of_touch_and_in_no_mood_to_wait(self, world: World) -> None:
+    def test_out_of_touch_without_waiting(self, world: World) -> None:
         """Who does not wait gets what there is."""
         world.script("T1")
         provider = world.provider()
@@ -1266,7 +1266,7 @@ class TestFleet:
         world.names()
         assert "T2" == world.get(provider)
 
-    def test_16_store_down(self, world: World) -> None:
+    def test_store_down(self, world: World) -> None:
         """A store that fails is no reason to fail: the process fetches for itself, and says so once."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -1282,7 +1282,7 @@ class TestFleet:
         assert 1 == world.names().count(Happening.STORE_FAILED)
         assert "password" not in repr(world.events)
 
-    def test_16_store_that_keeps_failing(self, world: World) -> None:
+    def test_store_that_keeps_failing(self, world: World) -> None:
         """After three failures in a row a store is left alone for five seconds, and then asked again."""
         world.script("T1")
         provider = world.provider()
@@ -1434,7 +1434,7 @@ class TestFleet:
 class TestFlights:
     """One refresh, and what must not disturb it."""
 
-    def test_08_waiter_gives_up(self, world: World) -> None:
+    def test_waiter_gives_up(self, world: World) -> None:
         """A caller whose time is over leaves the flight as it is; the next one gets its token."""
         world.script("T1")
         held = gate(world)
@@ -1444,7 +1444,7 @@ class TestFlights:
 
         assert "T1" == world.get(provider)
 
-    def test_04_frozen_flight(self, world: World) -> None:
+    def test_frozen_flight(self, world: World) -> None:
         """A flight that stood still past its time is overtaken, and cannot put its older token over the newer."""
         world.script("T1", "T2")
         held = gate(world)
@@ -1461,7 +1461,7 @@ class TestFlights:
         assert frozen.wait(20) is not None
         assert "T2" == world.get(provider)
 
-    def test_04_frozen_flight_that_fails(self, world: World) -> None:
+    def test_frozen_flight_that_fails(self, world: World) -> None:
         """What an overtaken flight failed with is of no interest any more."""
         world.script(WRONG, "T2")
         held = gate(world)
@@ -1478,7 +1478,7 @@ class TestFlights:
 
         assert provider.status().cooling is None
 
-    def test_04_frozen_flight_without_a_store(self, world: World) -> None:
+    def test_frozen_flight_without_a_store(self, world: World) -> None:
         """The same when the store is down: what was sent earlier is older."""
         world.script("T1", "T2")
         held = gate(world)
@@ -1500,7 +1500,7 @@ class TestFlights:
 
         assert "T2" == world.get(provider)
 
-    def test_13_suspended_during_a_look(self, world: World) -> None:
+    def test_suspended_during_a_look(self, world: World) -> None:
         """A machine that is suspended while the store is read does not add the nap to the token's life."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
@@ -1537,7 +1537,7 @@ class TestFlights:
         assert [None] == results
         assert "T1" == world.get(provider)
 
-    def test_12_wall_clock_steps(self, world: World) -> None:
+    def test_wall_clock_steps(self, world: World) -> None:
         """A wall clock that jumps by hours, either way, changes nothing."""
         world.script("T1", "T2", "T3")
         provider = world.provider()
@@ -1550,7 +1550,7 @@ class TestFlights:
 
         assert "T3" == world.get(provider, "T2")
 
-    def test_13_suspended(self, world: World) -> None:
+    def test_suspended(self, world: World) -> None:
         """After three hours of sleep the token is known to be over."""
         world.script("T1", "T2")
         provider = world.provider()
@@ -1559,7 +1559,7 @@ class TestFlights:
 
         assert "T2" == world.get(provider)
 
-    def test_21_two_accounts(self, worlds: type[World]) -> None:
+    def test_two_accounts(self, worlds: type[World]) -> None:
         """Two accounts on one store have nothing to do with each other."""
         one, two = worlds(), worlds()
         two.account = replace(two.account, appid="wxffffffffffffffff")
@@ -1602,7 +1602,7 @@ class TestFlights:
 
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
-def test_09_loops_and_threads(worlds: type[World], face: Tasks) -> None:
+def test_loops_and_threads(worlds: type[World], face: Tasks) -> None:
     """Two event loops and thirty threads at once: one fetch."""
     world = worlds()
     world.script("T1")

@@ -50,7 +50,7 @@ def leader_at(world: World, point: str) -> Member:
 @sources
 @pytest.mark.parametrize(("point", "fetches"), [("claimed", 1), ("sent", 2), ("publish", 2)])
 def test_killed(make_world: MakeWorld, store: str, kind: str, point: str, fetches: int) -> None:
-    """6: nobody waits for a dead leader's lease; the clock stands still."""
+    """Nobody waits for a dead leader's lease; the clock stands still."""
     world = make_world(store, kind)
     leader, others = leader_at(world, point), world.workers(2)
     orders = [wait_in_line(member) for member in others]
@@ -86,7 +86,7 @@ def test_killed_and_asked_all_the_same(make_world: MakeWorld, store: str) -> Non
 @sources
 @pytest.mark.parametrize("point", ["claimed", "sent", "publish"])
 def test_stopped(make_world: MakeWorld, store: str, kind: str, point: str) -> None:
-    """7: a leader stops for longer than its lease; what it brings then never wins over what is newer."""
+    """A leader stops for longer than its lease; what it brings then never wins over what is newer."""
     world = make_world(store, kind)
     leader, others = leader_at(world, point), world.workers(2)
     leader.stop()

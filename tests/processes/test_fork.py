@@ -1,4 +1,4 @@
-"""Forks of a process that has a token, that is fetching one, or whose locks are held. Rules: scenario 10."""
+"""Forks of a process that has a token, that is fetching one, or whose locks are held."""
 
 from __future__ import annotations
 

@@ -328,7 +328,7 @@ def test_refused_for_ever(users: Callable[[], dict[str, Any]], wechat: WeChat) -
     assert wechat.minted() == 1
 
 
-def test_500_refused_calls_at_once(users: Callable[[], dict[str, Any]], wechat: WeChat, source: str) -> None:
+def test_many_rejected_calls_at_once(users: Callable[[], dict[str, Any]], wechat: WeChat, source: str) -> None:
     """500 calls within 30 s that are refused for ever cost one refresh in all."""
     codes: Counter[int] = Counter()
     herds.together(*[lambda: codes.update(users()["errcode"] for _ in range(25))] * 20)
@@ -352,7 +352,7 @@ def refreshes_by_refusal(seconds: float) -> int:
     return count
 
 
-def test_500_refused_calls_in_a_row(
+def test_many_rejected_calls_in_a_row(
     users: Callable[[], dict[str, Any]], wechat: WeChat, wechat_clock: SimulatedClock, source: str
 ) -> None:
     """500 calls, 10 s apart, that are refused for ever cost no more refreshes than the rules allow."""

@@ -1,7 +1,7 @@
 """
 Real servers with the examples' apps: they serve, heal a refused token, and fetch as often as they should.
 
-Rules: scenarios 10, 29 and 30. The simulated WeChat is strict: a new token kills the one before at once. Server, worker
+The simulated WeChat is strict: a new token kills the one before at once. Server, worker
 and WeChat keep the same time, which a test moves, by more than the 30 s that have to lie between two refusals.
 """
 

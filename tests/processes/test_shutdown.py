@@ -1,4 +1,4 @@
-"""The interpreter's end while a token is fetched, and fetches at the interpreter's end. Rules: scenario 28."""
+"""The interpreter's end while a token is fetched, and fetches at the interpreter's end."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_del_at_shutdown_during_a_flight(program: StartProgram, wechat: WeChat) 
     assert running.end(PROMPTLY) == ["ended"]
 
 
-def test_last_words(program: StartProgram) -> None:
+def test_events_of_the_last_fetch(program: StartProgram) -> None:
     """A program that ends as soon as it has its token still hears what there is to be said of the fetch."""
     running = program("""
         import threading, time
@@ -208,7 +208,7 @@ def test_last_words(program: StartProgram) -> None:
     assert "fetch_done" in running.end(PROMPTLY)
 
 
-def test_no_last_words(program: StartProgram) -> None:
+def test_observer_that_never_ends(program: StartProgram) -> None:
     """An observer that never comes to its end does not keep a program from its own."""
     running = program("""
         import threading

@@ -23,7 +23,7 @@ def ours() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("wxmiddleware-simulator")]
 
 
-def test_200_clients(wechat: WeChat, wechat_server: SimulatorServer) -> None:
+def test_many_clients(wechat: WeChat, wechat_server: SimulatorServer) -> None:
     """200 clients at once all get their answer."""
     host, port = wechat_server.url.removeprefix("http://").split(":")
     hang = wechat.faults.add(TOKEN, "hang", times=200)
@@ -45,7 +45,7 @@ def test_200_clients(wechat: WeChat, wechat_server: SimulatorServer) -> None:
     assert len(tokens) == wechat.fetches() == wechat.minted() == wechat.quota_used() == 200
 
 
-def test_1000_connections(wechat: WeChat, wechat_server: SimulatorServer) -> None:
+def test_many_connections(wechat: WeChat, wechat_server: SimulatorServer) -> None:
     """1000 connections can be open at once, and one more client is still served."""
     host, port = wechat_server.url.removeprefix("http://").split(":")
     idle = [socket.create_connection((host, int(port)), timeout=10) for _ in range(1000)]
