@@ -386,10 +386,10 @@ class TestRecord:
         """On another clock every time of a record is another, and nothing else."""
         failure = Failure(Cause.PASSING, "Busy.")
         record = Record(
-            7, "T", 100.0, 10.0, 11.0, True, Lease("p", 30.0), Cooldown(50.0, failure), 5.0, 2, 6.0, 9, 3, "R"
+            7, "T", 100.0, 10.0, 11.0, True, Lease("p", 30.0), Cooldown(50.0, failure), 5.0, 2, 6.0, 9, 3, "R", 90.0
         )
         later = Record(
-            7, "T", 107.0, 17.0, 18.0, True, Lease("p", 37.0), Cooldown(57.0, failure), 12.0, 2, 13.0, 9, 3, "R"
+            7, "T", 107.0, 17.0, 18.0, True, Lease("p", 37.0), Cooldown(57.0, failure), 12.0, 2, 13.0, 9, 3, "R", 97.0
         )
 
         assert later == record.shifted(7.0)

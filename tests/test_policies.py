@@ -16,6 +16,9 @@ from wxmiddleware._rules.policies import (
     State,
     Timing,
     ahead_at,
+    believable,
+    budget_wait,
+    charged,
     china_day,
     follows,
     forced_wait,
@@ -119,7 +122,10 @@ def test_look_at(draw: float, expected: float) -> None:
         (Cause.AMBIGUOUS, 1, True, 1.0, 1.0),
         (Cause.AMBIGUOUS, 4, True, 1.0, 8.0),
         (Cause.AMBIGUOUS, 5, False, 1.0, 15.0),
-        (Cause.AMBIGUOUS, 10_000, True, 1.0, 15.0),
+        (Cause.AMBIGUOUS, 6, True, 15.0, 30.0),
+        (Cause.AMBIGUOUS, 7, False, 30.0, 60.0),
+        (Cause.AMBIGUOUS, 8, False, 60.0, 120.0),
+        (Cause.AMBIGUOUS, 10_000, True, 60.0, 120.0),
         (Cause.FINAL, 1, False, 60.0, 60.0),
         (Cause.FINAL, 2, True, 120.0, 120.0),
         (Cause.FINAL, 4, False, 480.0, 480.0),
@@ -210,6 +216,48 @@ def test_forced_wait(record: Record, now: float, wall: float, expected: float) -
     assert expected == forced_wait(record, now, wall)
 
 
+@pytest.mark.parametrize("cost", [1.0, 8.0])
+@pytest.mark.parametrize("gap", [0.0, 30.0, 100.0, 600.0])
+def test_budget_of_a_day(gap: float, cost: float) -> None:
+    """However fast requests follow each other, a day sees at most 800, or an eighth where each counts for eight."""
+    now, record, sent = 0.0, Record(), list[float]()
+    while now < 3 * 86_400:
+        now += max(gap, budget_wait(record, now, cost))
+        record = charged(record, now, cost)
+        sent.append(now)
+    most = max(sum(1 for at in sent if begin <= at < begin + 86_400) for begin in sent[:: len(sent) // 50])
+
+    assert most <= 801 / cost
+
+
+def test_budget_of_a_burst() -> None:
+    """300 requests may come at once; the next one has to wait for the three minutes that pay for it."""
+    record = Record()
+    for _ in range(300):
+        assert 0.0 == pytest.approx(budget_wait(record, 1000.0), abs=1e-6)
+        record = charged(record, 1000.0)
+
+    assert 172.8 == pytest.approx(budget_wait(record, 1000.0))
+    assert 72.8 == pytest.approx(budget_wait(record, 1100.0))
+    assert 300 * 172.8 == pytest.approx(charged(record, 1000.0).owed_until - 1000.0)
+
+
+def test_budget_of_a_request_that_was_not_sent() -> None:
+    """What was counted is taken off again."""
+    record = charged(Record(), 1000.0, 3.0)
+
+    assert 1172.8 == pytest.approx(charged(record, 1001.0, -2.0).owed_until)
+
+
+def test_budget_is_remembered() -> None:
+    """A store keeps what is owed until it is paid for; what no clock that is right can have written does not count."""
+    spent = charged(Record(), 1000.0, 300.0)
+
+    assert spent.owed_until == keep_until(spent)
+    assert spent == believable(spent, 1000.0)
+    assert Record() == believable(spent, 900.0)
+
+
 def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
     """WeChat allows 20 a day."""
     assert FORCED_PER_DAY == 20 // 2
@@ -267,6 +315,16 @@ def test_next_generation_of_the_highest(previous: int, draw: float) -> None:
 def test_follows(one: int, other: int, expected: bool) -> None:
     """A number less than half of the way round ahead is newer; everything is newer than no token."""
     assert follows(one, other) is expected
+
+
+@pytest.mark.parametrize(("ahead", "left"), [(0.0, 7200.0), (4.0, 7204.0), (10_800.0, 7200.0), (79_000.0, 7200.0)])
+def test_token_of_a_clock_that_was_ahead(ahead: float, left: float) -> None:
+    """A token does not live longer since a clock was hours ahead when it was stored."""
+    sent = 1e9 + ahead
+    record = believable(Record(1, "T", expires_at=sent + 7200.0, sent_at=sent, received_at=sent + 0.1), 1e9)
+
+    assert left == record.expires_at - 1e9
+    assert "T" == record.value
 
 
 def test_next_generation_of_two() -> None:

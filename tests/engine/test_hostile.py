@@ -249,6 +249,8 @@ POISONS: dict[str, dict[str, object]] = {
     "chinese": {"generation": AHEAD, "value": "\u6210\u529f"},
     "refusals": {"refusals": 2**63 - 1, "refusals_at": FUTURE},
     "forced": {"forced": 2**63 - 1, "forced_at": FUTURE, "forced_day": 2**63 - 1},
+    "spent": {"owed_until": FUTURE},
+    "spent to the end": {"owed_until": 50_000.0 + 51_840.0},
     "lease": {"generation": AHEAD, "lease": Lease("there/1/2/3/4", FUTURE)},
     "cooldown": {"generation": AHEAD, "cooldown": Cooldown(FUTURE, BUSY, 2**63 - 1, 2**63 - 1)},
     "streak": {"generation": AHEAD, "cooldown": Cooldown(50_100.0, BUSY, 2**63 - 1, 2**63 - 1)},

@@ -29,6 +29,7 @@ RECORDS = st.builds(
     forced_at=TIMES,
     forced_day=COUNTS,
     forced=COUNTS,
+    owed_until=TIMES,
     refresh=TOKENS,
 )
 
@@ -46,6 +47,13 @@ def test_older_record() -> None:
 
     assert Record(5, "88_x", 10.0) == loads_record(old)
     assert json.loads(old) == json.loads(dumps_record(Record(5, "88_x", 10.0)))
+
+
+def test_newer_record() -> None:
+    """A record with fields that this version does not know is read without them."""
+    newer = json.loads(dumps_record(Record(5, "88_x", 10.0))) | {"colour": "red", "owed": {"by": [1]}}
+
+    assert Record(5, "88_x", 10.0) == loads_record(json.dumps(newer))
 
 
 @pytest.mark.parametrize("name", ["value", "refresh"])

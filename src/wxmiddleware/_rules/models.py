@@ -390,6 +390,7 @@ class Record:
         forced: Uses of the forced mode on that day.
         refresh: What the next token must be asked for with (a platform's ``authorizer_refresh_token``). Nobody gives
             it a second time, so a record that has one is kept for ever.
+        owed_until: When the day's budget will have paid for the requests that were sent so far (`budget_wait`).
     """
 
     generation: int = 0
@@ -406,6 +407,7 @@ class Record:
     forced_day: int = 0
     forced: int = 0
     refresh: str | None = field(default=None, repr=False)
+    owed_until: float = -math.inf
 
     def shifted(self, seconds: float) -> Self:
         """Give the same record in times of a clock that is so many seconds ahead of this one's."""
@@ -417,6 +419,7 @@ class Record:
             received_at=self.received_at + seconds,
             refusals_at=self.refusals_at + seconds,
             forced_at=self.forced_at + seconds,
+            owed_until=self.owed_until + seconds,
             lease=lease and replace(lease, until=lease.until + seconds),
             cooldown=cooldown and replace(cooldown, until=cooldown.until + seconds),
         )

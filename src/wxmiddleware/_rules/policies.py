@@ -33,6 +33,13 @@ STORE_HANGS = 30.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
+# The day's budget of requests, counted in the record: so many in any 24 hours, after so many that may come at once.
+# WeChat allows 2000 fetches a day of the classic endpoint, also for what else the account's owner has.
+BUDGET_PER_DAY = 500
+BUDGET_AT_ONCE = 300
+# Where each fetch revokes the token before, a process that cannot see what others fetch counts each of its own that a
+# rejection caused for so many: there may be as many processes, each of which ends the others' tokens.
+BUDGET_ALONE = 8.0
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
 # Longer than between two reads of the store: nobody asked this process for a token meanwhile. Its token may have been
@@ -43,6 +50,9 @@ OUT_OF_TOUCH = 60.0
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3
 
+# After this many lost answers in a row their back-off is more than 15 s, and doubles up to this.
+_FEW = 5
+_LOST_LONGEST = 120.0
 # The longest back-off towards WeChat, and the longest lease.
 LONGEST_PAUSE = 600.0
 LONGEST_LEASE = 60.0
@@ -54,6 +64,7 @@ _MOST = 1000
 _GENERATIONS = 2**63
 
 _DAY = 86_400
+_PAYS = _DAY / BUDGET_PER_DAY  # seconds of the day for a request
 _CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
 
 
@@ -130,6 +141,10 @@ def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
         return 600.0
     if cause is Cause.FINAL:
         return min(60.0 * doubled, 600.0)
+    if cause is Cause.AMBIGUOUS and streak > _FEW:
+        # Each may have cost a fetch of the day's quota, and WeChat may answer late all day.
+        longest = min(15.0 * 2.0 ** (min(streak, 16) - _FEW), _LOST_LONGEST)
+        return longest * (1.0 + draw) / 2.0
     cap = 15.0 if cause is Cause.AMBIGUOUS else 60.0 if has_token else 30.0
     return 1.0 + draw * (min(doubled, cap) - 1.0)
 
@@ -147,6 +162,27 @@ def refusal_wait(record: Record, now: float, streak: int) -> float:
     if streak >= REFUSAL_STREAK:
         gap = pause(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
     return max(0.0, record.refusals_at + gap - now)
+
+
+def budget_wait(record: Record, now: float, cost: float = 1.0) -> float:
+    """
+    Seconds until the day's budget allows a request: 0 if it does now.
+
+    The budget is a token bucket, kept as one time (GCRA): each request moves `Record.owed_until` on by what it takes to
+    pay for it. Any 24 hours see at most `BUDGET_AT_ONCE` and `BUDGET_PER_DAY` requests together.
+
+    Args:
+        record: The fleet's.
+        now: On the record's clock.
+        cost: For how many the request counts.
+    """
+    return max(0.0, record.owed_until + cost * _PAYS - now - BUDGET_AT_ONCE * _PAYS)
+
+
+def charged(record: Record, now: float, cost: float = 1.0) -> Record:
+    """Count a request, or take it off with a negative `cost`, as nothing was sent after all."""
+    owed_until = max(record.owed_until, now) + cost * _PAYS
+    return replace(record, owed_until=min(owed_until, now + BUDGET_AT_ONCE * _PAYS))
 
 
 def china_day(wall: float) -> int:
@@ -201,6 +237,9 @@ def believable(record: Record, now: float) -> Record:
     changes = _of_pauses(record, now)
     # Not later than now. The comparisons are such that what is no number counts as too late.
     late = [name for name in _PAST if not getattr(record, name) <= now + _SLACK]
+    if "sent_at" in late and 0.0 < record.expires_at - record.sent_at < LONGEST_LIFE:
+        # The clock was ahead when the end was reckoned, too. It was fetched before now, and lives for so long.
+        changes["expires_at"] = now + (record.expires_at - record.sent_at)
     changes |= {name: now if name in ("sent_at", "received_at") else -math.inf for name in late}
     changes |= {name: _MOST for name in ("refusals", "forced") if not 0 <= getattr(record, name) <= _MOST}
     if not 0 <= record.generation < _GENERATIONS:
@@ -226,6 +265,8 @@ def _of_pauses(record: Record, now: float) -> dict[str, Any]:
         changes["cooldown"] = None
     elif cooldown is not None and not 0 <= cooldown.streak <= _MOST:
         changes["cooldown"] = replace(cooldown, streak=_MOST)
+    if not record.owed_until <= now + BUDGET_AT_ONCE * _PAYS + _SLACK:
+        changes["owed_until"] = -math.inf
     return changes
 
 
@@ -244,7 +285,7 @@ def keep_until(record: Record) -> float:
     """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
     if record.refresh is not None:
         return math.inf
-    ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY]
+    ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY, record.owed_until]
     if record.lease is not None:
         ends.append(record.lease.until)
     if record.cooldown is not None:

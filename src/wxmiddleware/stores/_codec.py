@@ -17,7 +17,7 @@ from ..exceptions import StoreError
 
 _Value = TypeVar("_Value")
 _FORMAT = 1
-_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at")
+_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at", "owed_until")
 _COUNTS = ("generation", "refusals", "forced_day", "forced")
 # Values that no correct process writes: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12

@@ -13,7 +13,7 @@ from .._rules.models import Cause, Cooldown, Failure, Lease, Loaded, Record
 from ..stores import TokenStore
 from ._data import KEY, SECRET, TOKEN, record
 
-_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at")
+_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at", "owed_until")
 _PATIENCE = 30.0
 _TRIES = 10_000
 
@@ -92,6 +92,7 @@ class RecordRules:
             refresh="refresh-token",
             refusals=4,
             forced_at=now - 2.5,
+            owed_until=now + 172.75,
             forced_day=19_676,
             forced=5,
         )
