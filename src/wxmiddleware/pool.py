@@ -97,14 +97,12 @@ class ProviderPool(fork.InOneProcess):
         self._appid_of = appid_of
         self._timeout = checks.seconds("timeout", timeout)
         self._providers: LRUCache[str, TokenProvider] = LRUCache(maxsize)
-        self._making: dict[str, Flight[_Made]] = {}
-        self._lock = threading.RLock()  # a finaliser may ask, too
-        fork.register(self)
+        fork.begin(self)
 
     def after_fork(self) -> None:
         """Reset what a forked child must not inherit: locks another thread may have held, and providers being made."""
-        self._lock = threading.RLock()
-        self._making = {}
+        self._lock = threading.RLock()  # a finaliser may ask, too
+        self._making: dict[str, Flight[_Made]] = {}
 
     def get(self, appid: str) -> TokenProvider:
         """

@@ -261,8 +261,7 @@ class _Landings:
     """
 
     def __init__(self) -> None:
-        self.after_fork()
-        fork.register(self)
+        fork.begin(self)
         atexit.register(self._wait)
 
     def after_fork(self) -> None:

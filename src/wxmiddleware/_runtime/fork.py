@@ -29,6 +29,12 @@ def register(member: Forkable) -> None:
     _members.add(member)
 
 
+def begin(member: Forkable) -> None:
+    """Run `member.after_fork()`, now and in every child: what begins anew there is said once."""
+    member.after_fork()
+    register(member)
+
+
 def check() -> None:
     """Run the hooks if this is a child in which Python did not."""
     pid = os.getpid()

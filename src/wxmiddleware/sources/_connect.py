@@ -97,13 +97,12 @@ class _LookUps:
     """Look-ups under way, and slow ones that have ended a moment ago."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, int], tuple[Future[list[Address]], float]] = {}
-        self._lock = threading.RLock()
-        fork.register(self)
+        fork.begin(self)
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._found = {}  # no thread looks anything up here
+        # In a child no thread looks anything up.
+        self._found: dict[tuple[str, int], tuple[Future[list[Address]], float]] = {}
 
     def get(self, host: str, port: int, seconds: float) -> list[Address]:
         key = (host, port)

@@ -39,16 +39,15 @@ class MemoryStore(fork.InOneProcess):
         self._clock = clock
         self._records: TLRUCache[str, _Entry] = TLRUCache(maxsize, ttu=_end_of_life, timer=clock)
         self._versions = itertools.count(1)
-        self._lock = threading.RLock()  # a signal's handler may ask for a token, too, wherever it interrupts us
-        self._saving = False
-        fork.register(self)
+        fork.begin(self)
 
     def __repr__(self) -> str:
         return f"MemoryStore(maxsize={self._records.maxsize:.0f})"
 
     def after_fork(self) -> None:
         """Another thread of the parent may have held the lock."""
-        self._lock, self._saving = threading.RLock(), False
+        self._lock = threading.RLock()  # a signal's handler may ask for a token, too, wherever it interrupts us
+        self._saving = False
 
     def load(self, key: str) -> Loaded:
         """

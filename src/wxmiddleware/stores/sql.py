@@ -71,10 +71,7 @@ class _Forks:
     """
 
     def __init__(self) -> None:
-        self._inside: set[object] = set()
-        self._changed = threading.Condition()
-        self.opening = threading.Lock()
-        fork.register(self)
+        fork.begin(self)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after_in_parent)
 
@@ -100,7 +97,9 @@ class _Forks:
 
     def after_fork(self) -> None:
         """A child begins anew."""
-        self._inside, self._changed, self.opening = set(), threading.Condition(), threading.Lock()
+        self._inside: set[object] = set()
+        self._changed = threading.Condition()
+        self.opening = threading.Lock()
 
 
 _forks = _Forks()

@@ -268,8 +268,7 @@ class Room:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.after_fork()
-        fork.register(self)
+        fork.begin(self)
 
     def after_fork(self) -> None:
         """Count anew: the parent's handlers do not run in the child."""

@@ -34,8 +34,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self._warned = False
-        self.after_fork()
-        fork.register(self)
+        fork.begin(self)
 
     def after_fork(self) -> None:
         """Forget the parent's backlog."""

@@ -123,8 +123,7 @@ class CallbackAddresses:
         self._clock = clock
         self._networks: tuple[_Network, ...] | None = None
         self._due = -float("inf")
-        self.after_fork()
-        fork.register(self)
+        fork.begin(self)
 
     def after_fork(self) -> None:
         """Forget a fetch that a thread of the parent may have begun: it does not run in the child."""
