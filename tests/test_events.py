@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from stores.redis_server import RedisServer
 from support.background import landed
+from support.sources import EndlessSource
 
 from wxmiddleware import TokenProvider
 from wxmiddleware._engine.events import Event, Happening, log, logger, tell
-from wxmiddleware._rules.models import Account, Cause, Grant
+from wxmiddleware._rules.models import Account, Cause
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 FULL = Event(
@@ -240,25 +241,8 @@ class TestTell:
         assert [FULL] == seen
 
 
-class Source:
-    """Gives a new token at every call."""
-
-    kind = "fake"
-    timeout = 5.0
-    ahead = 600.0
-    kills = True
-    forcible = False
-
-    def __init__(self) -> None:
-        self.fetches = 0
-
-    def fetch(self, account: Account, *, force: bool = False) -> Grant:
-        self.fetches += 1
-        return Grant(f"T{self.fetches}", 7200)
-
-
-def provider(observer: Any, appid: str) -> tuple[TokenProvider, Source]:
-    source = Source()
+def provider(observer: Any, appid: str) -> tuple[TokenProvider, EndlessSource]:
+    source = EndlessSource("T{number}")
     now = [0.0]
     made = TokenProvider(
         Account(appid, "secret"), source=source, observers=[observer], clock=lambda: now[0], wall=lambda: 1.7e9

@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from support.sources import EndlessSource
 from werkzeug.test import Client
 
 from wxmiddleware import (
@@ -40,24 +41,11 @@ from wxmiddleware.stores.memory import MemoryStore
 PATIENCE = 20.0
 
 
-class Source:
-    """A token endpoint in memory, which counts."""
-
-    kind, timeout, ahead, kills, forcible = "pool", 5.0, 600.0, False, False
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
-        self.asked.append(account.appid)
-        return Grant(f"88_{account.appid}", 7200)
-
-
 class Bench:
     """A pool, and what it makes; one AppID may have to wait until it is let go."""
 
     def __init__(self) -> None:
-        self.source = Source()
+        self.source = EndlessSource("88_{appid}")
         self.made: list[str] = []
         self.slow: str | None = None
         self.arrived = threading.Event()
@@ -247,7 +235,7 @@ def test_no_second_fetch_after_eviction(bench: Bench, kept: str, tmp_path: Any) 
     tokens = [pool.get(appid).get_token() for appid in appids * 3]
 
     assert [f"88_{appid}" for appid in appids] * 3 == tokens
-    assert appids == bench.source.asked
+    assert appids == [account.appid for account in bench.source.asked]
 
 
 def test_who_holds_it_goes_on(bench: Bench) -> None:
@@ -513,7 +501,7 @@ class TestAsyncMake:
         async def make(appid: str) -> TokenProvider:
             await anyio.sleep(0)
             loops.append(threading.get_ident())
-            return TokenProvider(Account(appid, "secret"), source=Source())
+            return TokenProvider(Account(appid, "secret"), source=EndlessSource("88_{appid}"))
 
         found: list[TokenProvider] = []
 
@@ -540,7 +528,7 @@ class TestAsyncMake:
 
         async def make(appid: str) -> TokenProvider:
             await go[0].wait()
-            return TokenProvider(Account(appid, "secret"), source=Source())
+            return TokenProvider(Account(appid, "secret"), source=EndlessSource("88_{appid}"))
 
         async def main() -> TokenProvider:
             go.append(anyio.Event())
@@ -580,18 +568,21 @@ class TestAsyncMake:
             ProviderPool(make).get("wx1")
 
 
-class Refusing(Source):
+class Refusing(EndlessSource):
     """A token endpoint that takes one secret."""
 
     def __init__(self, good: str) -> None:
-        super().__init__()
+        super().__init__(f"88_{good}")
         self.good = good
 
+    @property
+    def secrets(self) -> list[str]:
+        return [str(account.secret) for account in self.asked]
+
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
-        self.asked.append(str(account.secret))
-        if account.secret == self.good:
-            return Grant(f"88_{account.secret}", 7200)
-        return Failure(Cause.FINAL, "The secret is wrong.", errcode=40125)
+        if account.secret != self.good:
+            self.answer(Failure(Cause.FINAL, "The secret is wrong.", errcode=40125))
+        return super().fetch(account, force=force)
 
 
 class TestWrongSecret:
@@ -630,7 +621,7 @@ class TestWrongSecret:
         self.secret = "new"
 
         assert "88_new" == ask()
-        assert (2, ["old", "new"]) == (self.made, self.source.asked)
+        assert (2, ["old", "new"]) == (self.made, self.source.secrets)
 
     def test_after_the_pause(self, ask: Any) -> None:
         """So it is if nobody asked in the pause."""
@@ -670,7 +661,7 @@ class TestWrongSecret:
         self.source.good, self.now = "new", self.now + 6900
         for _ in range(3):
             assert token == ask()
-            assert until(lambda: self.source.asked == ["old", "old"])
+            assert until(lambda: self.source.secrets == ["old", "old"])
 
         assert 1 == self.made
 

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from support.background import landed
+from support.sources import EndlessSource
 
 from wxmiddleware import (
     Account,
@@ -31,6 +32,7 @@ from wxmiddleware import (
     TokenUnavailable,
 )
 from wxmiddleware._engine.flight import Flight
+from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores.memory import MemoryStore
 
@@ -38,43 +40,12 @@ SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
 _numbers = itertools.count()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Source:
-    """Answers what it is told to, else with a new token each time, and counts."""
-
-    kind = "fake"
-    timeout = 5.0
-    ahead = 600.0
-    kills = True
-    forcible = False
-
-    def __init__(self, kind: str = "fake") -> None:
-        self.kind = kind
-        self.asked: list[Account] = []
-        self.answer: Grant | Failure | None = None
-
-    @property
-    def fetches(self) -> int:
-        return len(self.asked)
-
-    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
-        self.asked.append(account)
-        return self.answer or Grant(f"{account.appid}-T{self.fetches}", 7200)
-
-
 class World:
     """A clock, a source and an account that no other test has."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.source = Source()
+        self.clock = SimulatedClock(1000.0)
+        self.source = EndlessSource()
         self.account = Account(f"wx{next(_numbers)}", SECRET, base_url="https://wechat.example")
 
     def provider(self, account: Account | None = None, **options: Any) -> TokenProvider:
@@ -212,7 +183,7 @@ class TestConstruction:
     def test_unhashable_source(self, world: World) -> None:
         """A source of the user's that is a plain dataclass with a dict in it works, or is refused in words."""
 
-        class Unhashable(Source):
+        class Unhashable(EndlessSource):
             __hash__ = None  # type: ignore[assignment]  # as @dataclass makes it
 
         try:
@@ -253,7 +224,7 @@ class TestGetToken:
         """A token of that age is renewed, though its end is far; the caller who causes it does not wait."""
         provider = world.provider(refresh_after=3600)
         get(provider)
-        world.clock.now += age
+        world.clock.advance(age)
         during = get(provider)
         landed()
 
@@ -267,7 +238,7 @@ class TestGetToken:
         provider = world.provider()
         get(provider)
         landed()
-        world.clock.now += 7199.0
+        world.clock.advance(7199.0)
         turn, start = threading.Event(), threading.Thread.start
 
         def late(thread: threading.Thread) -> None:
@@ -298,7 +269,7 @@ class TestGetToken:
         monkeypatch.setattr("secrets.token_hex", asked("00"))
         get(provider)
         landed()
-        world.clock.now += 7199.0
+        world.clock.advance(7199.0)
         get(provider)
         landed()
         get(provider, world.token(2))
@@ -335,7 +306,7 @@ class TestGetToken:
     )
     def test_failure(self, world: World, get: Callable[..., str], cause: Cause, kind: type[Exception]) -> None:
         """A failure reaches the caller as an error with all that is known; the next call does not ask again."""
-        world.source.answer = Failure(cause, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c")
+        world.source.answer(Failure(cause, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c"))
         provider = world.provider()
         errors = []
         for _ in range(2):
@@ -402,7 +373,7 @@ class TestTimeout:
         flight = provider._own.flight
         assert flight is not None
         flight.since -= 100
-        hanging.clock.now = flight.due
+        hanging.clock.advance(flight.due - hanging.clock())
 
         assert 2.0 == provider.worth_waiting(2.0)
 
@@ -420,7 +391,7 @@ class TestTimeout:
         with pytest.raises(TokenUnavailable):
             provider.get_token()
         cooling = provider.worth_waiting(2.0)
-        world.clock.now += 120
+        world.clock.advance(120)
         assert provider.peek() is None
         again = provider.worth_waiting(2.0)
         go_on.set()
@@ -515,7 +486,7 @@ class TestSharing:
 
     def test_different_kinds(self, world: World) -> None:
         """Tokens of another endpoint are other tokens."""
-        store, other = MemoryStore(clock=world.clock), Source("other")
+        store, other = MemoryStore(clock=world.clock), EndlessSource(kind="other")
         world.provider(store=store).get_token()
         world.provider(store=store, source=other).get_token()
 
@@ -532,7 +503,7 @@ class TestSharing:
 class TestFollow:
     def test_takes_what_is_there(self, world: World, get: Callable[..., str]) -> None:
         """Who follows uses the token that another service has put into the store."""
-        store, source = MemoryStore(clock=world.clock), Source()
+        store, source = MemoryStore(clock=world.clock), EndlessSource()
         world.provider(store=store).get_token()
 
         assert world.token(1) == get(world.provider(store=store, source=source, follow=True))
@@ -542,7 +513,7 @@ class TestFollow:
         """With nothing in the store there is an error, and no fetch."""
 
         def sleep(seconds: float) -> None:
-            world.clock.now += seconds
+            world.clock.advance(seconds)
 
         follower = world.provider(store=MemoryStore(clock=world.clock), follow=True, sleep=sleep)
         with pytest.raises(TokenUnavailable, match="has not put a token into the store yet"):
@@ -717,28 +688,28 @@ class TestStatus:
         """It tells what is left of the token's life."""
         provider = world.provider()
         provider.get_token()
-        world.clock.now += age
+        world.clock.advance(age)
 
         assert self.status(world, state, expires_in, renews_in, 1_000_000_000) == provider.status()
 
     def test_cooling(self, world: World) -> None:
         """It tells that WeChat is left alone, for how long and why."""
-        world.source.answer = Failure(Cause.FINAL, "The secret is wrong.")
+        world.source.answer(Failure(Cause.FINAL, "The secret is wrong."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()
-        world.clock.now += 20
+        world.clock.advance(20)
 
         expected = self.status(world, "empty", None, None, 0, cooling=40.0, reason="The secret is wrong.")
         assert expected == provider.status()
 
     def test_cooled_down(self, world: World) -> None:
         """When the time is over it is not mentioned any more."""
-        world.source.answer = Failure(Cause.FINAL, "The secret is wrong.")
+        world.source.answer(Failure(Cause.FINAL, "The secret is wrong."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()
-        world.clock.now += 60
+        world.clock.advance(60)
 
         assert self.status(world, "empty", None, None, 0) == provider.status()
 
@@ -770,7 +741,7 @@ class TestPeek:
         """Near its end the token is still given, and the next one fetched meanwhile."""
         provider = world.provider()
         provider.get_token()
-        world.clock.now += 6600
+        world.clock.advance(6600)
         first = provider.peek()
         landed()
 
@@ -778,7 +749,7 @@ class TestPeek:
 
     def test_failed(self, world: World) -> None:
         """While WeChat is left alone there is none, and no error."""
-        world.source.answer = Failure(Cause.FINAL, "No.")
+        world.source.answer(Failure(Cause.FINAL, "No."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()

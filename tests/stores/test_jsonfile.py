@@ -30,6 +30,7 @@ from stores.redis_server import in_children
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Lease, Loaded, Record
+from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores import jsonfile
 from wxmiddleware.stores.jsonfile import JSONFileStore
 
@@ -43,14 +44,6 @@ MESSAGES = "wx:wx1:webhook:3f"
 HALF = json.dumps({"wxmiddleware": 1, "records": {KEY: {"stamp": "a", "record": {"format": 1, "value": TOKEN}}}})
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -176,19 +169,19 @@ class TestFile:
 
     def test_clock(self, path: Path) -> None:
         """The time it tells is that of the clock it was given."""
-        clock = Clock()
+        clock = SimulatedClock(1_700_000_000.0)
 
         assert JSONFileStore(path, clock=clock).load(KEY).now == 1_700_000_000.0
         assert JSONFileStore(path).load(KEY).now == pytest.approx(time.time(), abs=5)
 
     def test_expired_records_go(self, path: Path) -> None:
         """What has ended is dropped with the next save; what lives stays."""
-        clock = Clock()
+        clock = SimulatedClock(1_700_000_000.0)
         store = JSONFileStore(path, clock=clock)
-        put(store, "short", expires_at=clock.now + 100)
-        put(store, "leased", expires_at=-math.inf, lease=Lease("1-a", clock.now + 300))
+        put(store, "short", expires_at=clock() + 100)
+        put(store, "leased", expires_at=-math.inf, lease=Lease("1-a", clock() + 300))
         put(store, "long")
-        clock.now += 200
+        clock.advance(200)
         put(store)
 
         assert {KEY, "leased", "long"} == set(json.loads(path.read_text())["records"])
@@ -444,11 +437,11 @@ class TestMessages:
     """What webhooks remember: often written, soon over, and no token."""
 
     @pytest.fixture
-    def clock(self) -> Clock:
-        return Clock()
+    def clock(self) -> SimulatedClock:
+        return SimulatedClock(1_700_000_000.0)
 
     @pytest.fixture
-    def store(self, path: Path, clock: Clock) -> JSONFileStore:
+    def store(self, path: Path, clock: SimulatedClock) -> JSONFileStore:
         return JSONFileStore(path, clock=clock)
 
     def below(self, path: Path) -> list[str]:
@@ -540,13 +533,13 @@ class TestMessages:
         assert names(path) == []
 
     @pytest.mark.parametrize("key", [KEY, MESSAGES])
-    def test_tidies(self, store: JSONFileStore, path: Path, clock: Clock, key: str) -> None:
+    def test_tidies(self, store: JSONFileStore, path: Path, clock: SimulatedClock, key: str) -> None:
         """What is over goes with a later save, whatever that saves: answers were in it. What lives stays."""
-        put(store, "wx:wx1:webhook:00", expires_at=clock.now + 100)
-        put(store, "wx:wx1:webhook:01", expires_at=clock.now + 1000)
-        put(store, "wx:wx2:webhook:00", expires_at=clock.now + 90)
+        put(store, "wx:wx1:webhook:00", expires_at=clock() + 100)
+        put(store, "wx:wx1:webhook:01", expires_at=clock() + 1000)
+        put(store, "wx:wx2:webhook:00", expires_at=clock() + 90)
         path.with_name("access_token.json.webhook").joinpath("02.json.tmp").touch()  # of one that was killed
-        clock.now += 101
+        clock.advance(101)
         put(store, key)
 
         assert {"00.json", "00.json.lock", "02.json.tmp"}.isdisjoint(self.below(path))
@@ -555,33 +548,33 @@ class TestMessages:
         assert store.load("wx:wx1:webhook:00").version == ""
 
     def test_tidies_seldom(
-        self, store: JSONFileStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+        self, store: JSONFileStore, path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It looks for that once a minute, not with every push; also if the clock was put back."""
         looks: list[float] = []
         real = os.listdir
 
         def look(name: str) -> list[str]:
-            looks.append(clock.now)
+            looks.append(store._clock())
             return real(name)
 
         monkeypatch.setattr(os, "listdir", look)
-        began = clock.now
+        began = clock()
         for _ in range(13):
             put(store, MESSAGES)
-            clock.now += 10
-        clock.now = began - 1000
+            clock.advance(10)
+        store._clock = SimulatedClock(began - 1000)
         put(store, MESSAGES)
 
         assert [began, began + 60, began + 120, began - 1000] == looks
 
     def test_tidying_waits_for_nobody(
-        self, store: JSONFileStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+        self, store: JSONFileStore, path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that somebody is about to write is left alone."""
         monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("It waits."))
-        put(store, "wx:wx1:webhook:00", expires_at=clock.now + 100)
-        clock.now += 101
+        put(store, "wx:wx1:webhook:00", expires_at=clock() + 100)
+        clock.advance(101)
         with path.with_name("access_token.json.webhook").joinpath("00.json.lock").open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             put(store)
@@ -589,13 +582,13 @@ class TestMessages:
         assert ["00.json", "00.json.lock"] == self.below(path)
 
     def test_tidying_sees_what_came_meanwhile(
-        self, store: JSONFileStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+        self, store: JSONFileStore, path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that was written anew just before it would be removed stays."""
-        put(store, MESSAGES, expires_at=clock.now + 100)
-        clock.now += 101
+        put(store, MESSAGES, expires_at=clock() + 100)
+        clock.advance(101)
         real, other = fcntl.flock, JSONFileStore(path, clock=clock)
-        other._tidied = clock.now
+        other._tidied = clock()
         saved = []
 
         def lock(descriptor: int, operation: int) -> None:
@@ -625,12 +618,14 @@ class TestMessages:
     @pytest.mark.parametrize(
         ("content", "says"), [("[]", "not a file of tokens"), ('{"wxmiddleware": 2}', "Update this process")]
     )
-    def test_somebody_elses(self, store: JSONFileStore, path: Path, clock: Clock, content: str, says: str) -> None:
+    def test_somebody_elses(
+        self, store: JSONFileStore, path: Path, clock: SimulatedClock, content: str, says: str
+    ) -> None:
         """A file that is none of ours, or a later version's, is named and left alone, also when tidying."""
         put(store, MESSAGES)
         file = path.with_name("access_token.json.webhook") / "3f.json"
         file.write_text(content)
-        clock.now += 10_000
+        clock.advance(10_000)
 
         with pytest.raises(StoreError, match=says) as caught:
             put(store, MESSAGES)
@@ -1038,11 +1033,11 @@ class TestProcesses:
     @pytest.mark.parametrize("count", range(4))
     def test_killed_while_it_tidies(self, path: Path, count: int) -> None:
         """What it leaves is removed a minute later, and hinders nobody."""
-        clock = Clock()
+        clock = SimulatedClock(1_700_000_000.0)
         store = JSONFileStore(path, clock=clock)
-        put(store, "wx:wx1:webhook:00", expires_at=clock.now + 10)
+        put(store, "wx:wx1:webhook:00", expires_at=clock() + 10)
         path.with_name("access_token.json.webhook").joinpath("00.json.tmp").touch()
-        clock.now += 61
+        clock.advance(61)
         calls = iter(range(count))
         real = os.unlink
 
@@ -1057,7 +1052,7 @@ class TestProcesses:
             put(store)
             os._exit(3)
         _, status = os.waitpid(child, 0)
-        clock.now += 61
+        clock.advance(61)
         put(store)
         left = everything(path)
 
@@ -1067,7 +1062,7 @@ class TestProcesses:
 
     def test_race_while_others_tidy(self, path: Path) -> None:
         """Files come and go, and no update is lost between them."""
-        clock = Clock()
+        clock = SimulatedClock(1_700_000_000.0)
 
         def work() -> str:
             store = JSONFileStore(path, clock=clock)
@@ -1076,7 +1071,7 @@ class TestProcesses:
                 store._tidied = -math.inf
                 loaded = store.load(MESSAGES)
                 # Every other one is over at once, and so is the file.
-                end = clock.now + (100 if loaded.record is None else 0)
+                end = clock() + (100 if loaded.record is None else 0)
                 with suppress(StoreError):  # on a busy machine a waiter may lose its patience; it says so
                     if store.save(MESSAGES, Record(value="{}", expires_at=end), loaded.version) is not None:
                         won.append(loaded.version or "-")

@@ -12,34 +12,27 @@ from stores.contract import KEY, TOKEN, TokenStoreContract, record
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores.memory import MemoryStore, process_store
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SimulatedClock:
+    return SimulatedClock(1000.0)
 
 
 class TestMemoryStore(TokenStoreContract):
     @pytest.fixture
-    def store(self, clock: Clock) -> MemoryStore:
+    def store(self, clock: SimulatedClock) -> MemoryStore:
         return MemoryStore(clock=clock)
 
     def test_not_shared(self, store: MemoryStore) -> None:
         """No other process writes to it, so nobody has to look again."""
         assert store.shared is False
 
-    def test_clock_is_its_own(self, store: MemoryStore, clock: Clock) -> None:
+    def test_clock_is_its_own(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """The time it tells is that of the clock it was given."""
-        clock.now = 4242.5
+        clock.advance(4242.5 - clock())
 
         assert store.load(KEY).now == 4242.5
 
@@ -54,67 +47,67 @@ class TestMemoryStore(TokenStoreContract):
             ({"forced_at": 1000.0}, 87_400.0),
         ],
     )
-    def test_end_of_life(self, store: MemoryStore, clock: Clock, changes: dict[str, Any], end: float) -> None:
+    def test_end_of_life(self, store: MemoryStore, clock: SimulatedClock, changes: dict[str, Any], end: float) -> None:
         """A record lives as long as its own token, or whatever else it remembers; then it is gone by itself."""
-        store.save(KEY, record(clock.now, **changes), store.load(KEY).version)
-        clock.now = end - 0.001
+        store.save(KEY, record(clock(), **changes), store.load(KEY).version)
+        clock.advance(end - 0.001 - clock())
         before = store.load(KEY).record
-        clock.now = end
+        clock.advance(end - clock())
 
         assert before is not None
         assert store.load(KEY).record is None
 
-    def test_each_its_own_end(self, store: MemoryStore, clock: Clock) -> None:
+    def test_each_its_own_end(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """Records of different lives end one by one."""
         for life in (100, 300, 200):
-            store.save(str(life), record(clock.now, expires_at=clock.now + life), 0)
+            store.save(str(life), record(clock(), expires_at=clock() + life), 0)
         left = []
         for now in (1099.0, 1100.0, 1200.0, 1300.0):
-            clock.now = now
+            clock.advance(now - clock())
             left.append([key for key in ("100", "200", "300") if store.load(key).record is not None])
 
         assert [["100", "200", "300"], ["200", "300"], ["300"], []] == left
 
-    def test_save_after_the_end(self, store: MemoryStore, clock: Clock) -> None:
+    def test_save_after_the_end(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """Who saves over a record that has ended meanwhile is told to look again."""
-        version = store.save(KEY, record(clock.now, expires_at=1100.0), 0)
-        clock.now = 1100.0
+        version = store.save(KEY, record(clock(), expires_at=1100.0), 0)
+        clock.advance(1100.0 - clock())
 
-        assert store.save(KEY, record(clock.now, 2), version or 0) is None
-        assert store.save(KEY, record(clock.now, 2), store.load(KEY).version) is not None
+        assert store.save(KEY, record(clock(), 2), version or 0) is None
+        assert store.save(KEY, record(clock(), 2), store.load(KEY).version) is not None
 
-    def test_version_after_the_end(self, store: MemoryStore, clock: Clock) -> None:
+    def test_version_after_the_end(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """The version of a record that has ended is not that of the next one under its key."""
-        version = store.save(KEY, record(clock.now, expires_at=1100.0), 0)
-        clock.now = 1100.0
-        store.save(KEY, record(clock.now, 2), store.load(KEY).version)
+        version = store.save(KEY, record(clock(), expires_at=1100.0), 0)
+        clock.advance(1100.0 - clock())
+        store.save(KEY, record(clock(), 2), store.load(KEY).version)
 
-        assert store.save(KEY, record(clock.now, 3), version or 0) is None
+        assert store.save(KEY, record(clock(), 3), version or 0) is None
 
-    def test_over_when_it_is_saved(self, store: MemoryStore, clock: Clock) -> None:
+    def test_over_when_it_is_saved(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """A record with nothing left to remember replaces the one that is there, and its lease."""
         leased = store.save(KEY, Record(1, TOKEN, expires_at=900.0, lease=Lease("1-a", 1008.0)), 0)
         store.save(KEY, Record(1, TOKEN, expires_at=900.0), leased or 0)
 
         assert store.load(KEY).record is None
 
-    def test_bound(self, clock: Clock) -> None:
+    def test_bound(self, clock: SimulatedClock) -> None:
         """Beyond its size the least recently used one goes."""
         store = MemoryStore(2, clock=clock)
         for key in ("a", "b"):
-            store.save(key, record(clock.now), 0)
+            store.save(key, record(clock()), 0)
         store.load("a")
-        store.save("c", record(clock.now), 0)
+        store.save("c", record(clock()), 0)
 
         assert [True, False, True] == [store.load(key).record is not None for key in ("a", "b", "c")]
 
-    def test_overwriting_takes_no_room(self, clock: Clock) -> None:
+    def test_overwriting_takes_no_room(self, clock: SimulatedClock) -> None:
         """The same key again displaces nobody."""
         store = MemoryStore(2, clock=clock)
-        store.save("a", record(clock.now), 0)
-        version = store.save("b", record(clock.now), 0)
+        store.save("a", record(clock()), 0)
+        version = store.save("b", record(clock()), 0)
         for generation in range(2, 50):
-            version = store.save("b", record(clock.now, generation), version or 0)
+            version = store.save("b", record(clock(), generation), version or 0)
 
         assert store.load("a").record is not None
 
@@ -164,9 +157,9 @@ class TestMemoryStore(TokenStoreContract):
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-    def test_fork(self, store: MemoryStore, clock: Clock) -> None:
+    def test_fork(self, store: MemoryStore, clock: SimulatedClock) -> None:
         """A child that is forked while a thread is in the middle of a save reads and writes all the same."""
-        version = store.save(KEY, record(clock.now), 0)
+        version = store.save(KEY, record(clock()), 0)
         held, done = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -185,7 +178,7 @@ class TestMemoryStore(TokenStoreContract):
             try:
                 if store._lock.acquire(timeout=2):
                     store._lock.release()
-                    saved = store.save(KEY, record(clock.now, 2), version or 0)
+                    saved = store.save(KEY, record(clock(), 2), version or 0)
                     code = 0 if saved is not None else 2
             finally:
                 os._exit(code)
@@ -207,7 +200,7 @@ class TestProcessStore:
 
     def test_another_clock(self) -> None:
         """Times of two clocks do not meet in one store."""
-        first, second = Clock(), Clock()
+        first, second = SimulatedClock(1000.0), SimulatedClock(1000.0)
         stores = [process_store(one) for one in (first, second, first)]
 
         assert stores[0] is stores[2]
@@ -215,9 +208,9 @@ class TestProcessStore:
 
     def test_is_forgotten(self) -> None:
         """The store of a test's clock goes with those who use it."""
-        clock = Clock()
+        clock = SimulatedClock(1000.0)
         store = process_store(clock)
-        store.save(KEY, replace(record(clock.now)), 0)
+        store.save(KEY, replace(record(clock())), 0)
         del store
 
         assert process_store(clock).load(KEY).record is None
