@@ -591,3 +591,24 @@ def test_within_itself() -> None:
 
     assert [None] == waited
     assert "T" == flight.wait(0)
+
+
+def test_interrupted_in_its_first_step() -> None:
+    """A signal handler never finds a flight that has begun, and is not known as its own thread's: it would wait."""
+    found: list[tuple[bool, bool]] = []
+    flight: Flight[str] = Flight(lambda _: "done", mishap=repr, landed=lambda _: None, due=0.0)
+
+    def look(frame: types.FrameType, event: str, _: object) -> Any:
+        frame.f_trace_opcodes = True
+        if event == "opcode" and not flight.done:
+            found.append((flight.begun, flight.here))
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        flight.fly()
+    finally:
+        sys.settrace(before)
+
+    assert {(False, False), (True, True)} == set(found)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +17,11 @@ import anyio.to_thread
 import pytest
 
 from engine.world import Tasks, World
-from wxmiddleware import TokenUnavailable, with_token
+from wxmiddleware import TokenProvider, TokenUnavailable, with_token
+from wxmiddleware._engine import flight
+from wxmiddleware._engine.token import registry
 from wxmiddleware._runtime import threads
+from wxmiddleware.sources import _connect
 
 
 @pytest.fixture
@@ -252,3 +257,102 @@ class TestBlockedLoop:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert "T1" == face.run(main)
+
+
+class TestReentry:
+    """A signal handler or a finaliser asks in a thread that is at it itself: it is answered, or told, at once."""
+
+    pytestmark = pytest.mark.parametrize("face", ["threads"], indirect=True)
+
+    @staticmethod
+    def interrupted(hold: Any, ask: Callable[[], object]) -> object:
+        """What somebody gets who asks in a thread that holds this; who waits for ever, gets nothing."""
+        results: list[object] = []
+
+        def run() -> None:
+            with hold:
+                began = time.monotonic()
+                try:
+                    results.append(ask())
+                except Exception as error:
+                    results.append(error)
+                results.append(time.monotonic() - began < 2.0)
+
+        caller = threading.Thread(target=run, daemon=True)
+        caller.start()
+        caller.join(5)
+        assert [True] == results[1:], "it was not answered at once"
+        return results[0]
+
+    def test_in_a_decision(self, world: World) -> None:
+        """Who has no token yet is told so, and the rejected one is not handed out."""
+        world.script("T1")
+        provider = world.provider()
+        lock = provider._own._lock
+
+        cold = self.interrupted(lock, provider.get_token)
+        world.get(provider)
+        world.advance(61)
+        warm = self.interrupted(lock, provider.get_token)
+        rejected = self.interrupted(lock, lambda: provider.get_token("T1"))
+
+        assert (TokenUnavailable, "T1", TokenUnavailable) == (type(cold), warm, type(rejected))
+        assert "Ask again" in str(cold)
+
+    @pytest.mark.parametrize("where", ["store", "registry", "connections", "landings", "another account"])
+    def test_where_the_refresh_has_to_go(self, worlds: Callable[..., World], where: str) -> None:
+        """Who holds a lock that the refresh may need does not wait for it; the refresh goes on afterwards."""
+        world, other = worlds(), worlds()
+        world.script("T1")
+        provider = world.provider()
+        hold = {
+            "store": world.store._lock,
+            "registry": registry._lock,
+            "connections": _connect._look_ups._lock,
+            "landings": flight._landings._changed,
+            "another account": other.provider()._own._lock,
+        }[where]
+
+        world.issuer.gate = threading.Event()
+
+        told = self.interrupted(hold, provider.get_token)
+        world.issuer.gate.set()
+
+        assert TokenUnavailable is type(told)
+        assert "T1" == world.get(provider)
+
+    def test_finaliser(self, world: World) -> None:
+        """A finaliser that runs wherever garbage is collected never hangs, whatever it has interrupted."""
+        world.script("T1")
+        provider = world.provider()
+        got: list[object] = []
+
+        class Client:
+            def __init__(self) -> None:
+                self.me = self  # so that only the collector finds it
+
+            def __del__(self) -> None:
+                try:
+                    got.append(provider.get_token())
+                except TokenUnavailable as error:
+                    got.append(error)
+
+        def ask() -> None:
+            threshold = gc.get_threshold()
+            gc.set_threshold(1)  # at nearly every allocation
+            try:
+                for _ in range(20):
+                    world.advance(61)
+                    Client()
+                    provider.peek()
+                    TokenProvider(world.account, source=world.issuer, store=world.store)
+            finally:
+                gc.set_threshold(*threshold)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(60)
+
+        assert not thread.is_alive()
+        assert {"T1"} >= {each for each in got if isinstance(each, str)}
+        assert got

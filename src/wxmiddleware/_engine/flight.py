@@ -37,6 +37,8 @@ _NO_THREAD_PATIENCE = 1.0
 # Real seconds that the interpreter's end waits for the events of refreshes that have ended.
 _LAST_WORDS = 1.0
 
+_NOBODY: tuple[None, None] = (None, None)
+
 
 class Flight(Generic[T]):
     """
@@ -55,12 +57,11 @@ class Flight(Generic[T]):
     """
 
     __slots__ = (
-        "_begin",
         "_future",
         "_grounded",
         "_landed",
         "_mishap",
-        "_thread",
+        "_pilot",
         "_work",
         "due",
         "inline",
@@ -84,9 +85,10 @@ class Flight(Generic[T]):
         self.inline = inline
         self.overtaken = False
         self.since = time.monotonic()
-        self._begin = threading.Lock()
+        # Who runs it, an entry that is made once and in one step: a signal handler that interrupts that thread must not
+        # find the flight begun, and by nobody.
+        self._pilot: dict[str, tuple[int | None, object]] = {}
         self._grounded = False
-        self._thread: int | None = None
         self._future: Future[T] = Future()
         # From now on a cancelled waiter cannot cancel what the others wait for.
         self._future.set_running_or_notify_cancel()
@@ -94,7 +96,7 @@ class Flight(Generic[T]):
     @property
     def begun(self) -> bool:
         """Whether some thread is running the flight, or has."""
-        return self._begin.locked()
+        return bool(self._pilot)
 
     @property
     def grounded(self) -> bool:
@@ -104,7 +106,12 @@ class Flight(Generic[T]):
     @property
     def here(self) -> bool:
         """Whether this thread is the one that runs the flight."""
-        return self._thread == threading.get_ident() and not self.done
+        return self._pilot.get("", _NOBODY)[0] == threading.get_ident() and not self.done
+
+    @property
+    def in_its_way(self) -> bool:
+        """Whether it cannot be waited for in this thread: that runs it itself, or holds a lock that it may need."""
+        return self.here or (not self.done and fork.holds_lock())
 
     @property
     def done(self) -> bool:
@@ -146,9 +153,8 @@ class Flight(Generic[T]):
         Raises:
             BaseException: What ends a thread (SystemExit, KeyboardInterrupt, GreenletExit), once the waiters know.
         """
-        if not self._begin.acquire(blocking=False):
+        if not self._claim(threading.get_ident()):
             return
-        self._thread = threading.get_ident()
         end: BaseException | None = None
         try:
             result = self._work(self)
@@ -159,9 +165,14 @@ class Flight(Generic[T]):
         if end is not None:
             raise end
 
+    def _claim(self, thread: int | None) -> bool:
+        """Be the one who runs it. ``False`` if somebody was first."""
+        mine = (thread, object())
+        return self._pilot.setdefault("", mine) is mine
+
     def reserve(self) -> None:
         """Leave the flight to a task, which runs it with `fly_async`; nobody who waits does."""
-        self._begin.acquire(blocking=False)
+        self._claim(None)
 
     async def fly_async(self, work: Callable[[], Awaitable[T]]) -> None:
         """Run a reserved flight in this task: like `fly`, with work that is awaited."""

@@ -30,6 +30,10 @@ from .token import Keeper, Plan, Surroundings, registry
 # The operating system's randomness: forked workers do not share its state.
 _draw = random.SystemRandom().random
 
+_IN_ITS_WAY = (
+    "This thread cannot wait for a token here: it runs the refresh itself, or was interrupted by a signal handler or a "
+    "finaliser in what the refresh needs. Ask again when that is over."
+)
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
 _ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was rejected since
 _MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
@@ -210,8 +214,8 @@ class TokenProvider(fork.Closing):
         while rounds < _ROUNDS:
             answer: Outcome | Flight[Outcome] | None = keeper.decide(token, overtake=overtake)
             if isinstance(answer, Flight):
-                # Within the refresh itself (a source, a finaliser) nobody can wait for it.
-                left = 0.0 if answer.here else max(0.0, end - time.monotonic())
+                left = max(0.0, end - time.monotonic())
+                left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
                 grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
                 flight, outcome = answer, (yield answer, min(left, grace))

@@ -210,6 +210,8 @@ class Keeper:
             overtake: Start another refresh even if one is under way that should have ended.
         """
         fork.check()
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # as all have it for conditions
+            return self._amid(rejected)
         events: list[Event] = []
         with self._lock:
             now = self.world.clock()
@@ -223,6 +225,11 @@ class Keeper:
         else:  # a flight would tell them, before its own
             self.tell(events)
         return answer
+
+    def _amid(self, rejected: str | None) -> Snapshot | Failure:
+        """Answer a signal handler or a finaliser that has interrupted this very thread in a decision."""
+        snapshot = self.snapshot
+        return snapshot if self.plan.cache and self.usable() and snapshot.value != rejected else _AMID
 
     def _answer(
         self, now: float, events: list[Event], *, accused: bool, overtake: bool
@@ -600,6 +607,12 @@ class Keeper:
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
 _OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
+_AMID = Failure(
+    Cause.PASSING,
+    "A signal handler or a finaliser has asked for a token while its own thread was deciding about it. Ask again when "
+    "that is over.",
+    retry_after=1.0,
+)
 
 
 def _other_system(source: TokenSource) -> str:
@@ -658,7 +671,8 @@ class _Registry:
         with self._lock:
             found = self._keepers.get(identity)
             if found is None:
-                found = self._keepers[identity] = Keeper(account, source, store, plan, world, alone=remember)
+                # A finaliser may come here meanwhile, and make it.
+                found = self._keepers.setdefault(identity, Keeper(account, source, store, plan, world, alone=remember))
             if remember:
                 self._lately[id(found)] = found
             return found

@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import suppress
 from typing import NoReturn, Protocol, Self
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 
 class Forkable(Protocol):
@@ -21,12 +21,25 @@ class Forkable(Protocol):
 
 _pid = os.getpid()
 _once: dict[int, threading.RLock] = {}
-_members: WeakSet[Forkable] = WeakSet()
+_members: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
+_LOCKS = ("_lock", "_changed", "opening")  # what members call them
 
 
 def register(member: Forkable) -> None:
     """Have `member.after_fork()` run in every child."""
-    _members.add(member)
+    _members[id(member)] = member
+
+
+def holds_lock() -> bool:
+    """
+    Whether this very thread holds a lock of a member's, and a signal handler or a finaliser has interrupted it there.
+
+    What is asked now must not wait for another thread, which may need that lock.
+    """
+    members = [member for each in _members.valuerefs() if (member := each()) is not None]
+    # What tells a condition that its lock is held; of a lock that is not re-entrant nobody knows by whom.
+    owned = [getattr(getattr(member, name, None), "_is_owned", None) for member in members for name in _LOCKS]
+    return any(each is not None and each() for each in owned)
 
 
 def begin(member: Forkable) -> None:
@@ -46,7 +59,7 @@ def check() -> None:
 
 def _in_child() -> None:
     global _pid  # noqa: PLW0603  # one process, one id
-    for member in list(_members):
+    for member in list(_members.values()):
         with suppress(Exception):  # one that fails must not keep the others from it
             member.after_fork()
     _pid = os.getpid()

@@ -99,7 +99,7 @@ class _Forks:
         """A child begins anew."""
         self._inside: set[object] = set()
         self._changed = threading.Condition()
-        self.opening = threading.Lock()
+        self.opening = threading.RLock()
 
 
 _forks = _Forks()
