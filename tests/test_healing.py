@@ -19,7 +19,7 @@ from werkzeug.datastructures import FileStorage
 
 from wxmiddleware._outbound.answers import CURABLE
 from wxmiddleware._outbound.arguments import Arguments
-from wxmiddleware._outbound.retry import Outcome, Refresh, Repeat, aheal, heal, retry_rule
+from wxmiddleware._outbound.retry import Outcome, Refresh, Send, aheal, heal, retry_rule
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
 
 FIRST = Outcome(REFUSED, errcode=40001)
@@ -56,7 +56,7 @@ def test_a_newer_token_is_sent_once() -> None:
     next(rule)
     second = Outcome(REFUSED, errcode=40001)
 
-    assert rule.send("T2") == Repeat("T2")
+    assert rule.send("T2") == Send("T2")
     assert _end(rule, second) is second
 
 
@@ -109,7 +109,7 @@ def test_a_provider_closed_meanwhile_costs_no_answer() -> None:
 
 def test_tokens_do_not_show() -> None:
     """What the rule asks for may end up in a traceback."""
-    assert repr((Refresh("T1"), Repeat("T2"))) == "(Refresh(), Repeat())"
+    assert repr((Refresh("T1"), Send("T2"))) == "(Refresh(), Send())"
 
 
 @pytest.mark.parametrize("error", [TokenUnavailable("cooling"), TokenRefused("", errcode=40243), ProviderClosed()])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,7 +18,7 @@ from .._runtime import masking
 from .answers import aerrcode_of, errcode_of
 from .arguments import Arguments
 from .auth import TokenAuth, signed, token_in
-from .retry import Outcome, anewer, newer
+from .retry import Outcome, Refresh, Send, anewer, newer
 
 __all__ = ["TokenFlow"]
 
@@ -34,44 +35,42 @@ class TokenFlow(TokenAuth):
         if not self._goes(request):
             yield request
             return
-        token = self.provider.get_token(timeout=self._timeout)
-        arguments = _arguments_of(request)
-        response = yield self._carrying(request, token)
-        self._veil(response)
-        first = Outcome(response, errcode=errcode_of(response))
-        if not self._heals(first):
-            return
-        rule = self._rule(token, first, arguments)
-        next(rule)
-        try:
-            step = rule.send(newer(self.provider, token, self._timeout))
-        except StopIteration:
-            return
-        response = yield self._carrying(request, step.token)
-        self._veil(response)
-        _end(rule, Outcome(response, errcode=errcode_of(response)))
+        flow = self._flow(request, self.provider.get_token(timeout=self._timeout))
+        reply: Any = None
+        with suppress(StopIteration):
+            while True:
+                step, reply = flow.send(reply), None
+                if isinstance(step, Refresh):
+                    reply = newer(self.provider, step.rejected, self._timeout)
+                else:
+                    response = yield self._carrying(request, step.token)
+                    self._veil(response)
+                    reply = Outcome(response, errcode=errcode_of(response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send with the token; if that is rejected, once more with a newer one. Never blocks the event loop."""
         if not self._goes(request):
             yield request
             return
-        token = await self.provider.aget_token(timeout=self._timeout)
+        flow = self._flow(request, await self.provider.aget_token(timeout=self._timeout))
+        reply: Any = None
+        with suppress(StopIteration):
+            while True:
+                step, reply = flow.send(reply), None
+                if isinstance(step, Refresh):
+                    reply = await anewer(self.provider, step.rejected, self._timeout)
+                else:
+                    response = yield self._carrying(request, step.token, True)
+                    self._veil(response)
+                    reply = Outcome(response, errcode=await aerrcode_of(response))
+
+    def _flow(self, request: Any, token: str) -> Generator[Refresh | Send, Any, None]:
+        """Say what both colours do, and in which order."""
         arguments = _arguments_of(request)
-        response = yield self._carrying(request, token, True)
-        self._veil(response)
-        first = Outcome(response, errcode=await aerrcode_of(response))
-        if not self._heals(first):
-            return
-        rule = self._rule(token, first, arguments)
-        next(rule)
-        try:
-            step = rule.send(await anewer(self.provider, token, self._timeout))
-        except StopIteration:
-            return
-        response = yield self._carrying(request, step.token, True)
-        self._veil(response)
-        _end(rule, Outcome(response, errcode=await aerrcode_of(response)))
+        first: Outcome = yield Send(token)
+        # After a redirect this is another request than ours. Without the token its answer says nothing about it.
+        if self._refused(first) and self._covers(first.answer.request.url):
+            yield from self._rule(token, first, arguments)
 
     def _goes(self, request: Any) -> bool:
         url = request.url
@@ -82,10 +81,6 @@ class TokenFlow(TokenAuth):
         return token_in(url.query.decode()) is not None and self._scope.covers(
             url.scheme, url.raw_host.decode(), url.port, _path_of(url)
         )
-
-    def _heals(self, first: Outcome) -> bool:
-        # After a redirect this is another request than ours. Without the token its answer says nothing about it.
-        return self._refused(first) and self._covers(first.answer.request.url)
 
     def _carrying(self, request: Any, token: str, asynchronous: bool = False) -> Any:
         """Copy a request and give the copy the token. Its headers and its stream are the caller's own."""
@@ -152,14 +147,6 @@ def _goal(url: Any) -> tuple[str, str, int | None, str]:
 def _veil(request: Any) -> None:
     if not isinstance(request.url, _Veiled) and token_in(request.url.query.decode()) is not None:
         request.url = _veiled(request.url)(request.url)
-
-
-def _end(rule: Generator[Any, Any, Outcome], second: Outcome) -> None:
-    try:
-        rule.send(second)
-    except StopIteration:
-        return
-    raise AssertionError("the rule sends twice at most")
 
 
 def _arguments_of(request: Any) -> Arguments:

@@ -27,7 +27,7 @@ __all__ = [
     "ONLY_ONCE",
     "Outcome",
     "Refresh",
-    "Repeat",
+    "Send",
     "aheal",
     "anewer",
     "curable",
@@ -83,8 +83,8 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """Send again, with this token. The reply is the `Outcome`."""
+class Send:
+    """Send the request with this token. The reply is the `Outcome`."""
 
     token: str = field(repr=False)
 
@@ -102,7 +102,7 @@ def retry_rule(
     *,
     codes: Collection[int],
     rewind: Callable[[], bool],
-) -> Generator[Refresh | Repeat, Any, Outcome]:
+) -> Generator[Refresh | Send, Any, Outcome]:
     """
     Decide what becomes of a call whose token was rejected.
 
@@ -127,7 +127,7 @@ def retry_rule(
     if not rewind():
         logger.warning(ONLY_ONCE)
         return first
-    second: Outcome = yield Repeat(token)
+    second: Outcome = yield Send(token)
     if second.came_back and not refused(second.errcode, codes):
         # Closed by another thread meanwhile: the answer is there all the same.
         with contextlib.suppress(ProviderClosed):
@@ -159,7 +159,7 @@ def heal(
         timeout: Seconds to wait for the newer token; ``None`` for the provider's own limit.
     """
 
-    def perform(step: Refresh | Repeat) -> Any:
+    def perform(step: Refresh | Send) -> Any:
         if isinstance(step, Refresh):
             return newer(provider, step.rejected, timeout)
         with contextlib.suppress(Exception):  # it is somebody else's, and nobody is going to see it
@@ -181,7 +181,7 @@ async def aheal(
 ) -> Any:
     """Drive `retry_rule` from a task. Like `heal`, and never blocks the event loop."""
 
-    async def perform(step: Refresh | Repeat) -> Any:
+    async def perform(step: Refresh | Send) -> Any:
         if isinstance(step, Refresh):
             return await anewer(provider, step.rejected, timeout)
         with contextlib.suppress(Exception):  # as above
