@@ -102,7 +102,7 @@ def test_lease_that_ends_while_it_is_looked_at(world: World, key: str) -> None:
 
 class TestAnotherProgram:
     @pytest.mark.parametrize("times", [{}, {"sent_at": 49_990.0, "received_at": 49_990.0}], ids=["end", "times"])
-    def test_successor(self, world: World, key: str, times: dict[str, float]) -> None:
+    def test_successor(self, world: World, key: str, times: dict[str, Any]) -> None:
         """A follower takes a token that has no number, and its successor, when it is refused and when it looks."""
         put(world, key, replace(bare(world, "A"), **times))
         follower = world.provider(follow=True)

@@ -102,7 +102,8 @@ def test_no_lag(world: World) -> None:
     """Where reads show what was written, a lost race is no reason to say so."""
     world.script("T1")
     here, there = world.provider(), world.elsewhere()
-    load, first = world.store.load, []
+    load = world.store.load
+    first: list[Loaded] = []
 
     def look(key: str) -> Loaded:
         loaded = load(key)
@@ -121,7 +122,8 @@ def test_the_winner_died(world: World) -> None:
     """Who has lost the race to a process that died then waits for its lease to end, and takes one itself."""
     world.script("T1")
     here = world.provider()
-    key, load, leases = here._own.key, world.store.load, []
+    key, load = here._own.key, world.store.load
+    leases: list[Lease | None] = []
 
     def look(key: str) -> Loaded:
         loaded = load(key)

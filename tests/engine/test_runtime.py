@@ -136,7 +136,9 @@ class TestNoDaemons:
             made(thread, *args, daemon=daemon, **options)
 
         monkeypatch.setattr(threading.Thread, "__init__", init)
-        monkeypatch.setattr(threads._thread, "daemon_threads_allowed", lambda: False, raising=False)
+        monkeypatch.setattr(
+            "wxmiddleware._runtime.threads._thread.daemon_threads_allowed", lambda: False, raising=False
+        )
 
     def test_renewals(self, world: World) -> None:
         """Tokens are fetched, looked for and renewed by threads that the interpreter waits for."""
@@ -152,7 +154,7 @@ class TestNoDaemons:
     def test_started_unnoticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No thread is started that is not joined at the interpreter's end, which would break on it."""
         ran = threading.Event()
-        monkeypatch.setattr(threads._thread, "start_new_thread", None)
+        monkeypatch.setattr("wxmiddleware._runtime.threads._thread.start_new_thread", None)
 
         assert threads.start_unnoticed(ran.set)
         assert ran.wait(20)

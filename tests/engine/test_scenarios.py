@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.background import landed
@@ -623,7 +624,7 @@ class TestPutBack:
             if comes and len(polls) == 3:
                 world.store.save(here._own.key, published, claim)
 
-        here._own.world = replace(here._own.world, sleep=sleep)
+        here._own.world = replace(here._own.world, sleep=sleep)  # type: ignore[misc]
 
         assert ("T9" if comes else "T3") == world.get(here, "T2")
         assert 4 == world.issuer.fetches
@@ -1068,7 +1069,7 @@ class TestFleet:
         """Whoever sent after the other's answer had arrived has the newer token, and publishes it."""
         world.script("T1", "T2")
         there = world.elsewhere()
-        stood_still = []
+        stood_still: list[bool] = []
 
         def wall() -> float:  # read between the lease and the request
             if not stood_still:
@@ -1315,10 +1316,11 @@ class TestFleet:
             pytest.skip("nobody shares it")
         world.script("T1")
         provider, other = world.provider(), world.elsewhere()
-        load, world.store.load = world.store.load, None
+        store: Any = world.store
+        load, store.load = store.load, None
         world.get(provider)
         world.settle()
-        world.store.load = load
+        store.load = load
         world.advance(STORE_REST * 1.25)
         world.get(provider)
         world.settle()
@@ -1559,7 +1561,7 @@ class TestFlights:
 
         assert "T2" == world.get(provider)
 
-    def test_two_accounts(self, worlds: type[World]) -> None:
+    def test_two_accounts(self, worlds: Callable[..., World]) -> None:
         """Two accounts on one store have nothing to do with each other."""
         one, two = worlds(), worlds()
         two.account = replace(two.account, appid="wxffffffffffffffff")
@@ -1602,7 +1604,7 @@ class TestFlights:
 
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
-def test_loops_and_threads(worlds: type[World], face: Tasks) -> None:
+def test_loops_and_threads(worlds: Callable[..., World], face: Tasks) -> None:
     """Two event loops and thirty threads at once: one fetch."""
     world = worlds()
     world.script("T1")

@@ -153,7 +153,7 @@ def _interrupted() -> Iterator[None]:
         yield
     finally:
         sys.settrace(here)
-        threading.settrace(elsewhere)  # type: ignore[arg-type]  # None is what it is by default
+        threading.settrace(elsewhere)
 
 
 @pytest.mark.usefixtures("_interrupted")

@@ -56,7 +56,10 @@ PATIENCE = 30.0  # real seconds
 
 def be_patient() -> None:
     """On the test's clock, do not take a store for down that a busy machine makes slow. Others say so in their URLs."""
-    wxmiddleware.stores.memcached._TIMEOUT = wxmiddleware.stores.sql.LONGEST = FETCH_TIME
+    modules: list[tuple[Any, str]] = [(wxmiddleware.stores.memcached, "_TIMEOUT"), (wxmiddleware.stores.sql, "LONGEST")]
+    for module, name in modules:
+        assert hasattr(module, name)
+        setattr(module, name, FETCH_TIME)
 
 
 class OnClock:
@@ -161,7 +164,7 @@ class Worker:
     def run(self) -> None:
         """Listen until the test hangs up."""
         self._tell(pid=os.getpid())
-        obey = self._obey
+        obey: Callable[[dict[str, Any]], None] = self._obey
         if self._may_be_held:
             threading.Thread(target=self._work, daemon=True).start()
             obey = self._todo.put
@@ -223,7 +226,7 @@ class Worker:
     def sabotage(self, what: str) -> None:
         """Break the library in this process, as a soak must notice: no ``renewal`` ahead, or no ``memory``."""
         if what == "renewal":
-            _keeper.ahead_at = lambda _now, expires_at, *_: expires_at
+            _keeper.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
         else:
             cool = Keeper.cool
 
@@ -231,7 +234,7 @@ class Worker:
                 cool(keeper, *args, **options)
                 keeper.snapshot = NOTHING
 
-            Keeper.cool = forget  # type: ignore[method-assign]
+            Keeper.cool = forget  # type: ignore[assignment]
 
     def measure(self) -> dict[str, int]:
         """What it holds on to, at rest."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from processes.prelude import SharedClock
 
 from wxmiddleware import Account
@@ -45,7 +47,7 @@ class World:
         account = Account(wechat.appid, wechat.secret, base_url=server.url)
         # A new account for each test: its records are nobody else's.
         self.key = f"wx:{account.appid}:{kind}:{account.fingerprint}"
-        self._setup = {
+        self._setup: dict[str, Any] = {
             "url": backend.url,
             "kind": kind,
             "appid": account.appid,

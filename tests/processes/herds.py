@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -48,7 +49,9 @@ def thread_work(provider: TokenProvider, answers: Answers, rejected: str | None)
     return ask
 
 
-def task_work(provider: TokenProvider, answers: Answers, rejected: str | None) -> Callable[[], Awaitable[None]]:
+def task_work(
+    provider: TokenProvider, answers: Answers, rejected: str | None
+) -> Callable[[], Coroutine[Any, Any, None]]:
     async def ask() -> None:
         try:
             answers.append(await provider.aget_token(rejected))
@@ -58,7 +61,7 @@ def task_work(provider: TokenProvider, answers: Answers, rejected: str | None) -
     return ask
 
 
-async def _all_tasks(ask: Callable[[], Awaitable[None]], count: int) -> None:
+async def _all_tasks(ask: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(count):
             group.start_soon(ask)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from support.programs import find
 
@@ -45,9 +45,9 @@ class Server:
     def __init__(self) -> None:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="wx-test-", dir="/tmp"))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[Any] | None = None
         self._log = (self.folder / "log").open("ab")
-        self._as: dict[str, str | int] = {}
+        self._as: dict[str, Any] = {}
         if os.geteuid() == 0 and self.user:
             person = pwd.getpwnam(self.user)
             os.chown(self.folder, person.pw_uid, person.pw_gid)

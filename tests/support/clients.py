@@ -90,8 +90,8 @@ def _options(data: Any = None, redirects: bool = False, **options: Any) -> dict[
 class Httpx(ClientAdapter):
     name = "httpx"
     library: Any = httpx
-    auth_class = wxmiddleware.httpx.WeChatAuth
-    errors = httpx.HTTPError
+    auth_class: Any = wxmiddleware.httpx.WeChatAuth
+    errors: Any = httpx.HTTPError
 
     def client(self, **options: Any) -> Any:
         return self.library.Client(auth=self.auth, trust_env=False, timeout=20, **options)

@@ -12,10 +12,10 @@ class Contrary:
     def _refuse(self, *_: object) -> NoReturn:
         raise ZeroDivisionError("asked")
 
-    __getattr__ = __eq__ = __bool__ = __len__ = __iter__ = __contains__ = __int__ = __index__ = _refuse  # type: ignore[assignment]
-    __hash__ = __str__ = _refuse  # type: ignore[assignment]
+    __getattr__ = __eq__ = __bool__ = __len__ = __iter__ = __contains__ = __int__ = __index__ = _refuse
+    __hash__ = __str__ = _refuse
     __repr__ = object.__repr__
-    __class__ = property(_refuse)  # type: ignore[assignment]
+    __class__ = property(_refuse)
 
 
 class ContraryNumber(int):
@@ -24,8 +24,8 @@ class ContraryNumber(int):
     def _refuse(self, *_: object) -> NoReturn:
         raise ZeroDivisionError("asked")
 
-    __eq__ = __ne__ = __bool__ = _refuse  # type: ignore[assignment]
-    __hash__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __bool__ = _refuse
+    __hash__ = _refuse
 
 
 class ContraryMapping(UserDict[str, Any]):
