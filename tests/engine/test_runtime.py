@@ -15,12 +15,15 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+import requests
+import requests.adapters
 
 from engine.world import Tasks, World
 from wxmiddleware import TokenProvider, TokenUnavailable, with_token
 from wxmiddleware._engine import flight
 from wxmiddleware._engine.token import registry
 from wxmiddleware._runtime import threads
+from wxmiddleware.requests import WeChatAuth
 from wxmiddleware.sources import _connect
 
 
@@ -194,6 +197,13 @@ def answer_late(world: World) -> None:
     threading.Timer(0.05, world.issuer.gate.set).start()
 
 
+class Refusing(requests.adapters.HTTPAdapter):
+    """Connects to nothing."""
+
+    def send(self, *args: Any, **options: Any) -> Any:
+        raise requests.ConnectionError
+
+
 class TestBlockedLoop:
     """`get_token` in a thread that runs an event loop. What it says when it has to wait, and that it is silent else."""
 
@@ -229,6 +239,22 @@ class TestBlockedLoop:
         with pytest.warns(RuntimeWarning, match="async def") as told:
             assert {"errcode": 0} == face.run(main)
         assert [__file__] * 2 == [each.filename for each in told]
+
+    def test_under_a_client(self, world: World, face: Tasks) -> None:
+        """Of a client's request it is the line that makes it, and none of the client's."""
+        world.script("T1")
+        session = requests.Session()
+        session.auth = WeChatAuth(world.provider(), timeout=20)
+        session.mount("https://", Refusing())
+        answer_late(world)
+
+        async def main() -> None:
+            with pytest.raises(requests.ConnectionError):
+                session.get("https://api.weixin.qq.com/cgi-bin/user/info")
+
+        with pytest.warns(RuntimeWarning, match="httpx.AsyncClient") as told:
+            face.run(main)
+        assert [__file__] == [each.filename for each in told]
 
     def test_it_answers_at_once(self, world: World, face: Tasks) -> None:
         """A token that is at hand, also near its end: nobody is warned."""

@@ -29,7 +29,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-_PACKAGE = __name__.partition(".")[0]
+# Whose lines are not to blame: this package, and the clients whose auth classes are in it.
+_PASSED_THROUGH = (__name__.partition(".")[0], "requests", "httpx", "httpx2")
 _BLOCKED = (
     "A token is waited for in a thread that runs an event loop, which is blocked meanwhile: no other task goes on. "
     "Write: await provider.aget_token(); under with_token, async def; in the place of requests, httpx.AsyncClient."
@@ -145,7 +146,7 @@ def warn_of_blocked_loop() -> None:
     if not in_event_loop():
         return
     level, frame = 1, sys._getframe()
-    while frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE and frame.f_back is not None:
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH and frame.f_back is not None:
         level, frame = level + 1, frame.f_back
     warnings.warn(_BLOCKED, RuntimeWarning, stacklevel=level)
 
