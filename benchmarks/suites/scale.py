@@ -144,10 +144,10 @@ class _Made:
 
 def _give_token(provider: TokenProvider, now: float) -> None:
     """What a fetch leaves behind, without its thread: a record in the store, and a snapshot of it here."""
-    keeper = provider._own
+    cached = provider._own
     value = f"60_{provider.account.appid:k<154}"
     record = Record(1, value, expires_at=now + 7200, sent_at=now, received_at=now)
-    keeper.amend(lambda _before, _now: record)
+    cached.amend(lambda _before, _now: record)
 
 
 def _resident() -> int:

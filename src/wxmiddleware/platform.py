@@ -36,7 +36,7 @@ from .sources.component import wants_ticket
 from .stores import TokenStore
 
 if TYPE_CHECKING:
-    from ._engine.token import Keeper
+    from ._engine.token import CachedToken
 
 __all__ = ["Platform"]
 
@@ -88,7 +88,7 @@ class Platform(fork.InOneProcess):
         self._options: dict[str, Any] = {"timeout": timeout, "observers": checked_observers(observers), **options}
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
-        self._authorizers: WeakValueDictionary[str, Keeper] = WeakValueDictionary()
+        self._authorizers: WeakValueDictionary[str, CachedToken] = WeakValueDictionary()
         key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
         self._tickets = StoreLink(store, key, self._clock)
 
@@ -134,13 +134,13 @@ class Platform(fork.InOneProcess):
         if _waits(own) or self._waits_in_store(own):
             own.resume(wants_ticket)
         for found in self._authorizers.valuerefs():
-            keeper = found()
-            if keeper is not None and _waits(keeper):
-                keeper.resume(wants_ticket)
+            token = found()
+            if token is not None and _waits(token):
+                token.resume(wants_ticket)
 
-    def _waits_in_store(self, keeper: Keeper) -> bool:
+    def _waits_in_store(self, token: CachedToken) -> bool:
         with suppress(StoreError):
-            cooldown = keeper.link.read().cooldown
+            cooldown = token.link.read().cooldown
             return cooldown is not None and wants_ticket(cooldown.failure)
         return False
 
@@ -214,12 +214,12 @@ class Platform(fork.InOneProcess):
 
     def _keep(self, appid: str, grant: Grant, sent: float, received: float) -> TokenProvider:
         provider = self.authorizer(appid)
-        keeper = provider._own
+        token = provider._own
 
         def change(record: Record, now: float) -> Record:
             kept = replace(
                 record,
-                generation=next_generation(keeper.newest(record), now, keeper.world.draw()),
+                generation=next_generation(token.newest(record), now, token.world.draw()),
                 refresh=grant.refresh,
                 cooldown=None,
                 refusals=0,
@@ -230,7 +230,7 @@ class Platform(fork.InOneProcess):
                 kept, value=grant.value, expires_at=sent + grant.expires_in, sent_at=sent, received_at=received
             )
 
-        keeper.amend(change)
+        token.amend(change)
         return provider
 
     def _ticket(self) -> str | None:
@@ -245,6 +245,6 @@ class Platform(fork.InOneProcess):
         return f"<Platform {self.account.appid}>"
 
 
-def _waits(keeper: Keeper) -> bool:
-    cooldown = keeper.cooldown
-    return cooldown is not None and keeper.world.clock() < cooldown.until and wants_ticket(cooldown.failure)
+def _waits(token: CachedToken) -> bool:
+    cooldown = token.cooldown
+    return cooldown is not None and token.world.clock() < cooldown.until and wants_ticket(cooldown.failure)

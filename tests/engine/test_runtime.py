@@ -21,7 +21,7 @@ import requests.adapters
 from engine.world import Tasks, World
 from wxmiddleware import TokenProvider, TokenUnavailable, with_token
 from wxmiddleware._engine import flight
-from wxmiddleware._engine.token import registry
+from wxmiddleware._engine.registry import registry
 from wxmiddleware._runtime import threads
 from wxmiddleware.requests import WeChatAuth
 from wxmiddleware.sources import _connect

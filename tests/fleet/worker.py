@@ -40,8 +40,8 @@ import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql
 from wxmiddleware import Account, TokenProvider
-from wxmiddleware._engine import token as _keeper
-from wxmiddleware._engine.token import Keeper
+from wxmiddleware._engine import token as _token
+from wxmiddleware._engine.token import CachedToken
 from wxmiddleware._rules.models import NOTHING
 from wxmiddleware.exceptions import TokenError, TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
@@ -226,15 +226,15 @@ class Worker:
     def sabotage(self, what: str) -> None:
         """Break the library in this process, as a soak must notice: no ``renewal`` ahead, or no ``memory``."""
         if what == "renewal":
-            _keeper.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
+            _token.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
         else:
-            cool = Keeper.cool
+            cool = CachedToken.cool
 
-            def forget(keeper: Keeper, *args: Any, **options: Any) -> None:
-                cool(keeper, *args, **options)
-                keeper.snapshot = NOTHING
+            def forget(token: CachedToken, *args: Any, **options: Any) -> None:
+                cool(token, *args, **options)
+                token.snapshot = NOTHING
 
-            Keeper.cool = forget  # type: ignore[assignment]
+            CachedToken.cool = forget  # type: ignore[assignment]
 
     def measure(self) -> dict[str, int]:
         """What it holds on to, at rest."""

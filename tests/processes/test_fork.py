@@ -101,7 +101,7 @@ def test_fork_while_a_lock_is_held(program: StartProgram, wechat: WeChat, lock: 
     """A lock that another thread held at the fork is no trouble in the child."""
     running = program(f"""
         from processes.prelude import *
-        from wxmiddleware._engine.token import registry
+        from wxmiddleware._engine.registry import registry
         from wxmiddleware.stores.memory import MemoryStore
         store = MemoryStore()
         provider = make_provider(store=store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from wxmiddleware._engine.token import registry
+from wxmiddleware._engine.registry import registry
 
 PATIENCE = 20.0  # seconds of real time
 FROZEN = 2.0  # a flight that has not begun by then never will: the test keeps it from that
@@ -13,8 +13,8 @@ FROZEN = 2.0  # a flight that has not begun by then never will: the test keeps i
 
 def landed() -> None:
     """Wait until no refresh is under way, and all has been told and logged."""
-    for keeper in list(registry._keepers.values()):
-        flight = keeper.flight
+    for token in list(registry._tokens.values()):
+        flight = token.flight
         deadline = time.monotonic() + FROZEN
         while flight is not None and not (flight.begun or flight._grounded) and time.monotonic() < deadline:
             time.sleep(0.001)

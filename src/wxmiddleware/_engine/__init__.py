@@ -11,9 +11,16 @@ negative caching), so that a wrong secret does not become a storm of requests.
 Where to read on:
 
 - `provider.py`: what a caller calls, and the hot path;
-- `_rules/policies.py`: when a token is in which state, and how long no request is sent after a failure;
-- `token.py`: what a process knows about a token, and what a caller gets;
-- `refresh.py`: what a flight does: look at the store, take the lease, ask, publish;
-- `link.py`: the way to the store, and when the store is called again (`_rules/breaker.py`: the circuit breaker);
-- `flight.py`: how threads and tasks wait for it.
+- `_rules/decisions.py`: who waits and who is served, as a table of eleven rows;
+- `_rules/refusals.py`: why a rejection caused no fetch (rate limit, denylist);
+- `_rules/policies.py`: when a token is in which state, and how long no request is sent after a failure (back-off);
+- `token.py`: what a process knows about a token: its lock, the snapshot, the flight, the failure that is remembered;
+- `refresh.py`: what a flight does: read the store, take the lease, fetch, publish (compare-and-swap);
+- `link.py`: the way to the store, whose clock it alone knows, and when the store is called again
+  (`_rules/breaker.py`: the circuit breaker);
+- `flight.py`: how threads and tasks wait for one refresh (single flight);
+- `registry.py`: the one token of a credential in this process.
+
+Imports point one way: `link` ← `token` ← `refresh` ← `registry` ← `provider`. The token is handed what a flight does,
+and each of them changes only its own attributes.
 """

@@ -118,6 +118,14 @@ class Flight(Generic[T]):
         """Whether the result is there."""
         return self._future.done()
 
+    def expect(self, due: float) -> None:
+        """Set when, on the process's clock, it should have ended."""
+        self.due = due
+
+    def overtake(self) -> None:
+        """Note that another flight was started since."""
+        self.overtaken = True
+
     def take_off(self) -> bool:
         """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
         # An empty context: nothing of the request that happened to be first reaches the refresh.

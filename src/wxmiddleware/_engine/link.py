@@ -8,7 +8,8 @@ When the store is called again, all in `StoreLink`: every `Timing.look` seconds 
 (`StoreLink.look_at`), every `STORE_REST` seconds for a while after it failed; at most once a second while WeChat is not
 asked (`StoreLink.may_probe`); before anything else if it was not read for a minute (`StoreLink.out_of_touch`). And not
 at all while the circuit breaker is open: for `STORE_REST` after `STORE_FAILURES` failures in a row, for `STORE_HANGS`
-after a call that hung. What a user asks for (`StoreLink.amend`) is tried in any case.
+after a call that hung. What a user asks for (`StoreLink.amend`) is tried in any case. Every refresh begins with a read,
+and polls the store every 0.1 s while another process holds the lease.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .._rules.policies import (
     look_at,
     no_token,
 )
+from .._runtime import fork
 from .._runtime.clock import Clock
 from ..exceptions import StoreError
 from ..stores import TokenStore
@@ -82,6 +84,7 @@ class StoreLink:
     """
 
     __slots__ = (
+        "__weakref__",
         "_answered",
         "_breaker",
         "_checked_at",
@@ -101,18 +104,17 @@ class StoreLink:
         self.known = Record()
         self._clock = clock
         self._breaker = CircuitBreaker()
-        self._pending: Session | None = None  # who waits for the store's answer
         self._answered = False  # whether the store has ever answered this process
         self._checked_at = -math.inf  # when it was last asked, whether or not it answered
         self._probe_at = -math.inf
         self._lag_told = False  # whether the observers know that its reads lag behind its writes
-        # Re-entrant: a signal handler or a finaliser may come here while this very thread is inside.
-        self._lock = threading.RLock()
+        fork.begin(self)
 
     def after_fork(self) -> None:
         """Forget who was at the store in the parent, and a lock that another thread may have held."""
+        # Re-entrant: a signal handler or a finaliser may come here while this very thread is inside.
         self._lock = threading.RLock()
-        self._pending = None
+        self._pending: Session | None = None  # who waits for the store's answer
 
     # When to call it
 
@@ -203,6 +205,7 @@ class StoreLink:
                 return record
             stored = record.shifted(-seen.offset)
             if _safely(lambda: self.store.save(self.key, stored, seen.version)) is not None:  # noqa: B023 - called here
+                self.learn(record)
                 return record
         raise StoreError("The store takes nothing: somebody else has saved each time.")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from .._rules.errcodes import CURABLE
-from .._rules.models import NOTHING, Account, Snapshot
+from .._rules.models import NOTHING, Account, Outcome, Snapshot
 from .._rules.policies import State, Timing, state
 from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
@@ -24,8 +24,8 @@ from ..stores import TokenStore
 from ..stores.memory import process_store
 from .events import Observer, checked_observers
 from .flight import START_GRACE, Flight
-from .refresh import Outcome
-from .token import Keeper, Plan, Surroundings, registry
+from .registry import registry
+from .token import CachedToken, Plan, Surroundings
 
 # The operating system's randomness: forked workers do not share its state.
 _draw = random.SystemRandom().random
@@ -92,7 +92,7 @@ class TokenProvider(fork.Closing):
         ConfigurationError: An argument is wrong, or two contradict each other.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_keeper", "_observers", "_own", "_store", "_timeout", "account")
+    __slots__ = ("__weakref__", "_cached", "_clock", "_observers", "_own", "_store", "_timeout", "account")
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class TokenProvider(fork.Closing):
         self._store = store
         own = store is None
         store = process_store(clock) if store is None else store
-        self._own = registry.keeper(
+        self._own = registry.token(
             account,
             source,
             store,
@@ -151,7 +151,7 @@ class TokenProvider(fork.Closing):
             Surroundings(clock, wall, sleep, draw),
             remember=own,
         )
-        self._keeper: Keeper | _Closed = self._own
+        self._cached: CachedToken | _Closed = self._own
         self._clock = clock
         self._timeout = _patience(timeout)
         self._observers = observers
@@ -177,7 +177,7 @@ class TokenProvider(fork.Closing):
             ProviderClosed: After `close`.
         """
         if rejected is None:
-            snapshot = self._keeper.snapshot
+            snapshot = self._cached.snapshot
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
@@ -191,7 +191,7 @@ class TokenProvider(fork.Closing):
         can be started to fetch a token, that is a `TokenUnavailable`; a token that is still good is given.
         """
         if rejected is None:
-            snapshot = self._keeper.snapshot
+            snapshot = self._cached.snapshot
             if self._clock() < snapshot.hot_until:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
@@ -205,22 +205,22 @@ class TokenProvider(fork.Closing):
 
         The rejected token is called ``token`` here, a name whose value error trackers hide.
         """
-        keeper = self._live()
+        cached = self._live()
         if token is not None and not isinstance(token, str):
             raise TypeError(f"rejected must be the refused token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
         overtake, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
         while rounds < _ROUNDS:
-            answer: Outcome | Flight[Outcome] | None = keeper.decide(token, overtake=overtake)
+            answer: Outcome | Flight[Outcome] | None = cached.decide(token, overtake=overtake)
             if isinstance(answer, Flight):
                 left = max(0.0, end - time.monotonic())
                 left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
-                grace = max(0.0, answer.due - keeper.world.clock()) + START_GRACE
+                grace = max(0.0, answer.due - cached.world.clock()) + START_GRACE
                 flight, outcome = answer, (yield answer, min(left, grace))
                 if outcome is None and flight.grounded:
-                    keeper.stranded(flight, given_up=True)
+                    cached.stranded(flight, given_up=True)
                     late = NO_THREAD
                 elif outcome is None and left > grace:
                     overtake = True
@@ -228,13 +228,13 @@ class TokenProvider(fork.Closing):
                 answer = outcome
             rounds += 1
             if not isinstance(answer, Snapshot):
-                kept = keeper.snapshot
-                if keeper.plan.cache and kept.value != token and keeper.usable():
+                kept = cached.snapshot
+                if cached.plan.cache and kept.value != token and cached.usable():
                     return kept.value  # whatever the refresh was for, there is a token that no API has rejected
                 if answer is not None:
                     raise answer.error()
                 raise TokenUnavailable(late, retry_after=1.0)
-            if answer.value != token and not answer.refused and keeper.world.clock() < answer.expires_at:
+            if answer.value != token and not answer.refused and cached.world.clock() < answer.expires_at:
                 return answer.value
         raise TokenUnavailable(
             "The token was rejected again and again while a new one was waited for.", retry_after=1.0
@@ -249,7 +249,7 @@ class TokenProvider(fork.Closing):
         Raises:
             ProviderClosed: After `close`.
         """
-        snapshot = self._keeper.snapshot
+        snapshot = self._cached.snapshot
         if self._clock() < snapshot.hot_until:
             return snapshot.value
         answer = self._live().decide()
@@ -265,9 +265,9 @@ class TokenProvider(fork.Closing):
         Raises:
             ProviderClosed: After `close`.
         """
-        keeper = self._live()
-        flight, cooldown = keeper.flight, keeper.cooldown
-        now = keeper.world.clock()
+        cached = self._live()
+        flight, cooldown = cached.flight, cached.cooldown
+        now = cached.world.clock()
         # One that should have ended is overtaken by whoever waits, and only then; frozen threads run while one waits.
         if flight is None or flight.done or now >= flight.due or threads_freeze():
             return seconds
@@ -294,8 +294,8 @@ class TokenProvider(fork.Closing):
             ConfigurationError: `source` is none, or not for this kind of account.
             ProviderClosed: After `close`.
         """
-        keeper = self._live()
-        world, plan = keeper.world, keeper.plan
+        cached = self._live()
+        world, plan = cached.world, cached.plan
         return TokenProvider(
             self.account,
             source=source,
@@ -348,9 +348,9 @@ class TokenProvider(fork.Closing):
 
         Elsewhere it does nothing. The middleware calls it when the body is out.
         """
-        keeper = self._live()
+        cached = self._live()
         fork.check()
-        flight = keeper.flight
+        flight = cached.flight
         if flight is not None and threads_freeze():
             flight.wait(self._timeout)
 
@@ -361,13 +361,13 @@ class TokenProvider(fork.Closing):
         Raises:
             ProviderClosed: After `close`.
         """
-        keeper = self._live()
-        now, snapshot, cooldown = keeper.world.clock(), keeper.snapshot, keeper.cooldown
+        cached = self._live()
+        now, snapshot, cooldown = cached.world.clock(), cached.snapshot, cached.cooldown
         current = state(snapshot, now)
         cooling = cooldown is not None and cooldown.until > now
         return Status(
             appid=self.account.appid,
-            kind=keeper.source.kind,
+            kind=cached.source.kind,
             host=self.account.host,
             state=current.value,
             expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
@@ -385,7 +385,7 @@ class TokenProvider(fork.Closing):
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return isinstance(self._keeper, _Closed)
+        return isinstance(self._cached, _Closed)
 
     def close(self) -> None:
         """
@@ -394,7 +394,7 @@ class TokenProvider(fork.Closing):
         Closing twice does nothing.
         """
         if not self.closed:
-            self._keeper = _CLOSED
+            self._cached = _CLOSED
             self._observers = ()
 
     async def aclose(self) -> None:
@@ -410,13 +410,13 @@ class TokenProvider(fork.Closing):
     def __repr__(self) -> str:
         return f"<TokenProvider {self.account.appid} {self._own.source.kind}{' closed' if self.closed else ''}>"
 
-    def _live(self) -> Keeper:
-        keeper = self._keeper
-        return keeper if isinstance(keeper, Keeper) else keeper.refuse()
+    def _live(self) -> CachedToken:
+        cached = self._cached
+        return cached if isinstance(cached, CachedToken) else cached.refuse()
 
 
 class _Closed:
-    """Stands where the keeper was: the hot path needs no question of its own."""
+    """Stands where the token was: the hot path needs no question of its own."""
 
     snapshot = NOTHING
 

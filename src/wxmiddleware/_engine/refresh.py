@@ -13,11 +13,10 @@ import math
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .._rules.errcodes import ADDRESS_REFUSED, with_addresses
-from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, Snapshot, is_token
+from .._rules.decisions import Reason
+from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Outcome, Record, is_token
 from .._rules.policies import (
     DOUBTFUL_LIFE,
     LEASE,
@@ -28,17 +27,13 @@ from .._rules.policies import (
     minted_later,
     next_generation,
     pause,
-    refusal_wait,
 )
+from .._rules.refusals import overruled
 from .._runtime import process
 from .events import Event, Happening
 from .flight import Flight
 from .link import Seen, Session
-
-if TYPE_CHECKING:
-    from .token import Keeper
-
-Outcome = Snapshot | Failure
+from .token import CachedToken
 
 _POLL = 0.1  # seconds between two reads of the store while another process refreshes
 _FOLLOWS = 1.0  # seconds that a process with follow=True waits for a token while no process holds the lease
@@ -47,16 +42,6 @@ _SWAPS = 5  # tries to publish; one is the rule, more only if others write in th
 _INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
-
-
-class Reason(StrEnum):
-    """Why a refresh was started."""
-
-    FIRST = "first"
-    LOOK = "look"  # only to read what other processes have stored
-    AHEAD = "ahead"
-    EXPIRED = "expired"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +55,10 @@ class _Asked:
 
 class Refresh:
     """
-    One refresh of a keeper's token.
+    One refresh of a token. It changes nothing of the token's but by the token's own methods.
 
     Args:
-        keeper: The token to refresh.
+        token: What to refresh.
         reason: Why it is refreshed.
         rejected: The token that an API rejected, if that is the reason.
         events: What has happened before, to be told first.
@@ -85,7 +70,6 @@ class Refresh:
         "_clock",
         "_events",
         "_flight",
-        "_keeper",
         "_link",
         "_looked_twice",
         "_losses",
@@ -94,20 +78,21 @@ class Refresh:
         "_reason",
         "_rejected",
         "_store",
+        "_token",
         "_unusable",
         "_waited",
     )
 
-    def __init__(self, keeper: Keeper, reason: Reason, rejected: str | None, events: list[Event]) -> None:
-        self._keeper = keeper
+    def __init__(self, token: CachedToken, reason: Reason, rejected: str | None, events: list[Event]) -> None:
+        self._token = token
         self._reason = reason
         self._rejected = rejected
-        self._clock = keeper.world.clock
+        self._clock = token.world.clock
         self._owner = ""
         self._events = events
         self._flight: Flight[Outcome] | None = None
-        self._link = keeper.link
-        self._store = Session(keeper.link, due=self._due, note=self._note)
+        self._link = token.link
+        self._store = Session(token.link, due=self._due, note=self._note)
         self._claimed: Seen | None = None
         self._losses = 0  # compare-and-swaps for the lease that another process won
         self._lost_at = math.inf  # when the first of them was lost
@@ -125,7 +110,7 @@ class Refresh:
         """
         self._flight = flight
         self._owner = f"{process.name()}{secrets.token_hex(4)}"  # a process and a flight
-        keeper = self._keeper
+        token = self._token
         patience, soon = self._clock() + self._lease() + 1.0, self._clock() + _FOLLOWS
         while True:
             seen = self._look()
@@ -134,20 +119,20 @@ class Refresh:
             if self._store.failed or self._losses >= _CLAIMS or self._waited_enough():
                 seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
             if self._enough(seen):
-                keeper.looked(flight if self._reason is Reason.LOOK else None)
-                return keeper.snapshot
+                token.looked(flight if self._reason is Reason.LOOK else None)
+                return token.snapshot
             refusal = self._held_back(seen)
             if refusal is not None:
                 return refusal
-            if keeper.rotates and seen.version is None:
+            if token.rotates and seen.version is None:
                 return self._cool(_NOWHERE_TO_KEEP, 1)
             leased = self._leased(seen)  # looked at once: the lease may end in this moment
-            if keeper.plan.follow or leased:
+            if token.plan.follow or leased:
                 if self._usable() and not self._doubts(seen):
-                    return keeper.snapshot  # another process is refreshing
+                    return token.snapshot  # another process is refreshing
                 if self._clock() >= (patience if leased else soon):
                     return self._nobody_came()
-                keeper.world.sleep(_POLL)
+                token.world.sleep(_POLL)
                 continue
             outcome = self._attempt(seen)
             if outcome is not None:
@@ -165,27 +150,30 @@ class Refresh:
 
     def landed(self, flight: Flight[Outcome]) -> None:
         """Tell the observers, once the waiters have their result."""
-        self._keeper.landed(flight)
-        self._keeper.tell(self._events)
+        self._token.landed(flight)
+        self._token.tell(self._events)
 
     # Look
 
     def _look(self) -> Seen:
-        keeper = self._keeper
+        token = self._token
         seen = self._load()
         if seen is None:
             return Seen(self._link.known)
         seen = self._put_back(self._counted(seen))
         self._link.learn(seen.record)
-        if keeper.plan.reuse and keeper.adopt(seen.record):
-            generation = seen.record.generation
-            self._note(Happening.ADOPTED, "Took a newer token from the store.", generation=generation)
+        if token.plan.reuse:
+            self._adopt(seen.record, "Took a newer token from the store.")
         return seen
+
+    def _adopt(self, record: Record, message: str) -> None:
+        if self._token.adopt(record):
+            self._note(Happening.ADOPTED, message, generation=record.generation)
 
     def _load(self) -> Seen | None:
         seen = self._store.load()
         if seen is not None:
-            rejected = seen.record.value in self._keeper.dead
+            rejected = self._token.is_dead(seen.record.value)
             self._unusable = seen.problem or ("WeChat has refused its token" if rejected else "")
         return seen
 
@@ -205,8 +193,8 @@ class Refresh:
         Returns:
             The record as it is in the store afterwards.
         """
-        keeper, ours, known = self._keeper, self._keeper.snapshot, self._link.known
-        if keeper.plan.follow:
+        token, ours, known = self._token, self._token.snapshot, self._link.known
+        if token.plan.follow:
             return seen
         if known.refresh is not None and follows(known.generation, seen.record.generation):
             # Also if its token is over: what the next one is asked for with is in it.
@@ -225,22 +213,22 @@ class Refresh:
                 received_at=ours.received_at,
                 put_back=True,
             )
-        if self._reason is Reason.LOOK and keeper.store.shared and not self._looked_twice:
+        if self._reason is Reason.LOOK and token.store.shared and not self._looked_twice:
             # No caller waits, so read once more: a store that is being removed, as a test's folder is, is gone by then.
             self._looked_twice = True
-            keeper.world.sleep(_POLL)
+            token.world.sleep(_POLL)
             again = self._load()
             return seen if again is None else self._put_back(self._counted(again))
         return self._store.save(record, seen) or seen
 
     def _enough(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
-        keeper = self._keeper
+        token = self._token
         if self._reason is Reason.LOOK:
             return True
-        if not keeper.plan.reuse or not self._usable():
+        if not token.plan.reuse or not self._usable():
             return False
-        snapshot = keeper.snapshot
+        snapshot = token.snapshot
         if self._reason is Reason.AHEAD:
             if seen.version is None and snapshot.expires_at - self._clock() > _CARRY_ON:
                 return True  # the store is down: carry on with what there is
@@ -249,7 +237,7 @@ class Refresh:
 
     def _usable(self) -> bool:
         """Whether there is a token for the waiters: a good one other than the rejected."""
-        return self._keeper.usable() and self._keeper.snapshot.value != self._rejected
+        return self._token.usable() and self._token.snapshot.value != self._rejected
 
     def _doubts(self, seen: Seen) -> bool:
         """
@@ -259,48 +247,42 @@ class Refresh:
         one of them has written back since (read repair) need not be the last. It serves only callers for whom no newer
         one can be fetched.
         """
-        if self._reason is not Reason.REFUSED or self._keeper.plan.follow:
+        if self._reason is not Reason.REFUSED or self._token.plan.follow:
             return False
-        return self._keeper.source.kills and seen.record.put_back
+        return self._token.source.kills and seen.record.put_back
 
     def _held_back(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
-        keeper, now = self._keeper, self._clock()
+        token, now = self._token, self._clock()
         if self._reason is Reason.REFUSED:
-            alone = seen.version is None
-            wait = refusal_wait(seen.record, now, keeper.streak(seen.record, alone=alone))
-            if wait > 0:
-                # Another process may refresh while this one may not, so a shared store is read again soon.
-                keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
-                keeper.acquit()
-                if self._clock() - keeper.first_refusal[1] < 1.0:  # said once for each token
-                    self._note(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait)
-                return replace(TOO_SOON, retry_after=wait)
+            failure = token.held_back(seen.record, self._events, alone=seen.version is None)
+            if failure is not None:
+                return failure
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until or self._of_another_secret(cooldown):
             return None
-        if self._reason is Reason.REFUSED and overruled(cooldown, keeper.snapshot.generation):
+        if self._reason is Reason.REFUSED and overruled(cooldown, token.snapshot.generation):
             return None
-        keeper.cool(cooldown)
+        token.cool(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
 
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
-        account = self._keeper.account
+        account = self._token.account
         return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
 
     def _leased(self, seen: Seen) -> bool:
         lease = seen.record.lease
         if lease is None or lease.owner == self._owner or self._clock() >= lease.until:
             return False
-        if not self._keeper.store.shared:
+        if not self._token.store.shared:
             # In a store of this process alone the lease of another process is one that a fork has copied.
             return lease.owner.startswith(process.name())
         return not process.gone(lease.owner)
 
     def _nobody_came(self) -> Failure:
-        if self._unusable and self._keeper.plan.follow:
+        if self._unusable and self._token.plan.follow:
             told = f"The record in the store cannot be used: {self._unusable}."
-        elif self._keeper.plan.follow:
+        elif self._token.plan.follow:
             told = "The process that may fetch has not put a token into the store yet."
         else:
             told = "Another process is refreshing and has not put a token into the store yet."
@@ -334,7 +316,7 @@ class Refresh:
 
     def _wait_for_others(self) -> None:
         self._waited += _POLL
-        self._keeper.world.sleep(_POLL)
+        self._token.world.sleep(_POLL)
 
     def _waited_enough(self) -> bool:
         """Whether the saves of other processes should have been seen by now. A test's clock may stand still."""
@@ -344,7 +326,7 @@ class Refresh:
         """Take the lease by compare-and-swap. ``None`` if the record has changed since it was read."""
         if seen.version is None:
             # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
-            self._keeper.world.sleep(2.0 * self._keeper.world.draw())
+            self._token.world.sleep(2.0 * self._token.world.draw())
             self._due()
             return replace(seen, record=replace(seen.record, lease=None))
         lease = Lease(self._owner, self._clock() + self._lease())
@@ -355,17 +337,17 @@ class Refresh:
         return claim
 
     def _lease(self) -> float:
-        return max(LEASE, self._keeper.source.timeout + 3.0)
+        return max(LEASE, self._token.source.timeout + 3.0)
 
     def _due(self, seconds: float | None = None) -> None:
         """Set the time after which a waiting caller may overtake this flight: the lease's length, or `seconds`."""
         if self._flight is not None:
-            self._flight.due = self._clock() + (self._lease() if seconds is None else seconds)
+            self._flight.expect(self._clock() + (self._lease() if seconds is None else seconds))
 
     def _covers(self, claim: Seen) -> bool:
         """Whether the lease lasts for as long as a fetch may take. After a pause of the process it may have ended."""
         lease = claim.record.lease
-        return lease is None or self._clock() + self._keeper.source.timeout <= lease.until
+        return lease is None or self._clock() + self._token.source.timeout <= lease.until
 
     def _release(self, claim: Seen) -> None:
         self._claimed = None
@@ -384,24 +366,24 @@ class Refresh:
         return self._conclude(claim, asked)
 
     def _ask(self, claim: Seen, *, force: bool = False) -> _Asked:
-        keeper = self._keeper
+        token = self._token
         how = "in forced mode " if force else ""
         self._note(
             Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
         )
-        with_what = {"refresh": claim.record.refresh} if keeper.rotates else {}
+        with_what = {"refresh": claim.record.refresh} if token.rotates else {}
         sent = self._clock()
         try:
-            answer = keeper.source.fetch(keeper.account, force=force, **with_what)
+            answer = token.source.fetch(token.account, force=force, **with_what)
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(_plausible(answer), sent, self._clock())
 
     def _same_again(self, claim: Seen, asked: _Asked) -> Outcome | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
-        keeper, now, wall = self._keeper, self._clock(), self._keeper.world.wall()
+        token, now, wall = self._token, self._clock(), self._token.world.wall()
         wait = forced_wait(claim.record, now, wall)
-        if not keeper.source.forcible or wait > 0:
+        if not token.source.forcible or wait > 0:
             return self._confirmed(claim, asked, wait)
         day = china_day(wall)
         record = replace(
@@ -426,8 +408,8 @@ class Refresh:
         """Keep the token: WeChat's endpoint names it as the current one, so an API's rejection is not its fault."""
         self._publish(claim, asked, confirmed=True)
         if self._usable():
-            return self._keeper.snapshot  # meanwhile another process has published a newer one
-        self._keeper.acquit()
+            return self._token.snapshot  # meanwhile another process has published a newer one
+        self._token.reinstate()
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
 
     def _conclude(self, claim: Seen, asked: _Asked) -> Outcome:
@@ -439,12 +421,39 @@ class Refresh:
 
     def _publish(self, claim: Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
         """Save the new token by compare-and-swap, unless another process has published a newer one meanwhile."""
-        keeper, grant = self._keeper, asked.answer
+        token, grant = self._token, asked.answer
         assert isinstance(grant, Grant)
         self._claimed = None
-        if self._flight is not None and self._flight.overtaken and keeper.snapshot.sent_at > asked.sent:
-            return keeper.snapshot  # this flight was frozen, and a later one has brought a newer token
-        mine = self._minted(claim, claim.record, grant, asked)
+        if self._flight is not None and self._flight.overtaken and token.snapshot.sent_at > asked.sent:
+            return token.snapshot  # this flight was frozen, and a later one has brought a newer token
+        record, ours, stored = self._swap(claim, grant, asked)
+        self._link.learn(record)
+        if not ours:
+            self._adopt(record, "Another process's token is newer.")
+            return token.snapshot
+        if self._reason is Reason.REFUSED:
+            token.fetched(claim.record, record, alone=not stored)
+        token.adopt(record, own=True, confirmed=confirmed)
+        self._note(
+            Happening.FETCH_DONE,
+            f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
+            generation=record.generation,
+            seconds=asked.received - asked.sent,
+            reason=self._reason.value,
+        )
+        # The token may also have been rejected during the forced fetch; then the callers start anew.
+        if not self._usable() and not token.is_dead(record.value):
+            return self._cool(_DEAD_ON_ARRIVAL, 1)
+        return token.snapshot
+
+    def _swap(self, claim: Seen, grant: Grant, asked: _Asked) -> tuple[Record, bool, bool]:
+        """
+        Save the new token over what was seen (compare-and-swap), unless another process's is newer.
+
+        Returns:
+            The record that counts now, whether it has this process's token, and whether the store has it.
+        """
+        mine = self._minted(claim, grant, asked)
         saved = self._store.save(mine, claim) if claim.version is not None else None
         swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
         # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
@@ -457,55 +466,30 @@ class Refresh:
             theirs = self._load()
             if theirs is None:
                 continue
-            if follows(theirs.record.generation, claim.record.generation) and not self._later(theirs, asked):
-                # Their token was minted after ours, or at the same time, and all processes know it.
-                self._link.learn(theirs.record)
-                if keeper.adopt(theirs.record):
-                    self._note(
-                        Happening.ADOPTED, "Another process's token is newer.", generation=theirs.record.generation
-                    )
-                return keeper.snapshot
-            mine = self._minted(theirs, theirs.record, grant, asked)
+            # Ours was surely minted later if their answer had arrived before our request was sent.
+            later = theirs.record.received_at < asked.sent
+            if follows(theirs.record.generation, claim.record.generation) and not later:
+                return theirs.record, False, True  # all processes know it
+            mine = self._minted(theirs, grant, asked)
             saved = self._store.save(mine, theirs)
-        self._link.learn(mine)
-        if self._reason is Reason.REFUSED:
-            alone = saved is None
-            keeper.lonely = keeper.streak(claim.record, alone=True) + 1 if alone else 0
-            wait = refusal_wait(mine, self._clock(), mine.refusals)
-            keeper.refusals_from = self._clock() + (min(wait, 1.0) if keeper.store.shared else wait)
-        keeper.adopt(mine, own=True, confirmed=confirmed)
-        self._note(
-            Happening.FETCH_DONE,
-            f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
-            generation=mine.generation,
-            seconds=asked.received - asked.sent,
-            reason=self._reason.value,
-        )
-        # The token may also have been rejected during the forced fetch; then the callers start anew.
-        if not self._usable() and mine.value not in keeper.dead:
-            return self._cool(_DEAD_ON_ARRIVAL, 1)
-        return keeper.snapshot
+        return mine, True, saved is not None
 
     def _insists(self) -> bool:
         """Whether to try a failing store again: a refresh token that is only in this process's memory dies with it."""
-        if not self._keeper.rotates:
+        if not self._token.rotates:
             return False
-        self._keeper.world.sleep(_INSISTENCE)
+        self._token.world.sleep(_INSISTENCE)
         self._store.insist()
         return True
 
-    def _later(self, theirs: Seen, asked: _Asked) -> bool:
-        """Whether our token was surely minted later: their answer had arrived before our request was sent."""
-        return theirs.record.received_at < asked.sent
-
-    def _minted(self, seen: Seen, over: Record, grant: Grant, asked: _Asked) -> Record:
-        keeper = self._keeper
+    def _minted(self, seen: Seen, grant: Grant, asked: _Asked) -> Record:
+        token, over = self._token, seen.record
         refused = self._reason is Reason.REFUSED
         now = self._clock()
-        told = keeper.world.wall() if seen.version is None else seen.store_time(now)
+        told = token.world.wall() if seen.version is None else seen.store_time(now)
         return replace(
             over,
-            generation=next_generation(keeper.newest(over), told, keeper.world.draw()),
+            generation=next_generation(token.newest(over), told, token.world.draw()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
             expires_at=asked.sent + grant.expires_in,
@@ -515,17 +499,15 @@ class Refresh:
             lease=None,
             cooldown=None,
             refusals_at=now if refused else over.refusals_at,
-            refusals=keeper.streak(over) + 1 if refused else 0,
+            refusals=token.streak(over) + 1 if refused else 0,
             refresh=grant.refresh or over.refresh,
         )
 
     def _failed(self, claim: Seen, failure: Failure, asked: _Asked) -> Outcome:
         """Remember the failure, here and in the store, and give the lease back."""
-        keeper, before = self._keeper, claim.record.cooldown
+        token, before = self._token, claim.record.cooldown
         self._claimed = None
-        failure = with_addresses(failure, before.failure if before is not None else None, keeper.not_allowed)
-        if failure.errcode in ADDRESS_REFUSED:
-            keeper.not_allowed = failure
+        failure = token.with_addresses(failure, None if before is None else before.failure)
         self._note(
             Happening.FETCH_FAILED,
             failure.message,
@@ -538,11 +520,11 @@ class Refresh:
         again = before is not None and before.failure.cause is failure.cause and not self._of_another_secret(before)
         streak = before.streak + 1 if before is not None and again else 1
         # Processes with the right secret need not wait since another one's is wrong.
-        mark = keeper.account.mark if failure.cause is Cause.FINAL else ""
+        mark = token.account.mark if failure.cause is Cause.FINAL else ""
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
-        refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
+        refused = token.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
-        doubtful = failure.cause is Cause.AMBIGUOUS and keeper.source.kills
+        doubtful = failure.cause is Cause.AMBIGUOUS and token.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._cool(failure, streak, expires_at=end)
         assert told.retry_after is not None
@@ -557,20 +539,20 @@ class Refresh:
         elif not self._store.failed:
             self._look()  # another process has written meanwhile; what it knows is newer than this failure
             if self._usable():
-                return keeper.snapshot
+                return token.snapshot
         return told
 
     def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
-        keeper = self._keeper
-        usable, draw = self._usable(), keeper.world.draw()
+        token = self._token
+        usable, draw = self._usable(), token.world.draw()
         # A source may know better.
         seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
         seconds = min(seconds, LONGEST_PAUSE)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.overtaken:
-            before = 0 if keeper.cooldown is None else keeper.cooldown.refused
-            refused = keeper.snapshot.generation if self._reason is Reason.REFUSED else before
-            keeper.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
+            before = 0 if token.cooldown is None else token.cooldown.refused
+            refused = token.snapshot.generation if self._reason is Reason.REFUSED else before
+            token.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
                 f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
@@ -587,7 +569,7 @@ class Refresh:
             self._note(Happening.STORE_LAGS, _LAGS)
 
     def _note(self, name: Happening, message: str, **fields: object) -> None:
-        self._events.append(self._keeper.event(name, message, **fields))
+        self._events.append(self._token.event(name, message, **fields))
 
 
 def _plausible(answer: Grant | Failure) -> Grant | Failure:
@@ -599,21 +581,6 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
     return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
 
 
-def overruled(cooldown: Cooldown, generation: int) -> bool:
-    """Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was passing."""
-    passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
-    return passing and follows(generation, cooldown.refused)
-
-
-TOO_SOON = Failure(
-    Cause.PASSING,
-    "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
-    "30 s at most (rate limit), so this token stays in use.",
-)
-ASK_WHO = (
-    "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
-    "yours that share no store?"
-)
 _NOWHERE_TO_KEEP = Failure(
     Cause.PASSING,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",

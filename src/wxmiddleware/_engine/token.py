@@ -1,37 +1,26 @@
 """
 What one process knows about one token, shared by all providers of the same account.
 
-A `Keeper` holds the snapshot that is handed out, the flight that is under way (single flight: all callers wait for the
-same refresh), and the failure that is remembered (negative caching). Under its lock it only decides; nothing is read,
-sent, logged or called there.
+A `CachedToken` holds the snapshot that is handed out, the flight that is under way (single flight: all callers wait
+for the same refresh), and the failure that is remembered (negative caching, back-off). Under its lock it only decides,
+by the table of `_rules/decisions.py`; nothing is read, sent, logged or called there. It does not know what a flight
+does: the registry hands it that.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
-from weakref import WeakValueDictionary, ref
+from weakref import ref
 
-from cachetools import LRUCache
-
-from .._rules.errcodes import WRONG_SECRET
-from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, Snapshot
-from .._rules.policies import (
-    REFUSAL_CURED_AFTER,
-    STORE_PATIENCE,
-    SUSPICION_COUNT,
-    SUSPICION_WINDOW,
-    State,
-    Timing,
-    ahead_at,
-    follows,
-    minted_later,
-    state,
-)
+from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
+from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
+from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Outcome, Record, Snapshot
+from .._rules.policies import STORE_PATIENCE, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
+from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
 from .._runtime import fork
 from .._runtime.clock import Clock
 from .._runtime.threads import threads_freeze
@@ -40,15 +29,12 @@ from ..stores import TokenStore
 from .events import Event, Happening, Observer, tell
 from .flight import Flight
 from .link import StoreLink
-from .refresh import ASK_WHO, TOO_SOON, Outcome, Reason, Refresh, overruled
-
-_USABLE = (State.FRESH, State.AHEAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """
-    Clocks, sleep and randomness of a keeper. A test passes its own.
+    Clocks, sleep and randomness of a token. A test passes its own.
 
     Attributes:
         clock: Seconds on a clock that nobody steps.
@@ -88,9 +74,19 @@ class Listener(Protocol):
     def observers(self) -> tuple[Observer, ...]: ...
 
 
-class Keeper:
+class Work(Protocol):
+    """What a flight does."""
+
+    def run(self, flight: Flight[Outcome]) -> Outcome: ...
+    def mishap(self, exc: BaseException) -> Outcome: ...
+    def landed(self, flight: Flight[Outcome]) -> None: ...
+
+
+class CachedToken:
     """
     One token of one account in this process.
+
+    Only its own methods change its attributes, under its lock, which guards the ledger of rejections, too.
 
     Times are seconds on the process's clock.
 
@@ -100,6 +96,8 @@ class Keeper:
         store: Where its record is.
         plan: The provider's options.
         world: Clocks, sleep and randomness.
+        refresh: Makes what a flight does: for this token, for a reason, for the value that an API rejected if that is
+            the reason, after the events that are to be told first.
         alone: Whether the store is of this process only. Its key then tells secrets apart, too.
 
     Attributes:
@@ -107,17 +105,7 @@ class Keeper:
         flight: The refresh under way that all callers wait for (single flight), or ``None``.
         cooldown: The failure that is remembered, and until when no request is sent (negative caching, back-off).
         link: The way to the store, and what is known of it.
-        refusals_from: Until this time a rejection of the token has no effect (rate limit): it starts no fetch, the
-            token stays in use, and who reports the rejection gets a failure.
-        first_refusal: The generation that was rejected last, and when that happened for the first time.
-        kept_generation: The generation of a token that was rejected, and stays in use as no fetch could replace it.
-            Another rejection may start a fetch, and does not take it out of use.
-        cured_generation: The generation of the token with which a rejected call was last repeated and accepted.
-        dead: The last tokens that were rejected, eight at most (a denylist): none is handed out again, unless it is
-            reinstated, or WeChat's endpoint names it as the current one.
-        suspects: When young tokens of this process's own were last rejected; several of them tell of another system.
-        lonely: Fetches in a row that rejections caused while the store could not be reached.
-        not_allowed: The last failure for an IP address that WeChat does not allow; it names all such addresses.
+        refusals: The ledger of rejections.
         hearsay: The source's: whether a rejection is only a report, and not WeChat's own answer.
         rotates: The source's: whether each token is asked for with something that came with the one before.
         listeners: The providers whose observers are told.
@@ -126,24 +114,19 @@ class Keeper:
     __slots__ = (
         "__weakref__",
         "_lock",
+        "_not_allowed",
+        "_refresh",
         "account",
         "cooldown",
-        "cured_generation",
-        "dead",
-        "first_refusal",
         "flight",
         "hearsay",
-        "kept_generation",
         "link",
         "listeners",
-        "lonely",
-        "not_allowed",
         "plan",
-        "refusals_from",
+        "refusals",
         "rotates",
         "snapshot",
         "source",
-        "suspects",
         "world",
     )
 
@@ -154,6 +137,7 @@ class Keeper:
         store: TokenStore,
         plan: Plan,
         world: Surroundings,
+        refresh: Callable[[CachedToken, Reason, str | None, list[Event]], Work],
         *,
         alone: bool = False,
     ) -> None:
@@ -166,19 +150,14 @@ class Keeper:
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
         secret = f":{account.mark}" if alone else ""
         key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
+        self._refresh: Final = refresh
+        self.refusals: Final = Refusals(kills=source.kills)
         self.link: Final = StoreLink(store, key, world.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[Outcome] | None = None
         self.cooldown: Cooldown | None = None
         self.listeners: tuple[ref[Listener], ...] = ()
-        self.refusals_from = -math.inf
-        self.kept_generation = -1
-        self.first_refusal = (0, -math.inf)
-        self.cured_generation = -1
-        self.dead: tuple[str, ...] = ()
-        self.suspects: deque[float] | None = None
-        self.not_allowed: Failure | None = None
-        self.lonely = 0
+        self._not_allowed: Failure | None = None  # the last for an IP address; it names all that WeChat does not allow
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
         fork.register(self)
@@ -187,7 +166,6 @@ class Keeper:
         """Reset what a forked child must not inherit: the parent's flight, and a lock another thread may have held."""
         self._lock = threading.RLock()
         self.flight = None
-        self.link.after_fork()
 
     @property
     def store(self) -> TokenStore:
@@ -215,9 +193,9 @@ class Keeper:
         events: list[Event] = []
         with self._lock:
             now = self.world.clock()
-            accused = bool(rejected) and rejected == self.snapshot.value and not self.snapshot.refused
-            kept = self._accuse(now, events) if accused else None
-            answer, launch = (kept, None) if kept else self._answer(now, events, accused=accused, overtake=overtake)
+            rejection = concerns(rejected, self.snapshot)
+            kept = self._reject(now, events) if rejection else None
+            answer, launch = (kept, None) if kept else self._answer(now, events, rejection=rejection, overtake=overtake)
             if isinstance(answer, Failure):
                 self._keep()
         if launch is not None:
@@ -232,34 +210,47 @@ class Keeper:
         return snapshot if self.plan.cache and self.usable() and snapshot.value != rejected else _AMID
 
     def _answer(
-        self, now: float, events: list[Event], *, accused: bool, overtake: bool
+        self, now: float, events: list[Event], *, rejection: bool, overtake: bool
     ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
-        snapshot, flight = self.snapshot, self._under_way()
-        current = State.REFUSED if accused else state(snapshot, now)
-        if self.plan.cache and current in _USABLE:
-            if now >= snapshot.hot_until and self._out_of_touch(now):
-                # The token may have been replaced, and be dead by now: this one time callers wait until the store has
-                # been read, unless it hangs.
-                if flight is None:
-                    look = self._flight(Reason.LOOK, now, events)
-                    return look, look
-                if now < flight.due:
-                    return flight, None
-            launch = self._renewal(now, current) if now >= snapshot.hot_until else None
-            return self.snapshot, launch
-        if flight is not None and not (overtake and now >= flight.due):
-            return flight, None
-        cooldown = self.cooldown
-        # A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
-        mended = accused and cooldown is not None and overruled(cooldown, snapshot.generation)
-        if cooldown is not None and now < cooldown.until and not mended:
-            if (self.store.shared or self.plan.follow) and self.link.may_probe(now):
-                self.link.probed(now)
-                launch = self._flight(Reason.LOOK, now, events)
-                return launch, launch
-            return replace(cooldown.failure, retry_after=cooldown.until - now), None
-        launch = self._flight(_REASONS.get(current, Reason.EXPIRED), now, events)
-        return launch, launch
+        view = self._view(now, rejection=rejection, overtake=overtake)
+        step, reason = next_move(view)
+        if step is Step.WAIT and self.flight is not None:
+            return self.flight, None
+        if step is Step.FAIL and self.cooldown is not None:
+            return replace(self.cooldown.failure, retry_after=self.cooldown.until - now), None
+        if reason is None:
+            if not view.hot:
+                self._stay_hot(view, now)
+            return self.snapshot, None
+        if view.backing_off and reason is Reason.LOOK and step is Step.START:
+            self.link.probed(now)
+        flight = self._flight(reason, now, events)
+        return (flight if step is Step.START else self.snapshot), flight
+
+    def _view(self, now: float, *, rejection: bool = False, overtake: bool = False) -> View:
+        """Gather what the decision depends on."""
+        snapshot, cooldown = self.snapshot, self.cooldown
+        flight = None if self.flight is None or self.flight.done else self.flight
+        return View(
+            state=State.REFUSED if rejection else state(snapshot, now),
+            flying=Flying.NONE if flight is None else Flying.LIVE if now < flight.due else Flying.OVERDUE,
+            hot=now < snapshot.hot_until,
+            cache=self.plan.cache,
+            out_of_touch=self._out_of_touch(now),
+            look_due=now >= snapshot.look_at,
+            backing_off=cooldown is not None and now < cooldown.until,
+            overruled=rejection and cooldown is not None and overruled(cooldown, snapshot.generation),
+            may_probe=(self.store.shared or self.plan.follow) and self.link.may_probe(now),
+            overtake=overtake,
+            frozen=threads_freeze(),
+        )
+
+    def _stay_hot(self, view: View, now: float) -> None:
+        """Hand the token out, as nothing is due, until something is or the refresh under way should have ended."""
+        if view.busy and self.flight is not None:
+            self._hot_until(max(self.flight.due, now + 1.0))
+        else:
+            self._heat()
 
     def expect_the_end(self) -> None:
         """Renew the token with the next call, in the background, as if it were near its end."""
@@ -270,37 +261,19 @@ class Keeper:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
         return self.source.kills and self.link.out_of_touch(now)
 
-    def _renewal(self, now: float, current: State) -> Flight[Outcome] | None:
-        """Start what is due while the token is good: a renewal ahead of its end, or a read of the store."""
-        cooldown, flight = self.cooldown, self._under_way()
-        if flight is not None and (now < flight.due or threads_freeze()):
-            self._hot_until(max(flight.due, now + 1.0))
-            return None
-        if current is State.AHEAD and (cooldown is None or now >= cooldown.until):
-            return self._flight(Reason.AHEAD, now, [])
-        if now >= self.snapshot.look_at:
-            return self._flight(Reason.LOOK, now, [])
-        self._heat()
-        return None
-
     def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[Outcome]:
-        refresh = Refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
+        work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
-            self.flight.overtaken = True
+            self.flight.overtake()
             problem = "" if threads_freeze() else self.link.hangs(now)
             if problem:
                 events.append(self.event(Happening.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
-        self.flight = Flight(
-            refresh.run, mishap=refresh.mishap, landed=refresh.landed, due=now + STORE_PATIENCE, inline=inline
-        )
+        self.flight = Flight(work.run, mishap=work.mishap, landed=work.landed, due=now + STORE_PATIENCE, inline=inline)
         if not self._out_of_touch(now):
             self._hot_until(self.flight.due)
         return self.flight
-
-    def _under_way(self) -> Flight[Outcome] | None:
-        return None if self.flight is None or self.flight.done else self.flight
 
     def _launch(self, flight: Flight[Outcome], *, awaited: bool) -> None:
         if flight.inline:
@@ -321,35 +294,26 @@ class Keeper:
         if snapshot.value and not snapshot.refused and self.plan.cache:
             self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
 
-    def _accuse(self, now: float, events: list[Event]) -> Failure | None:
+    def _reject(self, now: float, events: list[Event]) -> Failure | None:
         """
         Mark the token in use as rejected, so that it is handed out no more.
 
         Returns:
             ``None``, or why the rejection has no effect: rejections cause one fetch in `REFUSAL_PAUSE` (rate limit).
         """
-        snapshot = self.snapshot
-        first = self.first_refusal[0] != snapshot.generation
-        if first:
-            self.first_refusal = (snapshot.generation, now)
-        if now < self.refusals_from:
-            wait = self.refusals_from - now
-            if first:
-                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
-            return replace(TOO_SOON, retry_after=wait)
-        if snapshot.generation == self.kept_generation:
+        snapshot, report = self.snapshot, self.refusals.report(self.snapshot, now)
+        if report.wait > 0:
+            if report.first:
+                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=report.wait))
+            return replace(TOO_SOON, retry_after=report.wait)
+        if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
-        self.dead = (*self.dead, snapshot.value)[-8:]
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
         events.append(
             self.event(Happening.REFUSED, "WeChat rejected the token in use.", generation=snapshot.generation)
         )
-        if first and snapshot.own and now - snapshot.received_at < SUSPICION_WINDOW:
-            suspects = self.suspects = self.suspects or deque(maxlen=SUSPICION_COUNT)
-            suspects.append(now)
-            if len(suspects) == SUSPICION_COUNT and now - suspects[0] < SUSPICION_WINDOW:
-                suspects.clear()
-                events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
+        if report.foreign:
+            events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
     def stranded(self, flight: Flight[Outcome], *, given_up: bool = False) -> None:
@@ -365,16 +329,16 @@ class Keeper:
             if given_up:
                 self.flight = None
                 self._keep()
-            if state(self.snapshot, self.world.clock()) in _USABLE:
+            if state(self.snapshot, self.world.clock()) in USABLE:
                 self.flight = None
-                flight.overtaken = True  # nobody need wait for a thread to run it
+                flight.overtake()  # nobody need wait for a thread to run it
                 self._hot_until(self.world.clock() + 1.0)
 
     # What a refresh brings
 
     def usable(self) -> bool:
         """Whether there is a token to hand out."""
-        return state(self.snapshot, self.world.clock()) in _USABLE
+        return state(self.snapshot, self.world.clock()) in USABLE
 
     def newest(self, record: Record) -> int:
         """The newest generation, of what is handed out and of what is in `record`."""
@@ -399,7 +363,7 @@ class Keeper:
         with self._lock:
             now = self.world.clock()
             if confirmed:
-                self.dead = tuple(value for value in self.dead if value != record.value)
+                self.refusals.reinstate(record.value)
             life = record.expires_at - record.sent_at
             mine = self.snapshot.expires_at - self.snapshot.sent_at
             if record.value == self.snapshot.value and life < mine - 1.0 < math.inf:
@@ -415,12 +379,10 @@ class Keeper:
                     or (self.plan.follow and not record.generation)
                 )
             )
-            if not newer or now >= record.expires_at or record.value in self.dead:
+            if not newer or now >= record.expires_at or self.refusals.is_dead(record.value):
                 return False
-            ahead, look = (
-                ahead_at(now, record.expires_at, self.plan.timing, draw),
-                self.link.look_at(now, self.plan.timing, draw),
-            )
+            ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
+            look = self.link.look_at(now, self.plan.timing, draw)
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
@@ -446,7 +408,6 @@ class Keeper:
             StoreError: The store failed, or another process saved each time. Nothing has been saved then.
         """
         record = self.link.amend(change)
-        self.link.learn(record)
         with self._lock:
             self.cooldown = None
         self.adopt(record, own=True)
@@ -470,11 +431,10 @@ class Keeper:
             if self.cooldown is not None and which(self.cooldown.failure):
                 self.cooldown = None
                 self._heat()
-        if self.plan.follow:
+        if self.plan.follow or self.link.read().cooldown is None:
             return
         record = self.link.amend(change)
         if record.cooldown is None:
-            self.link.learn(record)
             self.adopt(record)
 
     def wrong_until(self) -> float:
@@ -488,8 +448,7 @@ class Keeper:
             return -math.inf
         if cooldown.failure.errcode not in WRONG_SECRET:
             return -math.inf
-        kept = self.snapshot.generation == self.kept_generation
-        return -math.inf if self.usable() and not kept else cooldown.until
+        return -math.inf if self.usable() and not self.refusals.is_kept(self.snapshot) else cooldown.until
 
     def looked(self, look: Flight[Outcome] | None = None) -> None:
         """
@@ -503,14 +462,18 @@ class Keeper:
         with self._lock:
             now = self.world.clock()
             current = state(self.snapshot, now)
-            if current in _USABLE:
+            if current in USABLE:
                 self.snapshot = replace(self.snapshot, look_at=self.link.look_at(now, self.plan.timing, draw))
                 self._heat()
             if current is State.AHEAD and look is None:
                 self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
             elif current is State.AHEAD and self.flight is look:
                 self.flight = None
-                launch = self._renewal(now, current)
+                view = self._view(now)
+                reason = due(view)
+                launch = None if reason is None else self._flight(reason, now, [])
+                if launch is None:
+                    self._stay_hot(view, now)
         if launch is not None:
             self._launch(launch, awaited=False)
 
@@ -544,40 +507,83 @@ class Keeper:
         (`hearsay`).
         """
         if self.snapshot.refused:
-            self.kept_generation = self.snapshot.generation
+            self.refusals.keep(self.snapshot.generation)
             if not self.hearsay:
                 self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
-            self.acquit()
+            self.reinstate()
 
-    def acquit(self) -> None:
+    def reinstate(self) -> None:
         """Reinstate the rejected token: the rejection could not be acted upon, so it is handed out as before."""
         with self._lock:
             if self.snapshot.refused:
-                self.dead = tuple(value for value in self.dead if value != self.snapshot.value)
+                self.refusals.reinstate(self.snapshot.value)
                 self.snapshot = replace(self.snapshot, refused=False)
                 self._heat()
 
-    def streak(self, record: Record, *, alone: bool = False) -> int:
+    # Rejections, of which the ledger knows
+
+    def is_dead(self, value: str | None) -> bool:
+        """Whether this value was rejected lately, and is not handed out again."""
+        return self.refusals.is_dead(value)
+
+    def streak(self, record: Record) -> int:
+        """Count the fetches in a row that rejections caused and that cured nothing so far."""
+        with self._lock:
+            return self.refusals.streak(record)
+
+    def held_back(self, record: Record, events: list[Event], *, alone: bool) -> Failure | None:
         """
-        Count the fetches in a row that rejections caused and that cured nothing so far.
+        Say why the rejection causes no fetch (rate limit), and then hand the rejected token out as before.
 
         Args:
-            record: The fleet's.
-            alone: The store cannot be reached. Where each fetch revokes the token before, the processes of this fleet
-                then end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
+            record: The fleet's, in times of the process's clock.
+            events: Gets what the observers are to be told: once for each token.
+            alone: Whether the store cannot be reached.
+
+        Returns:
+            The failure, or ``None`` if the rejection may cause a fetch.
         """
-        generation, refused_at = self.first_refusal
-        lived = refused_at - record.received_at if generation == record.generation else 0.0
-        if lived >= REFUSAL_CURED_AFTER:
-            return 0
-        uncured = 0 if self.cured_generation == record.generation else record.refusals
-        return max(uncured, self.lonely) if alone and self.source.kills else uncured
+        with self._lock:
+            now = self.world.clock()
+            wait = self.refusals.wait(record, now, alone=alone)
+            if wait <= 0:
+                return None
+            if self._throttle(wait, now):
+                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
+            self.reinstate()
+        return replace(TOO_SOON, retry_after=wait)
+
+    def fetched(self, before: Record, record: Record, *, alone: bool) -> None:
+        """
+        Note that a rejection has caused a fetch, and begin its rate limit.
+
+        Args:
+            before: The fleet's record, over which the new token was written.
+            record: The one with the new token.
+            alone: Whether the store could not be written, so that only this process has it.
+        """
+        with self._lock:
+            now = self.world.clock()
+            self.refusals.fetched(before, alone=alone)
+            self._throttle(refusal_wait(record, now, record.refusals), now)
+
+    def _throttle(self, wait: float, now: float) -> bool:
+        """Let rejections cause no fetch for so long; another process may refresh, so a shared store is read sooner."""
+        return self.refusals.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now)
+
+    def with_addresses(self, failure: Failure, before: Failure | None) -> Failure:
+        """Name all IP addresses that WeChat refused lately, if `failure` is for one; `before` is the fleet's last."""
+        with self._lock:
+            failure = with_addresses(failure, before, self._not_allowed)
+            if failure.errcode in ADDRESS_REFUSED:
+                self._not_allowed = failure
+            return failure
 
     def cured(self, value: str) -> None:
         """Note that a rejected call was repeated with the token `value`, and accepted."""
-        snapshot = self.snapshot
-        if value == snapshot.value:
-            self.cured_generation = snapshot.generation
+        with self._lock:
+            if value == self.snapshot.value:
+                self.refusals.cured(self.snapshot.generation)
         self.tell([self.event(Happening.HEALED, "A refused call was repeated and accepted.")])
 
     # Telling
@@ -588,7 +594,7 @@ class Keeper:
             self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
 
     def event(self, name: Happening, message: str, **fields: object) -> Event:
-        """Make an event of this keeper's."""
+        """Make an event of this token's."""
         made = Event(name, self.account.appid, self.source.kind, message, at=self.world.wall())
         if name in _OF_THE_STORE:
             from ..stores._advice import name_of  # not before a store fails
@@ -603,8 +609,6 @@ class Keeper:
             listeners = [listener for each in self.listeners if (listener := each()) is not None]
             tell(events, [observer for listener in listeners for observer in listener.observers])
 
-
-_REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
 
 _OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
 _AMID = Failure(
@@ -633,49 +637,3 @@ def _other_system(source: TokenSource) -> str:
         f"Three tokens fetched here were refused within a quarter of an hour: {who} "
         "If no repeated call was accepted either, the API that refuses takes another kind of token."
     )
-
-
-class _Registry:
-    """Finds the keeper of an account, so that its providers share the cache and the flight (single flight)."""
-
-    def __init__(self) -> None:
-        self._keepers: WeakValueDictionary[Hashable, Keeper] = WeakValueDictionary()
-        # An app may make a provider for each request; what was learnt in one (a failure, a rejection) serves the next.
-        self._lately: LRUCache[int, Keeper] = LRUCache(1024)
-        self._lock = threading.RLock()
-        fork.register(self)
-
-    def after_fork(self) -> None:
-        self._lock = threading.RLock()
-
-    def keeper(
-        self,
-        account: Account,
-        source: TokenSource,
-        store: TokenStore,
-        plan: Plan,
-        world: Surroundings,
-        *,
-        remember: bool,
-    ) -> Keeper:
-        """
-        Find the keeper of these in this process, or make it.
-
-        Args:
-            remember: Keep it for a while even if nobody holds it: its store is in this process alone.
-        """
-        fork.check()
-        # A source that compares by value is the same wherever it was made; one without a hash is only itself.
-        which = source if isinstance(source, Hashable) else id(source)
-        identity = (account, which, id(store), plan, world)
-        with self._lock:
-            found = self._keepers.get(identity)
-            if found is None:
-                # A finaliser may come here meanwhile, and make it.
-                found = self._keepers.setdefault(identity, Keeper(account, source, store, plan, world, alone=remember))
-            if remember:
-                self._lately[id(found)] = found
-            return found
-
-
-registry = _Registry()

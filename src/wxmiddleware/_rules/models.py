@@ -475,3 +475,6 @@ class Snapshot:
 
 
 NOTHING = Snapshot()
+
+# What a refresh comes to.
+Outcome = Snapshot | Failure

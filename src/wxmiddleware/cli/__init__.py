@@ -146,14 +146,14 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
     """
     from ..exceptions import TokenUnavailable
 
-    keeper = provider._live()
-    life = keeper.snapshot.expires_at - keeper.snapshot.received_at
-    wanted = min(keeper.source.ahead, life / 4) if options.min_ttl is None else options.min_ttl
+    cached = provider._live()
+    life = cached.snapshot.expires_at - cached.snapshot.received_at
+    wanted = min(cached.source.ahead, life / 4) if options.min_ttl is None else options.min_ttl
     if (provider.status().expires_in or 0.0) < wanted:
-        keeper.expect_the_end()
+        cached.expect_the_end()
         provider.get_token()  # starts the renewal
-        if keeper.flight is not None:
-            keeper.flight.wait(options.timeout)
+        if cached.flight is not None:
+            cached.flight.wait(options.timeout)
         token = provider.get_token()
     left = provider.status().expires_in or 0.0
     if options.min_ttl is not None and left < options.min_ttl:

@@ -1,0 +1,173 @@
+"""
+The ledger of rejections: what one process knows of tokens that an API rejected.
+
+Why a rejection causes no fetch, in this order:
+
+- it names another token than the one in use, or that one is marked as rejected already (`concerns`): the caller gets
+  the newer token, or waits for it;
+- it comes too soon after a fetch that another rejection caused (rate limit): this process knows it (`Refusals.report`),
+  or the record in the store tells (`Refusals.wait`). After ten such fetches in a row that cured nothing the limit backs
+  off exponentially (`Refusals.streak`);
+- no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`).
+
+What says no leaves the token in use (`TOO_SOON`), for callers whose calls were not rejected.
+
+Pure: the times come in as arguments. The token's lock guards it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .models import Cause, Cooldown, Failure, Record, Snapshot
+from .policies import REFUSAL_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, refusal_wait
+
+_REMEMBERED = 8  # values in the denylist
+_JUST_NOW = 1.0  # seconds
+
+TOO_SOON = Failure(
+    Cause.PASSING,
+    "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
+    "30 s at most (rate limit), so this token stays in use.",
+)
+ASK_WHO = (
+    "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
+    "yours that share no store?"
+)
+
+
+def concerns(rejected: str | None, snapshot: Snapshot) -> bool:
+    """Whether a rejection of the value `rejected` is one of the token in use, and the first since it was marked."""
+    return bool(rejected) and rejected == snapshot.value and not snapshot.refused
+
+
+def overruled(cooldown: Cooldown, generation: int) -> bool:
+    """
+    Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was passing.
+
+    A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
+    """
+    passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
+    return passing and follows(generation, cooldown.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    What comes of a rejection of the token in use.
+
+    Attributes:
+        wait: Seconds until a rejection may cause a fetch; 0 if this one may.
+        first: Whether it is the first of this token.
+        kept: Whether the token stays in use all the same: it was rejected before, and no fetch could replace it.
+        foreign: Whether another system seems to fetch tokens, too.
+    """
+
+    wait: float = 0.0
+    first: bool = False
+    kept: bool = False
+    foreign: bool = False
+
+
+class Refusals:
+    """
+    The rejections of one token's generations. Times are seconds on the process's clock.
+
+    Args:
+        kills: Whether each fetch ends the token before.
+    """
+
+    __slots__ = ("_alone", "_cured", "_dead", "_first", "_kept", "_kills", "_recent", "_throttled_until")
+
+    def __init__(self, *, kills: bool) -> None:
+        self._kills = kills
+        self._throttled_until = -math.inf  # until then a rejection has no effect: no fetch, and the token stays in use
+        self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
+        self._kept = -1  # the generation that was rejected, and that no fetch could replace
+        self._cured = -1  # the generation with which a rejected call was last repeated and accepted
+        self._dead: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
+        self._recent: tuple[float, ...] = ()  # when young tokens of this process's own were rejected
+        self._alone = 0  # fetches in a row that rejections caused while the store could not be reached
+
+    def report(self, snapshot: Snapshot, now: float) -> Report:
+        """Take in a rejection of the token in use, and put it on the denylist unless it stays in use."""
+        first = self._first[0] != snapshot.generation
+        if first:
+            self._first = (snapshot.generation, now)
+        if now < self._throttled_until:
+            return Report(self._throttled_until - now, first)
+        if self.is_kept(snapshot):
+            return Report(first=first, kept=True)
+        self._dead = (*self._dead, snapshot.value)[-_REMEMBERED:]
+        return Report(first=first, foreign=first and self._foreign(snapshot, now))
+
+    def _foreign(self, snapshot: Snapshot, now: float) -> bool:
+        """Whether this process's own tokens are rejected young, again and again: another system fetches, too."""
+        if not snapshot.own or now - snapshot.received_at >= SUSPICION_WINDOW:
+            return False
+        self._recent = (*self._recent, now)[-SUSPICION_COUNT:]
+        if len(self._recent) < SUSPICION_COUNT or now - self._recent[0] >= SUSPICION_WINDOW:
+            return False
+        self._recent = ()
+        return True
+
+    def throttle(self, until: float, now: float) -> bool:
+        """
+        Let no rejection cause a fetch before `until`.
+
+        Returns:
+            Whether the last rejected token was first rejected just now: then nobody has been told yet.
+        """
+        self._throttled_until = until
+        return now - self._first[1] < _JUST_NOW
+
+    def wait(self, record: Record, now: float, *, alone: bool) -> float:
+        """
+        Seconds until a rejection may cause a fetch, as far as the fleet knows; 0 if it may now.
+
+        Args:
+            record: The fleet's, in times of the process's clock.
+            now: The time.
+            alone: Whether the store cannot be reached.
+        """
+        return refusal_wait(record, now, self.streak(record, alone=alone))
+
+    def streak(self, record: Record, *, alone: bool = False) -> int:
+        """
+        Count the fetches in a row that rejections caused and that cured nothing so far.
+
+        Args:
+            record: The fleet's, in times of the process's clock.
+            alone: The store cannot be reached. Where each fetch ends the token before, the processes of this fleet then
+                end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
+        """
+        generation, refused_at = self._first
+        if generation == record.generation and refused_at - record.received_at >= REFUSAL_CURED_AFTER:
+            return 0
+        uncured = 0 if self._cured == record.generation else record.refusals
+        return max(uncured, self._alone) if alone and self._kills else uncured
+
+    def fetched(self, before: Record, *, alone: bool) -> None:
+        """Note that a rejection has caused a fetch; its token replaces `before`, in this process alone if `alone`."""
+        self._alone = self.streak(before, alone=True) + 1 if alone else 0
+
+    def cured(self, generation: int) -> None:
+        """Note that a rejected call was repeated with this token, and accepted."""
+        self._cured = generation
+
+    def keep(self, generation: int) -> None:
+        """Note that no fetch could replace this token: another rejection does not take it out of use."""
+        self._kept = generation
+
+    def is_kept(self, snapshot: Snapshot) -> bool:
+        """Whether the token in use was rejected, and no fetch could replace it."""
+        return snapshot.generation == self._kept
+
+    def is_dead(self, value: str | None) -> bool:
+        """Whether a token is on the denylist."""
+        return value in self._dead
+
+    def reinstate(self, value: str) -> None:
+        """Take a token off the denylist."""
+        self._dead = tuple(each for each in self._dead if each != value)

@@ -1,0 +1,269 @@
+"""The way to the store: clocks that differ, a circuit breaker, and changes that nobody has fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.world import Clock, FleetStore
+from wxmiddleware import Happening
+from wxmiddleware._engine.link import Seen, Session, StoreLink
+from wxmiddleware._rules.policies import OUT_OF_TOUCH, STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST, Timing
+from wxmiddleware.exceptions import StoreError
+from wxmiddleware.stores import Cause, Cooldown, Failure, Lease, Record
+
+KEY = "wx:wx1:stable"
+RECORD = Record(1, "T1", expires_at=7200.0, sent_at=0.0, received_at=1.0)
+
+
+class Store(FleetStore):
+    """Counts its calls, and does before each what a test says."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.calls: list[str] = []
+        self.before: Callable[[str], object] = lambda name: None
+
+    def load(self, key: str) -> Any:
+        self.calls.append("load")
+        self.before("load")
+        return super().load(key)
+
+    def save(self, key: str, record: Record, version: Any) -> Any:
+        self.calls.append("save")
+        self.before("save")
+        return super().save(key, record, version)
+
+
+@pytest.fixture
+def process() -> Clock:
+    """This process's clock. The store's is 900 s ahead of it."""
+    return Clock(100.0)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(Clock(1000.0))
+
+
+@pytest.fixture
+def link(store: Store, process: Clock) -> StoreLink:
+    return StoreLink(store, KEY, process)
+
+
+@pytest.fixture
+def told() -> list[Happening]:
+    return []
+
+
+@pytest.fixture
+def session(link: StoreLink, told: list[Happening]) -> Session:
+    return make_session(link, told)
+
+
+def make_session(link: StoreLink, told: list[Happening]) -> Session:
+    return Session(link, due=lambda seconds: None, note=lambda name, message: told.append(name))
+
+
+def fail(name: str) -> None:
+    raise OSError
+
+
+def written(store: Store) -> Record:
+    """What the store holds, in times of its own clock."""
+    record: Record | None = FleetStore.load(store, KEY).record
+    assert record is not None
+    return record
+
+
+class TestClocks:
+    def test_save_and_load(self, session: Session, store: Store) -> None:
+        """A record has the store's times in the store and the process's outside, leases and back-offs included."""
+        record = replace(RECORD, lease=Lease("p", 110.0), cooldown=Cooldown(130.0, Failure(Cause.PASSING, "Busy.")))
+        seen = session.load()
+        assert seen is not None
+        assert session.save(record, seen) is not None
+        again = session.load()
+        assert again is not None
+
+        assert (record, record.shifted(900.0)) == (again.record, written(store))
+        assert 1000.0 == again.store_time(100.0)
+
+    def test_store_clock_is_set(self, session: Session, store: Store) -> None:
+        """What another process writes after the store's clock was set is read by that clock."""
+        FleetStore.save(store, KEY, RECORD.shifted(1000.0), FleetStore.load(store, KEY).version)
+        first = session.load()
+        store._clock.advance(60.0)  # type: ignore[attr-defined]
+        second = session.load()
+        assert first is not None
+        assert second is not None
+
+        assert (7300.0, 7240.0) == (first.record.expires_at, second.record.expires_at)
+
+    def test_slow_read(self, session: Session, store: Store, process: Clock) -> None:
+        """A read that takes a second is repeated, as the clock offset cannot be told from it; three times at most."""
+        store.before = lambda name: process.advance(1.0)
+
+        assert session.load() is not None
+        assert ["load"] * 3 == store.calls
+
+
+class TestSwap:
+    def test_lost(self, session: Session, store: Store) -> None:
+        """A save over what another process has changed saves nothing."""
+        seen = session.load()
+        assert seen is not None
+        FleetStore.save(store, KEY, RECORD, FleetStore.load(store, KEY).version)
+
+        assert (None, False) == (session.save(replace(RECORD, value="T2"), seen), session.failed)
+        assert "T1" == written(store).value
+
+
+class TestAmend:
+    def test_change(self, link: StoreLink, store: Store) -> None:
+        """The change sees the process's times and the store's own time, and what it makes is known and written."""
+        times = []
+
+        def change(record: Record, now: float) -> Record:
+            times.append(now)
+            return replace(record, generation=1, value="T1", expires_at=7300.0)
+
+        record = link.amend(change)
+
+        assert ([1000.0], record, 8200.0) == (times, link.known, written(store).expires_at)
+
+    def test_another_process(self, link: StoreLink, store: Store) -> None:
+        """A save in between is not lost: the change is made once more, to what is there then."""
+
+        def interfere(name: str) -> None:
+            if name == "save":
+                store.before = lambda name: None
+                FleetStore.save(store, KEY, replace(RECORD, forced=3), FleetStore.load(store, KEY).version)
+
+        store.before = interfere
+        link.amend(lambda record, now: replace(record, refusals=7))
+
+        assert (3, 7) == (written(store).forced, written(store).refusals)
+
+    def test_unchanged(self, link: StoreLink, store: Store) -> None:
+        """What is not changed is not saved."""
+        link.amend(lambda record, now: record)
+
+        assert ["load"] == store.calls
+
+    def test_somebody_always_saves(self, link: StoreLink, store: Store) -> None:
+        """It gives up in the end, and says so."""
+        store.save = lambda *_: None
+        with pytest.raises(StoreError, match="saved each time"):
+            link.amend(lambda record, now: replace(record, refusals=7))
+
+    def test_fails(self, link: StoreLink, store: Store) -> None:
+        """A store that fails raises a StoreError, which says only the kind of a client's own error."""
+
+        def quote(name: str) -> None:
+            raise OSError("redis://:password@host")
+
+        store.before = quote
+        with pytest.raises(StoreError, match="OSError") as caught:
+            link.amend(lambda record, now: replace(record, refusals=7))
+
+        assert "password" not in str(caught.value)
+
+    def test_open(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+        """What a user asks for is tried although the circuit breaker is open."""
+        store.before = fail
+        for _ in range(STORE_FAILURES):
+            make_session(link, told).load()
+        store.before = lambda name: None
+
+        assert 7 == link.amend(lambda record, now: replace(record, refusals=7)).refusals
+
+
+class TestWhen:
+    """When the store is called again."""
+
+    def test_after_failures(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+        """After three failures in a row it is not called for `STORE_REST`; what is asked meanwhile fails at once."""
+        store.before = fail
+        calls = []
+        for seconds in (0, 0, 0, 0, STORE_REST - 0.1, 0.1):
+            process.advance(seconds)
+            session = make_session(link, told)
+            assert (None, True) == (session.load(), session.failed)
+            calls.append(len(store.calls))
+
+        assert [1, 2, 3, 3, 3, 4] == calls
+        assert [Happening.STORE_FAILED] == told
+
+    def test_hangs(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+        """After a call that hung it is not called for `STORE_HANGS`; the late answer or error changes nothing."""
+        problems = []
+        for late in (lambda: None, lambda: fail("")):
+
+            def hang(name: str, late: Callable[[], object] = late) -> None:
+                problems.append(link.hangs(process.now))
+                late()
+
+            store.before = hang
+            make_session(link, told).load()
+            store.before = lambda name: None
+            process.advance(STORE_HANGS - 0.1)
+            assert make_session(link, told).load() is None
+            process.advance(0.1)
+
+        assert [True, False] == [problem.startswith("The store does not answer.") for problem in problems]
+        assert ([], ["load", "load"]) == (told, store.calls)
+
+    def test_back(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+        """The end of an outage is told once, by the first refresh that has not failed itself."""
+        store.before = fail
+        failed = make_session(link, told)
+        failed.load()
+        store.before = lambda name: None
+        for session in (failed, make_session(link, told), make_session(link, told)):
+            assert isinstance(session.load(), Seen)
+
+        assert [Happening.STORE_FAILED, Happening.STORE_BACK] == told
+
+    def test_insistence(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+        """A refresh token must be saved: then it is called although the circuit breaker is open."""
+        store.before = fail
+        session = make_session(link, told)
+        for _ in range(STORE_FAILURES + 1):
+            session.load()
+        session.insist()
+        session.load()
+
+        assert STORE_FAILURES + 1 == len(store.calls)
+
+    def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+        """It is read every 40 s, and every `STORE_REST` for a while after it failed."""
+        timing = Timing(600.0)
+        before = link.look_at(100.0, timing, 0.5)
+        store.before = fail
+        make_session(link, told).load()
+        after = [link.look_at(now, timing, 0.5) - now for now in (100.0, 100.0 + STORE_ECHO)]
+
+        assert [140.0, STORE_REST, 40.0] == [before, *after]
+
+    def test_during_a_back_off(self, link: StoreLink) -> None:
+        """It is read once a second at most."""
+        link.probed(100.0)
+
+        assert [False, True] == [link.may_probe(now) for now in (100.9, 101.0)]
+
+    @pytest.mark.parametrize(("shared", "expected"), [(True, [False, True]), (False, [False, False])])
+    def test_out_of_touch(self, link: StoreLink, store: Store, shared: bool, expected: list[bool]) -> None:
+        """It is read before anything else after a minute without a read, if others write to it."""
+        store.shared = shared
+        link.checked()
+
+        assert expected == [link.out_of_touch(100.0 + seconds) for seconds in (OUT_OF_TOUCH, OUT_OF_TOUCH + 0.1)]
+
+
+def test_lag_is_told_once(link: StoreLink) -> None:
+    """Reads that lag behind writes are news once in a process."""
+    assert [True, False] == [link.lags(), link.lags()]
