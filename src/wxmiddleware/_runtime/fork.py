@@ -22,7 +22,8 @@ class Forkable(Protocol):
 _pid = os.getpid()
 _once: dict[int, threading.RLock] = {}
 _members: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
-_LOCKS = ("_lock", "_changed", "opening")  # what members call them
+_LOCKS = ("_lock", "_changed", "opening")
+_lock_names: dict[type, tuple[str, ...]] = {}  # which of these a class has
 
 
 def register(member: Forkable) -> None:
@@ -36,10 +37,20 @@ def holds_lock() -> bool:
 
     What is asked now must not wait for another thread, which may need that lock.
     """
-    members = [member for each in _members.valuerefs() if (member := each()) is not None]
-    # What tells a condition that its lock is held; of a lock that is not re-entrant nobody knows by whom.
-    owned = [getattr(getattr(member, name, None), "_is_owned", None) for member in members for name in _LOCKS]
-    return any(each is not None and each() for each in owned)
+    for each in _members.valuerefs():  # there may be thousands
+        member = each()
+        if member is not None:
+            for name in _lock_names.get(type(member)) or _names_of_locks(member):
+                if getattr(member, name)._is_owned():
+                    return True
+    return False
+
+
+def _names_of_locks(member: Forkable) -> tuple[str, ...]:
+    """What a member calls its locks; without those that are not re-entrant, of which nobody knows who holds them."""
+    names = tuple(name for name in _LOCKS if hasattr(getattr(member, name, None), "_is_owned"))
+    _lock_names[type(member)] = names
+    return names
 
 
 def begin(member: Forkable) -> None:
