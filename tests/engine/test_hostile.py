@@ -230,6 +230,17 @@ def test_follower_of_a_clock_that_was_set_back(world: World, key: str) -> None:
     assert ["T2"] == look(world, follower)
 
 
+def test_budget_that_somebody_spent(world: World, key: str) -> None:
+    """A record that says the day's budget is spent holds a fetch back for three minutes, and not for a day."""
+    world.script("T1")
+    put(world, key, Record(owed_until=world.clock.now + 300 * 172.8))
+    provider = world.provider()
+    assert world.error(provider).retry_after == pytest.approx(172.8, abs=1.0)
+    world.advance(173)
+
+    assert "T1" == world.get(provider)
+
+
 FUTURE = 1e12
 POISONS: dict[str, dict[str, object]] = {
     "highest generation": {"generation": 2**63 - 1},
@@ -251,7 +262,6 @@ POISONS: dict[str, dict[str, object]] = {
     "refusals": {"refusals": 2**63 - 1, "refusals_at": FUTURE},
     "forced": {"forced": 2**63 - 1, "forced_at": FUTURE, "forced_day": 2**63 - 1},
     "spent": {"owed_until": FUTURE},
-    "spent to the end": {"owed_until": 50_000.0 + 51_840.0},
     "lease": {"generation": AHEAD, "lease": Lease("there/1/2/3/4", FUTURE)},
     "cooldown": {"generation": AHEAD, "cooldown": Cooldown(FUTURE, BUSY, 2**63 - 1, 2**63 - 1)},
     "streak": {"generation": AHEAD, "cooldown": Cooldown(50_100.0, BUSY, 2**63 - 1, 2**63 - 1)},

@@ -16,7 +16,7 @@ from sources.conftest import LONG, PeerFactory
 from wxmiddleware import Account, ClassicToken
 from wxmiddleware._runtime.clock import clock
 from wxmiddleware.sources import Cause, Failure, Grant, _connect, _deadline
-from wxmiddleware.sources._sending import leased
+from wxmiddleware.sources._sending import under_lease
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
 GOOD = Grant("88_good", 7200)
@@ -284,7 +284,7 @@ def test_lease_that_ended_before_sending(tls: bool, peer: PeerFactory) -> None:
         asked.append(seconds)
         return len(asked) == 1  # before the name is looked up
 
-    with requests.Session() as session, leased(covers):
+    with requests.Session() as session, under_lease(covers):
         session.trust_env = False
         session.verify = False
         account = Account("wx1", SECRET, base_url=f"{'https' if tls else 'http'}://127.0.0.1:{someone.port}")
@@ -302,7 +302,7 @@ def test_lease_that_ended_before_sending(tls: bool, peer: PeerFactory) -> None:
 def test_lease_that_ended_before_connecting(own: bool, peer: PeerFactory) -> None:
     """Where the lease is over at the beginning, nobody connects; then WeChat surely did not act on the request."""
     someone = peer()
-    with requests.Session() as session, leased(lambda seconds: False):
+    with requests.Session() as session, under_lease(lambda seconds: False):
         if own:
             session.mount("http://", type("Own", (requests.adapters.HTTPAdapter,), {})())
         account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
@@ -317,7 +317,7 @@ def test_lease_of_another_fetch(peer: PeerFactory) -> None:
     """What is fetched after the block, or in another thread, is not under its lease."""
     someone = peer()
     account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
-    with leased(lambda seconds: False), ThreadPoolExecutor(1) as pool:
+    with under_lease(lambda seconds: False), ThreadPoolExecutor(1) as pool:
         elsewhere = pool.submit(ClassicToken().fetch, account).result(LONG)
 
     assert GOOD == elsewhere == ClassicToken().fetch(account)

@@ -13,6 +13,7 @@ import math
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .._rules.decisions import Reason
@@ -21,15 +22,20 @@ from .._rules.policies import (
     DOUBTFUL_LIFE,
     LEASE,
     LONGEST_PAUSE,
+    budget_wait,
+    charged,
     china_day,
     follows,
     forced_wait,
     minted_later,
     next_generation,
     pause,
+    request_cost,
+    streak_after,
 )
-from .._rules.refusals import overruled
+from .._rules.refusals import SPENT, overruled
 from .._runtime import process
+from ..sources._sending import under_lease
 from .events import Event, Happening
 from .flight import Flight
 from .link import Seen, Session
@@ -70,11 +76,13 @@ class Refresh:
         "_clock",
         "_events",
         "_flight",
+        "_given_up",
         "_link",
         "_looked_twice",
         "_losses",
         "_lost_at",
         "_owner",
+        "_paid",
         "_reason",
         "_rejected",
         "_store",
@@ -99,6 +107,8 @@ class Refresh:
         self._looked_twice = False  # whether a store without the record was read once more
         self._unusable = ""  # why the token in the store cannot be used
         self._waited = 0.0  # seconds, for what other processes have saved to be seen
+        self._paid = 0.0  # what the request costs of the day's budget
+        self._given_up = False  # whether nothing was sent, as it had become too late
         self._beaten: Any = None  # the version over which another process has saved
 
     def run(self, flight: Flight[Outcome]) -> Outcome:
@@ -134,7 +144,7 @@ class Refresh:
                     return self._nobody_came()
                 token.world.sleep(_POLL)
                 continue
-            outcome = self._attempt(seen)
+            outcome = self._spent(seen) or self._attempt(seen)
             if outcome is not None:
                 return outcome
 
@@ -184,6 +194,8 @@ class Refresh:
             record = replace(record, refusals_at=known.refusals_at, refusals=known.refusals)
         if known.forced_at > record.forced_at:
             record = replace(record, forced_at=known.forced_at, forced_day=known.forced_day, forced=known.forced)
+        if known.owed_until > record.owed_until:
+            record = replace(record, owed_until=known.owed_until)
         return replace(seen, record=record)
 
     def _put_back(self, seen: Seen) -> Seen:
@@ -266,6 +278,28 @@ class Refresh:
         token.cool(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
 
+    def _spent(self, seen: Seen) -> Failure | None:
+        """The failure that forbids a fetch now since the day's budget is spent, else ``None``."""
+        token, now = self._token, self._clock()
+        cost = self._cost(seen)
+        wait = budget_wait(seen.record, now, cost) if cost else 0.0
+        if wait <= 0:
+            return None
+        if self._reason is Reason.REFUSED:
+            return token.throttle(wait, SPENT, self._events)
+        failure = replace(SPENT, retry_after=wait)
+        token.cool(Cooldown(now + wait, failure))
+        self._note(Happening.COOLING, f"{SPENT.message} That is in {wait:.0f} s.", seconds=wait, cause=failure.cause)
+        return failure
+
+    def _cost(self, seen: Seen) -> float:
+        """For how many requests of the day's budget one counts now; 0 where the user wants one for each call."""
+        token = self._token
+        if not token.plan.reuse:
+            return 0.0
+        alone = token.source.kills and (seen.version is None or not token.store.shared)
+        return request_cost(alone=alone, rejection=self._reason is Reason.REFUSED)
+
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
         account = self._token.account
         return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
@@ -328,12 +362,27 @@ class Refresh:
             # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
             self._token.world.sleep(2.0 * self._token.world.draw())
             self._due()
-            return replace(seen, record=replace(seen.record, lease=None))
+            return self._counts(replace(seen, record=self._charged(seen, None)))
         lease = Lease(self._owner, self._clock() + self._lease())
-        claim = self._store.save(replace(seen.record, lease=lease), seen)
+        claim = self._store.save(self._charged(seen, lease), seen)
         if claim is not None:
-            self._claimed = claim
+            self._claimed = self._counts(claim)
             self._due()
+        return claim
+
+    def _charged(self, seen: Seen, lease: Lease | None) -> Record:
+        """The record with the request in its budget: before it is sent, so that it counts if this process ends."""
+        record, self._paid = replace(seen.record, lease=lease), self._cost(seen)
+        return charged(record, self._clock(), self._paid) if self._paid else record
+
+    def _refunded(self, record: Record, cost: float) -> Record:
+        """The record with no more than `cost` in its budget for the request."""
+        back, self._paid = self._paid - cost, min(cost, self._paid)
+        return charged(record, self._clock(), -back) if back > 0 else record
+
+    def _counts(self, claim: Seen) -> Seen:
+        """Remember what is in the budget, also if this process's save is lost; its own lease is no other flight's."""
+        self._link.learn(replace(claim.record, lease=None))
         return claim
 
     def _lease(self) -> float:
@@ -349,9 +398,20 @@ class Refresh:
         lease = claim.record.lease
         return lease is None or self._clock() + self._token.source.timeout <= lease.until
 
+    def _may_send(self, claim: Seen, seconds: float) -> bool:
+        """Whether the request may still be sent, if its answer takes so many seconds: asked right before."""
+        lease, flight = claim.record.lease, self._flight
+        # Without a store there is no lease; but callers may have started another flight meanwhile.
+        late = lease is not None and self._clock() + seconds > lease.until
+        self._given_up = late or (flight is not None and flight.overtaken)
+        return not self._given_up
+
     def _release(self, claim: Seen) -> None:
+        """Give the lease back: nothing was sent."""
         self._claimed = None
-        self._store.save(replace(claim.record, lease=None), claim)
+        record = self._refunded(replace(claim.record, lease=None), 0.0)
+        if claim.version is None or self._store.save(record, claim) is not None:
+            self._link.learn(record)
 
     # Fetch
 
@@ -361,9 +421,18 @@ class Refresh:
             self._release(claim)
             return None
         asked = self._ask(claim)
+        if self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING:
+            return self._start_again(claim)
         if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._same_again(claim, asked)
         return self._conclude(claim, asked)
+
+    def _start_again(self, claim: Seen) -> Outcome | None:
+        """After nothing was sent, since it had become too late for that."""
+        self._release(claim)
+        if self._flight is None or not self._flight.overtaken:
+            return None
+        return self._token.snapshot if self._usable() else _OVERTAKEN
 
     def _ask(self, claim: Seen, *, force: bool = False) -> _Asked:
         token = self._token
@@ -372,9 +441,10 @@ class Refresh:
             Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
         )
         with_what = {"refresh": claim.record.refresh} if token.rotates else {}
-        sent = self._clock()
+        sent, self._given_up = self._clock(), False
         try:
-            answer = token.source.fetch(token.account, force=force, **with_what)
+            with under_lease(partial(self._may_send, claim)):
+                answer = token.source.fetch(token.account, force=force, **with_what)
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(_plausible(answer), sent, self._clock())
@@ -466,6 +536,7 @@ class Refresh:
             theirs = self._load()
             if theirs is None:
                 continue
+            theirs = self._counted(theirs)
             # Ours was surely minted later if their answer had arrived before our request was sent.
             later = theirs.record.received_at < asked.sent
             if follows(theirs.record.generation, claim.record.generation) and not later:
@@ -517,8 +588,7 @@ class Refresh:
             errcode=failure.errcode,
             rid=failure.rid,
         )
-        again = before is not None and before.failure.cause is failure.cause and not self._of_another_secret(before)
-        streak = before.streak + 1 if before is not None and again else 1
+        streak = 1 if before is None or self._of_another_secret(before) else streak_after(before, failure.cause)
         # Processes with the right secret need not wait since another one's is wrong.
         mark = token.account.mark if failure.cause is Cause.FINAL else ""
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
@@ -528,8 +598,10 @@ class Refresh:
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._cool(failure, streak, expires_at=end)
         assert told.retry_after is not None
+        # What surely was not executed counts for one request, and for none if there was no answer.
+        surely = failure.cause is Cause.PASSING
         record = replace(
-            claim.record,
+            self._refunded(claim.record, 0.0 if failure.errcode is None else 1.0) if surely else claim.record,
             lease=None,
             cooldown=Cooldown(self._clock() + told.retry_after, failure, streak, refused, mark),
             expires_at=min(claim.record.expires_at, end),
@@ -581,6 +653,9 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
     return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
 
 
+_OVERTAKEN = Failure(
+    Cause.PASSING, "This refresh was held up for so long that another one has been started. WeChat was not asked."
+)
 _NOWHERE_TO_KEEP = Failure(
     Cause.PASSING,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",

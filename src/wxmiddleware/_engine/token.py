@@ -304,8 +304,8 @@ class CachedToken:
         snapshot, report = self.snapshot, self.refusals.report(self.snapshot, now)
         if report.wait > 0:
             if report.first:
-                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=report.wait))
-            return replace(TOO_SOON, retry_after=report.wait)
+                events.append(self.event(Happening.KEPT, f"{report.why.message} {ASK_WHO}", seconds=report.wait))
+            return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
         self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
@@ -544,14 +544,21 @@ class CachedToken:
             The failure, or ``None`` if the rejection may cause a fetch.
         """
         with self._lock:
-            now = self.world.clock()
-            wait = self.refusals.wait(record, now, alone=alone)
-            if wait <= 0:
-                return None
-            if self._throttle(wait, now):
-                events.append(self.event(Happening.KEPT, f"{TOO_SOON.message} {ASK_WHO}", seconds=wait))
+            wait = self.refusals.wait(record, self.world.clock(), alone=alone)
+        return self.throttle(wait, TOO_SOON, events) if wait > 0 else None
+
+    def throttle(self, wait: float, why: Failure, events: list[Event]) -> Failure:
+        """
+        Hand the rejected token out as before, and let rejections cause no fetch for so many seconds.
+
+        Args:
+            events: Gets what the observers are to be told: once for each token.
+        """
+        with self._lock:
+            if self._throttle(wait, self.world.clock(), why):
+                events.append(self.event(Happening.KEPT, f"{why.message} {ASK_WHO}", seconds=wait))
             self.reinstate()
-        return replace(TOO_SOON, retry_after=wait)
+        return replace(why, retry_after=wait)
 
     def fetched(self, before: Record, record: Record, *, alone: bool) -> None:
         """
@@ -567,9 +574,9 @@ class CachedToken:
             self.refusals.fetched(before, alone=alone)
             self._throttle(refusal_wait(record, now, record.refusals), now)
 
-    def _throttle(self, wait: float, now: float) -> bool:
+    def _throttle(self, wait: float, now: float, why: Failure = TOO_SOON) -> bool:
         """Let rejections cause no fetch for so long; another process may refresh, so a shared store is read sooner."""
-        return self.refusals.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now)
+        return self.refusals.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now, why)
 
     def with_addresses(self, failure: Failure, before: Failure | None) -> Failure:
         """Name all IP addresses that WeChat refused lately, if `failure` is for one; `before` is the fleet's last."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from .models import LONGEST_LIFE, Cause, Record, Snapshot, is_token
+from .models import LONGEST_LIFE, Cause, Cooldown, Record, Snapshot, is_token
 
 # A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
 LEASE = 8.0
@@ -37,8 +37,8 @@ FORCED_PER_DAY = 10
 # WeChat allows 2000 fetches a day of the classic endpoint, also for what else the account's owner has.
 BUDGET_PER_DAY = 500
 BUDGET_AT_ONCE = 300
-# Where each fetch revokes the token before, a process that cannot see what others fetch counts each of its own that a
-# rejection caused for so many: there may be as many processes, each of which ends the others' tokens.
+# Where each fetch revokes the token before, a process that cannot see what others fetch counts each of its own for so
+# many: there may be as many processes, each of which ends the others' tokens.
 BUDGET_ALONE = 8.0
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
@@ -149,6 +149,19 @@ def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
     return 1.0 + draw * (min(doubled, cap) - 1.0)
 
 
+def streak_after(before: Cooldown, cause: Cause) -> int:
+    """
+    Count the failures in a row, of which `before` was the last.
+
+    Lost answers and passing failures may alternate, and are a streak all the same; but only those of one kind are
+    enough for the longer back-offs of lost answers.
+    """
+    if before.failure.cause is cause:
+        return before.streak + 1
+    passing = (Cause.PASSING, Cause.AMBIGUOUS)
+    return min(before.streak + 1, _FEW) if before.failure.cause in passing and cause in passing else 1
+
+
 def refusal_wait(record: Record, now: float, streak: int) -> float:
     """
     Seconds until a rejected token may cause a fetch: 0 if it may now (rate limit with back-off).
@@ -177,6 +190,20 @@ def budget_wait(record: Record, now: float, cost: float = 1.0) -> float:
         cost: For how many the request counts.
     """
     return max(0.0, record.owed_until + cost * _PAYS - now - BUDGET_AT_ONCE * _PAYS)
+
+
+def request_cost(*, alone: bool, rejection: bool) -> float:
+    """
+    For how many requests of the budget one counts.
+
+    Args:
+        alone: Whether the process cannot see what others fetch, and each fetch revokes the token before.
+        rejection: Whether a rejection is the reason. The rejected token then stays in use for other callers; else
+            there may be none, and nobody is without for more than `LONGEST_PAUSE`.
+    """
+    if not alone:
+        return 1.0
+    return BUDGET_ALONE if rejection else LONGEST_PAUSE / _PAYS
 
 
 def charged(record: Record, now: float, cost: float = 1.0) -> Record:

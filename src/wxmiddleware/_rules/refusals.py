@@ -8,7 +8,8 @@ Why a rejection causes no fetch, in this order:
 - it comes too soon after a fetch that another rejection caused (rate limit): this process knows it (`Refusals.report`),
   or the record in the store tells (`Refusals.wait`). After ten such fetches in a row that cured nothing the limit backs
   off exponentially (`Refusals.streak`);
-- no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`).
+- no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`);
+- the day's budget of requests does not allow one (`policies.budget_wait`).
 
 What says no leaves the token in use (`TOO_SOON`), for callers whose calls were not rejected.
 
@@ -30,6 +31,11 @@ TOO_SOON = Failure(
     Cause.PASSING,
     "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
     "30 s at most (rate limit), so this token stays in use.",
+)
+SPENT = Failure(
+    Cause.PASSING,
+    "So many requests were sent to WeChat's token endpoint that the day's budget allows the next one only later. It "
+    "keeps them below WeChat's own quota of 2000 a day, whatever goes wrong.",
 )
 ASK_WHO = (
     "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
@@ -59,12 +65,14 @@ class Report:
 
     Attributes:
         wait: Seconds until a rejection may cause a fetch; 0 if this one may.
+        why: The reason of the wait.
         first: Whether it is the first of this token.
         kept: Whether the token stays in use all the same: it was rejected before, and no fetch could replace it.
         foreign: Whether another system seems to fetch tokens, too.
     """
 
     wait: float = 0.0
+    why: Failure = TOO_SOON
     first: bool = False
     kept: bool = False
     foreign: bool = False
@@ -78,11 +86,12 @@ class Refusals:
         kills: Whether each fetch ends the token before.
     """
 
-    __slots__ = ("_alone", "_cured", "_dead", "_first", "_kept", "_kills", "_recent", "_throttled_until")
+    __slots__ = ("_alone", "_cured", "_dead", "_first", "_kept", "_kills", "_recent", "_throttled_until", "_why")
 
     def __init__(self, *, kills: bool) -> None:
         self._kills = kills
         self._throttled_until = -math.inf  # until then a rejection has no effect: no fetch, and the token stays in use
+        self._why = TOO_SOON
         self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
@@ -96,7 +105,7 @@ class Refusals:
         if first:
             self._first = (snapshot.generation, now)
         if now < self._throttled_until:
-            return Report(self._throttled_until - now, first)
+            return Report(self._throttled_until - now, self._why, first)
         if self.is_kept(snapshot):
             return Report(first=first, kept=True)
         self._dead = (*self._dead, snapshot.value)[-_REMEMBERED:]
@@ -112,14 +121,14 @@ class Refusals:
         self._recent = ()
         return True
 
-    def throttle(self, until: float, now: float) -> bool:
+    def throttle(self, until: float, now: float, why: Failure = TOO_SOON) -> bool:
         """
-        Let no rejection cause a fetch before `until`.
+        Let no rejection cause a fetch before `until`, and say `why`.
 
         Returns:
             Whether the last rejected token was first rejected just now: then nobody has been told yet.
         """
-        self._throttled_until = until
+        self._throttled_until, self._why = until, why
         return now - self._first[1] < _JUST_NOW
 
     def wait(self, record: Record, now: float, *, alone: bool) -> float:

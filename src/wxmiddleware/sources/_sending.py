@@ -15,7 +15,7 @@ _covers: ContextVar[Callable[[float], bool] | None] = ContextVar("wxmiddleware_l
 
 
 @contextmanager
-def leased(covers: Callable[[float], bool]) -> Iterator[None]:
+def under_lease(covers: Callable[[float], bool]) -> Iterator[None]:
     """
     Let requests of this block, in this thread, be sent only while `covers` says so.
 

@@ -1,0 +1,160 @@
+"""Whatever WeChat, the network and the disk do, a day sees fewer than a thousand requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import cycle
+from typing import Any
+
+import pytest
+
+from engine.world import BUSY, LOST, Issuer, World
+from wxmiddleware import TokenProvider, TokenUnavailable
+from wxmiddleware.exceptions import TokenError
+from wxmiddleware.simulator import WeChat
+from wxmiddleware.sources import Cause, Failure, Grant
+from wxmiddleware.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.parametrize("face", ["threads"], indirect=True)
+
+DAY = 86_400.0
+UNREACHABLE = Failure(Cause.PASSING, "The host cannot be reached.")
+
+
+class Endless(deque[Any]):
+    """A script that begins anew at its end."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__([None])
+        self._answers = cycle(answers)
+        self._number = 0
+
+    def popleft(self) -> Any:
+        self._number += 1
+        answer = next(self._answers)
+        return Grant(f"T{self._number}", answer) if isinstance(answer, float) else answer
+
+
+def live(world: World, *providers: TokenProvider, seconds: float = DAY) -> int:
+    """Let callers ask as soon as they may, and see each token rejected; how many requests that caused."""
+    before, end = world.issuer.fetches, world.clock.now + seconds
+    while world.clock.now < end:
+        waits = []
+        for provider in providers:
+            try:
+                world.get(provider, world.get(provider))
+            except TokenError as error:
+                waits.append(error.retry_after or 1.0)
+            world.settle(provider)
+        world.advance(max(1.0, min(waits, default=1.0)))
+    return world.issuer.fetches - before
+
+
+@pytest.mark.parametrize(
+    ("stable", "answers"),
+    [
+        (False, (LOST,)),
+        (True, (LOST,)),
+        (False, (BUSY,)),
+        (False, (LOST, BUSY)),
+        (False, (BUSY, BUSY, LOST)),
+        (True, (60.0,)),
+        (False, (7200.0,)),
+        (False, (LOST, 7200.0)),
+    ],
+    ids=["lost", "lost, stable", "busy", "by turns", "now and then", "short lives", "rejected", "lost and rejected"],
+)
+def test_whatever_wechat_does(worlds: Callable[..., World], stable: bool, answers: tuple[Any, ...]) -> None:
+    """Fewer than a thousand requests."""
+    world = worlds(stable=stable)
+    world.issuer.script = Endless(*answers)
+
+    assert 10 < live(world, world.provider()) < 1000
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+def test_fleet(world: World) -> None:
+    """What one process has sent counts for all."""
+    world.issuer.script = Endless(60.0)
+    fleet = [world.elsewhere() for _ in range(4)]
+
+    assert live(world, *fleet) < 1000
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+@pytest.mark.parametrize("method", ["load", "save"])
+def test_store_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Eight processes that cannot read or write the store send fewer than two thousand."""
+    world.issuer.script = Endless(7200.0)
+    fleet = [world.elsewhere() for _ in range(8)]
+    monkeypatch.setattr(world.store, method, None)
+
+    assert live(world, *fleet) < 2000
+
+
+@pytest.mark.parametrize("worlds", ["memory"], indirect=True)
+def test_request_that_was_not_sent(world: World) -> None:
+    """Time without a network costs nothing of the budget: the token is there as soon as the network is."""
+    world.issuer.script = Endless(UNREACHABLE)
+    provider = world.provider()
+    assert live(world, provider, seconds=400.0) > 300
+    world.issuer.script = deque(["T1"])
+    world.advance(30)
+
+    assert "T1" == world.get(provider)
+
+
+@pytest.mark.parametrize("worlds", ["memory"], indirect=True)
+def test_message(world: World) -> None:
+    """Who gets no token as the budget is spent reads that, and when the next request is sent."""
+    issuer = Issuer("stable", ahead=0.0, kills=False, script=Endless(1.0))
+    provider = world.provider(source=issuer)
+    error: TokenError | None = None
+    while error is None:
+        try:
+            provider.get_token()
+        except TokenUnavailable as unavailable:
+            error = unavailable
+        world.advance(1)
+
+    assert 300 < issuer.fetches < 310
+    assert "the day's budget" in str(error)
+    assert error.retry_after is not None
+    assert 0 < error.retry_after < 173
+
+
+@pytest.mark.parametrize("worlds", ["memory"], indirect=True)
+def test_user_who_wants_a_fetch_for_each_call(world: World) -> None:
+    """With ``cache=False`` and no store, each call has its request, however many."""
+    issuer = Issuer("stable", ahead=290.0, kills=False, script=Endless(7200.0))
+    provider = world.provider(source=issuer, store=None, cache=False)
+    for _ in range(350):
+        provider.get_token()
+
+    assert 350 == issuer.fetches
+
+
+@pytest.mark.parametrize("worlds", ["memory"], indirect=True)
+def test_workers_that_share_nothing(world: World) -> None:
+    """Eight busy workers that end each other's tokens all day leave half of the day's quota to others."""
+    wechat = WeChat(clock=world.wall, overlap=0.0)
+
+    class Source(Issuer):
+        def fetch(self, account: Any, *, force: bool = False) -> Grant:
+            return Grant(wechat.token()["access_token"], 7200.0)
+
+    workers = [world.provider(source=Source(), store=MemoryStore(clock=world.clock)) for _ in range(8)]
+    for _ in range(int(DAY / 30)):
+        world.advance(30)
+        for worker in workers:
+            token = worker.get_token()
+            if not wechat.is_valid(token):
+                try:
+                    again = worker.get_token(rejected=token)
+                except TokenUnavailable:
+                    continue
+                if wechat.is_valid(again):
+                    worker.confirm(again)
+
+    assert wechat.fetches(slot="classic") < 1000
