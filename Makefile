@@ -37,8 +37,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group demo
 	@touch $@
 
+# Some packages have no wheel for a Python without a GIL.
 $(VENV)/.dev: pyproject.toml $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group \
+	  "$$($(BIN)/python -c 'import sys; print("dev-free-threaded" if "t" in sys.abiflags else "dev")')"
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.pip
