@@ -216,10 +216,19 @@ class StoreLink:
 
     # For sessions
 
-    def begin(self, session: Session) -> bool:
-        """Note that `session` calls the store now. ``False`` if it must not: the circuit breaker is open."""
+    def begin(self, session: Session, *, probe: bool = False) -> bool:
+        """
+        Note that `session` calls the store now.
+
+        Args:
+            probe: Only to see whether it is back: also if it failed a moment ago, unless it hangs.
+
+        Returns:
+            ``False`` if it must not: the circuit breaker is open.
+        """
         with self._lock:
-            if self._breaker.is_open(self._clock()):
+            now = self._clock()
+            if not self._breaker.may_probe(now) if probe else self._breaker.is_open(now):
                 return False
             self._pending = session
             return True
@@ -230,10 +239,10 @@ class StoreLink:
             self._answered = True
             return self._done(session) and self._breaker.success(tell=not session.failed)
 
-    def failed(self, session: Session, problem: str) -> str:
+    def failed(self, session: Session, problem: str, *, probe: bool = False) -> str:
         """Note that the call has failed. Returns what to tell the observers; empty if they know."""
         with self._lock:
-            news = self._done(session) and self._breaker.failure(self._clock())
+            news = self._done(session) and self._breaker.failure(self._clock(), probe=probe)
             return self._problem(problem) if news else ""
 
     def broken_off(self, session: Session) -> None:
@@ -310,9 +319,16 @@ class Session:
         self._link.insist()
         self.failed = False
 
-    def _call(self, call: Callable[[], Any]) -> Any:
+    def is_back(self) -> bool:
+        """Whether the store answers again, after it failed; then it is called again."""
+        link = self._link
+        self.failed = False
+        answered: Loaded | None = self._call(lambda: readable(link.store.load(link.key)), probe=True)
+        return answered is not None
+
+    def _call(self, call: Callable[[], Any], *, probe: bool = False) -> Any:
         link, problem = self._link, ""
-        if not link.begin(self):
+        if not link.begin(self, probe=probe):
             self.failed = True
             return None
         self._due(STORE_PATIENCE)
@@ -320,7 +336,7 @@ class Session:
             answer = call()
         except Exception as exc:
             self.failed = True
-            problem = link.failed(self, _what(exc))
+            problem = link.failed(self, _what(exc), probe=probe)
             answer = None
         except BaseException:
             link.broken_off(self)

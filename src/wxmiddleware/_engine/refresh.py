@@ -22,6 +22,7 @@ from .._rules.policies import (
     DOUBTFUL_LIFE,
     LEASE,
     LONGEST_PAUSE,
+    STORE_PATIENCE,
     budget_wait,
     charged,
     china_day,
@@ -45,6 +46,8 @@ _POLL = 0.1  # seconds between two reads of the store while another process refr
 _FOLLOWS = 1.0  # seconds that a process with follow=True waits for a token while no process holds the lease
 _CLAIMS = 20  # compare-and-swaps lost in a row, after which the refresh goes on without the store
 _SWAPS = 5  # tries to publish; one is the rule, more only if others write in the same moment
+_BLIP = 1.0  # seconds for which a store may be away without a process going on without it
+_PROBE = 0.25  # seconds between two looks whether it is back
 _INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
@@ -71,12 +74,14 @@ class Refresh:
     """
 
     __slots__ = (
+        "_alone",
         "_beaten",
         "_claimed",
         "_clock",
         "_events",
         "_flight",
         "_given_up",
+        "_holder",
         "_link",
         "_looked_twice",
         "_losses",
@@ -107,6 +112,8 @@ class Refresh:
         self._looked_twice = False  # whether a store without the record was read once more
         self._unusable = ""  # why the token in the store cannot be used
         self._waited = 0.0  # seconds, for what other processes have saved to be seen
+        self._holder = ("", -math.inf)  # the process that is waited for, and until when
+        self._alone = False  # whether it has waited for the store, and goes on without it
         self._paid = 0.0  # what the request costs of the day's budget
         self._given_up = False  # whether nothing was sent, as it had become too late
         self._beaten: Any = None  # the version over which another process has saved
@@ -120,33 +127,51 @@ class Refresh:
         """
         self._flight = flight
         self._owner = f"{process.name()}{secrets.token_hex(4)}"  # a process and a flight
-        token = self._token
-        patience, soon = self._clock() + self._lease() + 1.0, self._clock() + _FOLLOWS
+        token, soon = self._token, self._clock() + _FOLLOWS
         while True:
-            seen = self._look()
-            self._link.checked()
-            self._shows(seen)
-            if self._store.failed or self._losses >= _CLAIMS or self._waited_enough():
-                seen = replace(seen, version=None)  # it can be read and not written, or does not keep its word
+            seen = self._read()
             if self._enough(seen):
                 token.looked(flight if self._reason is Reason.LOOK else None)
                 return token.snapshot
             refusal = self._held_back(seen)
             if refusal is not None:
                 return refusal
-            if token.rotates and seen.version is None:
-                return self._cool(_NOWHERE_TO_KEEP, 1)
             leased = self._leased(seen)  # looked at once: the lease may end in this moment
-            if token.plan.follow or leased:
-                if self._usable() and not self._doubts(seen):
-                    return token.snapshot  # another process is refreshing
-                if self._clock() >= (patience if leased else soon):
-                    return self._nobody_came()
-                token.world.sleep(_POLL)
-                continue
-            outcome = self._spent(seen) or self._attempt(seen)
+            waits = token.plan.follow or leased
+            if seen.version is None and (token.rotates or not waits):
+                if self._store_is_back():
+                    continue
+                if token.rotates:
+                    return self._cool(_NOWHERE_TO_KEEP, 1)
+            if waits:
+                outcome = self._wait(seen, self._patience(seen) if leased else soon)
+            else:
+                outcome = self._spent(seen) or self._attempt(seen)
             if outcome is not None:
                 return outcome
+
+    def _read(self) -> Seen:
+        """Look at the store. The version is ``None`` if it can be read and not written, or does not keep its word."""
+        seen = self._look()
+        self._link.checked()
+        self._shows(seen)
+        given_up = self._store.failed or self._losses >= _CLAIMS or self._waited_enough()
+        return replace(seen, version=None) if given_up else seen
+
+    def _wait(self, seen: Seen, until: float) -> Outcome | None:
+        """
+        Wait a moment for the process that has the lease, or that may fetch. ``None``: look again.
+
+        Args:
+            until: When to give up.
+        """
+        token = self._token
+        if self._usable() and not self._doubts(seen):
+            return token.snapshot  # another process is refreshing
+        if self._clock() >= until:
+            return self._nobody_came()
+        token.world.sleep(_POLL)
+        return None
 
     def mishap(self, exc: BaseException) -> Outcome:
         """Make a failure of what `run` raised: a mistake in a user's source or store, or the interpreter's end."""
@@ -343,6 +368,34 @@ class Refresh:
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
 
+    def _store_is_back(self) -> bool:
+        """
+        Wait before going on without the store, once, and look meanwhile whether it is back.
+
+        A restart or a failover takes it away for a moment, in which processes that fetched on their own would end each
+        other's tokens. The jitter spreads those that have to (thundering herd).
+        """
+        if self._alone:
+            return False
+        self._alone = True
+        world, waited, began = self._token.world, 0.0, self._clock()
+        longest = 2.0 * world.draw() + (_BLIP if self._store.failed else 0.0)
+        while max(waited, self._clock() - began) < longest:
+            pause = min(_PROBE, longest - waited)
+            self._due(STORE_PATIENCE)
+            world.sleep(pause)
+            waited += pause
+            if self._store.failed and self._store.is_back():
+                return True
+        return False
+
+    def _patience(self, seen: Seen) -> float:
+        """Until when to wait for who has the lease. With another holder it begins anew: each may take its time."""
+        assert seen.record.lease is not None
+        if seen.record.lease.owner != self._holder[0]:
+            self._holder = (seen.record.lease.owner, self._clock() + self._lease() + 1.0)
+        return self._holder[1]
+
     def _shows(self, seen: Seen) -> None:
         """Stop counting the wait for another process's save once a read shows it."""
         if seen.version is not None and seen.version != self._beaten:
@@ -359,8 +412,7 @@ class Refresh:
     def _claim(self, seen: Seen) -> Seen | None:
         """Take the lease by compare-and-swap. ``None`` if the record has changed since it was read."""
         if seen.version is None:
-            # Without a store each process fetches on its own. The jitter spreads them (thundering herd).
-            self._token.world.sleep(2.0 * self._token.world.draw())
+            # Without a store each process fetches on its own.
             self._due()
             return self._counts(replace(seen, record=self._charged(seen, None)))
         lease = Lease(self._owner, self._clock() + self._lease())
@@ -528,7 +580,7 @@ class Refresh:
         swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
         # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
         while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
-            if self._store.failed and not self._insists():
+            if self._store.failed and not self._insists() and (swaps or not self._store.is_back()):
                 break
             swaps += 1
             if swaps > _SWAPS:

@@ -18,32 +18,42 @@ class CircuitBreaker:
     Times are seconds on the process's clock.
     """
 
-    __slots__ = ("_failed_at", "_failures", "_open_until", "_told")
+    __slots__ = ("_failed_at", "_failures", "_hangs", "_open_until", "_told")
 
     def __init__(self) -> None:
         self._failures = 0  # in a row
         self._failed_at = -math.inf
         self._open_until = -math.inf
+        self._hangs = False  # whether it is open since a call does not return
         self._told = False  # whether somebody knows that it fails, and not yet that it works again
 
     def is_open(self, now: float) -> bool:
         """Whether there is to be no call."""
         return now < self._open_until
 
+    def may_probe(self, now: float) -> bool:
+        """Whether whoever has the time may call all the same, as a call takes no longer than the store's timeouts."""
+        return not (self._hangs and self.is_open(now))
+
     def recovering(self, now: float) -> bool:
         """Whether the last failure was less than `STORE_ECHO` ago."""
         return now < self._failed_at + STORE_ECHO
 
-    def failure(self, now: float) -> bool:
-        """Count a failed call; `STORE_FAILURES` in a row open it for `STORE_REST`. ``True`` if the failure is news."""
-        self._failures += 1
+    def failure(self, now: float, *, probe: bool = False) -> bool:
+        """
+        Count a failed call; `STORE_FAILURES` in a row open it for `STORE_REST`. ``True`` if the failure is news.
+
+        Args:
+            probe: It was only to see whether the store is back, and does not count.
+        """
+        self._failures += not probe
         if self._failures >= STORE_FAILURES:
-            self._failures, self._open_until = 0, now + STORE_REST
+            self._failures, self._open_until, self._hangs = 0, now + STORE_REST, False
         return self._down(now)
 
     def trip(self, now: float) -> bool:
         """Open it at once, for `STORE_HANGS`: a call does not return. ``True`` if that is news."""
-        self._failures, self._open_until = 0, now + STORE_HANGS
+        self._failures, self._open_until, self._hangs = 0, now + STORE_HANGS, True
         return self._down(now)
 
     def success(self, *, tell: bool) -> bool:
@@ -55,7 +65,7 @@ class CircuitBreaker:
 
     def close(self) -> None:
         """Let the next call through, whatever was before."""
-        self._failures, self._open_until = 0, -math.inf
+        self._failures, self._open_until, self._hangs = 0, -math.inf, False
 
     def _down(self, now: float) -> bool:
         self._failed_at = now
