@@ -35,6 +35,7 @@ from wxmiddleware._engine.flight import Flight
 from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores.memory import MemoryStore
+from wxmiddleware.testing import ScriptedSource
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
 _numbers = itertools.count()
@@ -795,3 +796,57 @@ def test_confirm(world: World) -> None:
     provider.confirm(token)
 
     assert seen[-1].name is Happening.HEALED
+
+
+class TestCheapestClock:
+    """The hot path goes by `time.monotonic`, which a suspended machine stops, and looks up once a second."""
+
+    @pytest.fixture
+    def seconds(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+        """Both clocks in the test's hand: the process's, and the cheapest."""
+        seconds = {"process": 1000.0, "cheapest": 50.0}
+        monkeypatch.setattr("wxmiddleware._engine.token.ticks_of", lambda clock: lambda: seconds["cheapest"])
+        return seconds
+
+    @pytest.fixture
+    def asked(self, seconds: dict[str, float]) -> list[float]:
+        """When the process's clock was read."""
+        return []
+
+    @pytest.fixture
+    def provider(self, seconds: dict[str, float], asked: list[float]) -> TokenProvider:
+        """One with a fresh token."""
+
+        def clock() -> float:
+            asked.append(seconds["process"])
+            return seconds["process"]
+
+        provider = TokenProvider(
+            Account("wx0123456789abcdef", "secret"), source=ScriptedSource("T1", "T2"), clock=clock
+        )
+        provider.get_token()
+        asked.clear()
+        return provider
+
+    def test_looks_up_once_a_second(
+        self, provider: TokenProvider, seconds: dict[str, float], asked: list[float]
+    ) -> None:
+        """Within a second the process's clock is not read; then it is, once, and nothing else is done."""
+        for _ in range(40):
+            seconds["process"] += 0.125
+            seconds["cheapest"] += 0.125
+            assert "T1" == provider.get_token()
+
+        assert 1 <= len(set(asked)) <= 5
+
+    def test_suspended(self, provider: TokenProvider, seconds: dict[str, float]) -> None:
+        """A token that ended while the machine slept is handed out for a second at most."""
+        seconds["process"] += 8000.0
+        seconds["cheapest"] += 1.0
+
+        assert "T2" == provider.get_token()
+
+    def test_rejected(self, provider: TokenProvider, seconds: dict[str, float]) -> None:
+        """A rejection counts at once, also within the second."""
+        assert "T2" == provider.get_token("T1")
+        assert "T2" == provider.get_token()

@@ -118,7 +118,7 @@ class Story:
         """Come while the token is handed out without the lock: who waits for that does not see a snapshot half done."""
         while not self._over:
             least = self.least
-            hot = self.now < self.provider._cached.snapshot.hot_until
+            hot = self.now < self.provider._cached.snapshot.hot_ticks
             self._note(reader, least, self.provider.peek() if hot else None)
             if not hot:
                 time.sleep(1e-6)

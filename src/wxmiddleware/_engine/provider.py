@@ -92,7 +92,7 @@ class TokenProvider(fork.Closing):
         ConfigurationError: An argument is wrong, or two contradict each other.
     """
 
-    __slots__ = ("__weakref__", "_cached", "_clock", "_observers", "_own", "_store", "_timeout", "account")
+    __slots__ = ("__weakref__", "_cached", "_observers", "_own", "_store", "_ticks", "_timeout", "account")
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class TokenProvider(fork.Closing):
             remember=own,
         )
         self._cached: CachedToken | _Closed = self._own
-        self._clock = clock
+        self._ticks = self._own.ticks
         self._timeout = _patience(timeout)
         self._observers = observers
         if observers:
@@ -178,7 +178,7 @@ class TokenProvider(fork.Closing):
         """
         if rejected is None:
             snapshot = self._cached.snapshot
-            if self._clock() < snapshot.hot_until:
+            if self._ticks() < snapshot.hot_ticks:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
         return drive(asking, _wait)
@@ -192,7 +192,7 @@ class TokenProvider(fork.Closing):
         """
         if rejected is None:
             snapshot = self._cached.snapshot
-            if self._clock() < snapshot.hot_until:
+            if self._ticks() < snapshot.hot_ticks:
                 return snapshot.value
         asking, rejected = self._asking(rejected, timeout), None  # error trackers show what a local variable holds
         return await adrive(asking, lambda step: step[0].wait_async(step[1]))
@@ -250,7 +250,7 @@ class TokenProvider(fork.Closing):
             ProviderClosed: After `close`.
         """
         snapshot = self._cached.snapshot
-        if self._clock() < snapshot.hot_until:
+        if self._ticks() < snapshot.hot_ticks:
             return snapshot.value
         answer = self._live().decide()
         return answer.value if isinstance(answer, Snapshot) else None

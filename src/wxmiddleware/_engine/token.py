@@ -22,13 +22,15 @@ from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Outcome,
 from .._rules.policies import STORE_PATIENCE, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
 from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
 from .._runtime import fork
-from .._runtime.clock import Clock
+from .._runtime.clock import Clock, ticks_of
 from .._runtime.threads import threads_freeze
 from ..sources import TokenSource
 from ..stores import TokenStore
 from .events import Event, Happening, Observer, tell
 from .flight import Flight
 from .link import StoreLink
+
+_LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without a look at the process's
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class CachedToken:
         cooldown: The failure that is remembered, and until when no request is sent (negative caching, back-off).
         link: The way to the store, and what is known of it.
         refusals: The ledger of rejections.
+        ticks: The cheapest clock, which the hot path compares with the snapshot's `hot_ticks`.
         hearsay: The source's: whether a rejection is only a report, and not WeChat's own answer.
         rotates: The source's: whether each token is asked for with something that came with the one before.
         listeners: The providers whose observers are told.
@@ -127,6 +130,7 @@ class CachedToken:
         "rotates",
         "snapshot",
         "source",
+        "ticks",
         "world",
     )
 
@@ -145,6 +149,7 @@ class CachedToken:
         self.source: Final = source
         self.plan: Final = plan
         self.world: Final = world
+        self.ticks: Final = ticks_of(world.clock)
         self.rotates: Final = bool(getattr(source, "rotates", False))
         self.hearsay: Final = bool(getattr(source, "hearsay", False))
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
@@ -219,7 +224,9 @@ class CachedToken:
         if step is Step.FAIL and self.cooldown is not None:
             return replace(self.cooldown.failure, retry_after=self.cooldown.until - now), None
         if reason is None:
-            if not view.hot:
+            if view.hot:  # a second is over, and nothing is due all the same
+                self._hot_until(self.snapshot.hot_until)
+            else:
                 self._stay_hot(view, now)
             return self.snapshot, None
         if view.backing_off and reason is Reason.LOOK and step is Step.START:
@@ -255,7 +262,7 @@ class CachedToken:
     def expect_the_end(self) -> None:
         """Renew the token with the next call, in the background, as if it were near its end."""
         with self._lock:
-            self.snapshot = replace(self.snapshot, ahead_at=-math.inf, hot_until=-math.inf)
+            self.snapshot = replace(self.snapshot, ahead_at=-math.inf, hot_until=-math.inf, hot_ticks=-math.inf)
 
     def _out_of_touch(self, now: float) -> bool:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
@@ -292,7 +299,14 @@ class CachedToken:
         """Keep the token on the hot path until then, or until its end."""
         snapshot = self.snapshot
         if snapshot.value and not snapshot.refused and self.plan.cache:
-            self.snapshot = replace(snapshot, hot_until=min(until, snapshot.expires_at))
+            until = min(until, snapshot.expires_at)
+            self.snapshot = replace(snapshot, hot_until=until, hot_ticks=self._in_ticks(until))
+
+    def _in_ticks(self, until: float) -> float:
+        """Say when the hot path must look up at last, on the clock that it goes by."""
+        if self.ticks is self.world.clock:
+            return until
+        return self.ticks() + min(until - self.world.clock(), _LOOK_UP)
 
     def _reject(self, now: float, events: list[Event]) -> Failure | None:
         """
@@ -308,7 +322,7 @@ class CachedToken:
             return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
-        self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf)
+        self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf, hot_ticks=-math.inf)
         events.append(
             self.event(Happening.REFUSED, "WeChat rejected the token in use.", generation=snapshot.generation)
         )
@@ -389,11 +403,11 @@ class CachedToken:
                 expires_at=record.expires_at,
                 ahead_at=ahead,
                 look_at=look,
-                hot_until=min(ahead, look) if self.plan.cache else -math.inf,
                 sent_at=record.sent_at,
                 received_at=record.received_at,
                 own=own,
             )
+            self._hot_until(min(ahead, look))
             self.cooldown = None
             return True
 

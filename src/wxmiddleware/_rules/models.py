@@ -455,7 +455,9 @@ class Snapshot:
         expires_at: The end of its life.
         ahead_at: From this time on it is renewed while it is still handed out (refresh-ahead).
         look_at: From this time on the shared store is read again.
-        hot_until: Before this time nothing is due but handing it out. The hot path compares this, and only this.
+        hot_until: Before this time nothing is due but handing it out.
+        hot_ticks: The same on the cheapest clock (`CachedToken.ticks`), a second ahead at most: that clock may stand
+            still while the machine is suspended. The hot path compares this, and only this.
         sent_at: When the request that brought it was sent.
         received_at: When its answer was there.
         own: Whether this process asked for it.
@@ -468,6 +470,7 @@ class Snapshot:
     ahead_at: float = -math.inf
     look_at: float = math.inf
     hot_until: float = -math.inf
+    hot_ticks: float = -math.inf
     sent_at: float = -math.inf
     received_at: float = -math.inf
     own: bool = False

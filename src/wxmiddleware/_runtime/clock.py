@@ -20,3 +20,13 @@ def _best() -> Clock:
 
 
 clock: Clock = _best()
+
+
+def ticks_of(which: Clock) -> Clock:
+    """
+    Get the cheapest clock there is to look at again and again in the place of `which`.
+
+    The process's clock costs about twice as much as `time.monotonic`, which a suspended machine stops. Whoever goes by
+    the ticks must look at the real clock once in a while.
+    """
+    return time.monotonic if which is clock else which
