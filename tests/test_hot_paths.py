@@ -44,11 +44,13 @@ def instructions(call: Call) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # the finalisers of other tests' garbage are no part of the call
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
