@@ -292,12 +292,12 @@ class TestRefused:
 
     @pytest.mark.parametrize("face", ["threads"], indirect=True)
     def test_refused_for_ever(self, world: World) -> None:
-        """A day of refusals, one every ten seconds, spends some hundred fetches and not the quota."""
+        """A day of refusals, one a minute, spends some hundred fetches and not the quota."""
         world.script("T0", *(f"T{n}" for n in range(1, 400)))
         provider = world.provider()
         token = world.get(provider)
-        for _ in range(86_400 // 10):
-            world.advance(10)
+        for _ in range(86_400 // 60):
+            world.advance(60)
             try:
                 token = provider.get_token(token)
             except TokenUnavailable:

@@ -179,6 +179,7 @@ def test_not_healed(corp: Corp, app: SimulatedApp, errcode: int) -> None:
 
 @pytest.mark.parametrize(("expected", "errcode"), [(1, 40001), (2, 40014), (2, 42001)])
 @pytest.mark.parametrize("shape", ["async", "awaitable"])
+@pytest.mark.filterwarnings("ignore:A token is waited for in a thread that runs an event loop:RuntimeWarning")  # it is
 def test_in_a_task(corp: Corp, app: SimulatedApp, expected: int, errcode: int, shape: str) -> None:
     """Tasks ask the same rule, also where a plain function returns what is to be awaited."""
     corp.wechat.wecom_sticky = False
