@@ -39,6 +39,7 @@ from ..stores._sealed import readable
 from .events import Happening
 
 _TRIES = 20  # compare-and-swaps that other processes may win before `amend` gives up
+_SLOW = 0.5  # seconds that a save may take without a lease being longer for it
 _PROBE = 1.0  # seconds between two reads during a back-off
 _CARRIES_ON = "This process carries on with what it has in memory."
 _HANGS = "The store does not answer."
@@ -81,6 +82,7 @@ class StoreLink:
     Attributes:
         known: The record as the store last showed it or this process last wrote it, in times of the process's clock. It
             has what this process has spent while the store could not be written.
+        save_takes: Seconds that the last save took, if they are worth reckoning with: a slow disk, a busy server.
     """
 
     __slots__ = (
@@ -95,6 +97,7 @@ class StoreLink:
         "_probe_at",
         "key",
         "known",
+        "save_takes",
         "store",
     )
 
@@ -102,6 +105,7 @@ class StoreLink:
         self.store: Final = store
         self.key: Final = key
         self.known = Record()
+        self.save_takes = 0.0
         self._clock = clock
         self._breaker = CircuitBreaker()
         self._answered = False  # whether the store has ever answered this process
@@ -167,6 +171,11 @@ class StoreLink:
         with self._lock:
             self.known = record
 
+    def took(self, seconds: float) -> None:
+        """Note how long a save took."""
+        with self._lock:
+            self.save_takes = seconds if seconds > _SLOW else 0.0
+
     def lags(self) -> bool:
         """Note that the store does not show what it has just taken. ``True`` for the first time."""
         with self._lock:
@@ -212,7 +221,7 @@ class StoreLink:
     def _read(self) -> tuple[Seen, float]:
         before = self._clock()
         loaded: Loaded = _safely(lambda: readable(self.store.load(self.key)))
-        return _seen(loaded, before), loaded.now
+        return _seen(loaded, before, self._clock()), loaded.now
 
     # For sessions
 
@@ -293,13 +302,14 @@ class Session:
     def load(self) -> Seen | None:
         """Read the record; again, if that took so long that the clock offset cannot be told. ``None`` if that fails."""
         link = self._link
-        for _ in range(3):
+        for _ in range(2):
             before = link._clock()
             loaded: Loaded | None = self._call(lambda: readable(link.store.load(link.key)))
             if loaded is None:
                 return None
-            seen = _seen(loaded, before)
-            if link._clock() - before < 1.0:
+            after = link._clock()
+            seen = _seen(loaded, before, after)
+            if after - before < 1.0:
                 break
         return seen
 
@@ -311,7 +321,10 @@ class Session:
             What is in the store now; ``None`` if another process has saved meanwhile, or the store failed.
         """
         link, stored = self._link, record.shifted(-over.offset)
+        before = link._clock()
         version = self._call(lambda: link.store.save(link.key, stored, over.version))
+        if version is not None:
+            link.took(link._clock() - before)
         return None if version is None else replace(over, record=record, version=version)
 
     def insist(self) -> None:
@@ -349,11 +362,17 @@ class Session:
         return answer
 
 
-def _seen(loaded: Loaded, before: float) -> Seen:
-    """Move a record to the process's clock, by the offset `before` the read: rather too early an end than too late."""
+def _seen(loaded: Loaded, before: float, after: float) -> Seen:
+    """
+    Move a record to the process's clock, by the offset `before` the read: rather too early an end than too late.
+
+    Only a lease ends rather too late, as if it had been read `after`: too early, it would not be honoured.
+    """
     offset = before - loaded.now
-    record = believable(loaded.record or Record(), loaded.now)
-    return Seen(record.shifted(offset), loaded.version, offset, _unusable(loaded))
+    record = believable(loaded.record or Record(), loaded.now).shifted(offset)
+    if record.lease is not None and after > before:
+        record = replace(record, lease=replace(record.lease, until=record.lease.until + (after - before)))
+    return Seen(record, loaded.version, offset, _unusable(loaded))
 
 
 def _unusable(loaded: Loaded) -> str:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, Self
 
 from .._rules.errcodes import CURABLE
 from .._rules.models import NOTHING, Account, Outcome, Snapshot
-from .._rules.policies import State, Timing, state
+from .._rules.policies import LONGEST_FETCH, State, Timing, state
 from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
 from .._runtime.clock import Clock
@@ -130,6 +130,11 @@ class TokenProvider(fork.Closing):
         observers = checked_observers(observers)
         masking.install()
         source = source or default_source(account)
+        if store is not None and store.shared and not follow and source.timeout > LONGEST_FETCH:
+            raise ConfigurationError(
+                f"The source's timeout is {source.timeout:.0f} s. Make it {LONGEST_FETCH:.0f} s or less: for so long "
+                "processes that share a store wait for the one that fetches. Callers wait for 10 s at most anyway."
+            )
         check = getattr(source, "check", None)
         if check is not None:
             check(account)

@@ -21,6 +21,7 @@ from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease
 from .._rules.policies import (
     DOUBTFUL_LIFE,
     LEASE,
+    LONGEST_LEASE,
     LONGEST_PAUSE,
     STORE_PATIENCE,
     budget_wait,
@@ -46,6 +47,7 @@ _POLL = 0.1  # seconds between two reads of the store while another process refr
 _FOLLOWS = 1.0  # seconds that a process with follow=True waits for a token while no process holds the lease
 _CLAIMS = 20  # compare-and-swaps lost in a row, after which the refresh goes on without the store
 _SWAPS = 5  # tries to publish; one is the rule, more only if others write in the same moment
+_EXTENSIONS = 2  # of a lease that is too short for the fetch, before it is given back
 _BLIP = 1.0  # seconds for which a store may be away without a process going on without it
 _PROBE = 0.25  # seconds between two looks whether it is back
 _INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
@@ -438,7 +440,9 @@ class Refresh:
         return claim
 
     def _lease(self) -> float:
-        return max(LEASE, self._token.source.timeout + 3.0)
+        """For how long to take a lease. It counts from when it is saved, and must last until the token is saved."""
+        usual = max(LEASE, self._token.source.timeout + 3.0)
+        return min(usual + 2.0 * self._link.save_takes, LONGEST_LEASE)
 
     def _due(self, seconds: float | None = None) -> None:
         """Set the time after which a waiting caller may overtake this flight: the lease's length, or `seconds`."""
@@ -446,9 +450,26 @@ class Refresh:
             self._flight.expect(self._clock() + (self._lease() if seconds is None else seconds))
 
     def _covers(self, claim: Seen) -> bool:
-        """Whether the lease lasts for as long as a fetch may take. After a pause of the process it may have ended."""
-        lease = claim.record.lease
-        return lease is None or self._clock() + self._token.source.timeout <= lease.until
+        """
+        Whether the lease lasts for as long as a fetch and the save after it may take.
+
+        It does not after a pause of this process, or if it took long to save it.
+        """
+        lease, takes = claim.record.lease, self._token.source.timeout + self._link.save_takes
+        return lease is None or self._clock() + takes <= lease.until
+
+    def _extended(self, claim: Seen) -> Seen | None:
+        """The claim with a lease that lasts long enough. ``None`` if another process has the lease, or none does."""
+        for _ in range(_EXTENSIONS):
+            if self._covers(claim):
+                return claim
+            lease = Lease(self._owner, self._clock() + self._lease())
+            longer = self._store.save(replace(claim.record, lease=lease), claim)
+            if longer is None:
+                return None
+            claim = self._claimed = longer
+            self._due()
+        return claim if self._covers(claim) else None
 
     def _may_send(self, claim: Seen, seconds: float) -> bool:
         """Whether the request may still be sent, if its answer takes so many seconds: asked right before."""
@@ -469,9 +490,11 @@ class Refresh:
 
     def _fetch(self, claim: Seen) -> Outcome | None:
         """Fetch and publish. ``None`` if the lease has ended meanwhile: start again."""
-        if not self._covers(claim):
-            self._release(claim)
+        extended = self._extended(claim)
+        if extended is None:
+            self._release(self._claimed or claim)
             return None
+        claim = extended
         asked = self._ask(claim)
         if self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING:
             return self._start_again(claim)

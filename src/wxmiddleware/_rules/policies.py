@@ -56,6 +56,8 @@ _LOST_LONGEST = 120.0
 # The longest back-off towards WeChat, and the longest lease.
 LONGEST_PAUSE = 600.0
 LONGEST_LEASE = 60.0
+# What a source may take for a fetch: a lease covers that, and saves that are slow.
+LONGEST_FETCH = 50.0
 # Clocks that are compared here may differ by so much.
 _SLACK = 5.0
 # No counter of a record goes further: neither what comes in a row, nor what is done in a day.
@@ -285,7 +287,7 @@ _PAST = ("refusals_at", "forced_at", "sent_at", "received_at")
 
 def _of_pauses(record: Record, now: float) -> dict[str, Any]:
     changes: dict[str, Any] = {}
-    if record.lease is not None and not record.lease.until <= now + LONGEST_LEASE:
+    if record.lease is not None and not record.lease.until <= now + LONGEST_LEASE + _SLACK:
         changes["lease"] = None
     cooldown = record.cooldown
     if cooldown is not None and not cooldown.until <= now + LONGEST_PAUSE + _SLACK:
