@@ -29,11 +29,11 @@ class Work:
     def __init__(self, result: Any = "done") -> None:
         self.result = result
         self.runs = 0
-        self.landings: list[bool] = []
+        self.endings: list[bool] = []
         self.begun = threading.Event()
         self.go_on = threading.Event()
-        self.landed = threading.Event()
-        self.stranded: list[Flight[Any]] = []
+        self.ended = threading.Event()
+        self.without_thread: list[Flight[Any]] = []
         self.told = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -46,18 +46,18 @@ class Work:
             raise self.result
         return self.result
 
-    def land(self, flight: Flight[Any]) -> None:
-        self.landings.append(flight.done)
-        self.landed.set()
+    def end(self, flight: Flight[Any]) -> None:
+        self.endings.append(flight.done)
+        self.ended.set()
 
-    def left_behind(self, flight: Flight[Any]) -> None:
-        self.stranded.append(flight)
+    def on_no_thread(self, flight: Flight[Any]) -> None:
+        self.without_thread.append(flight)
         self.told.set()
 
     def flight(self, *, ready: bool = False) -> Flight[Any]:
         if ready:
             self.go_on.set()
-        return Flight(self, mishap=lambda exc: ("mishap", type(exc)), landed=self.land, due=0.0)
+        return Flight(self, on_error=lambda exc: ("error", type(exc)), on_done=self.end, due=0.0)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ class TestThreads:
     def test_all_share_one_run(self, work: Work) -> None:
         """However many threads wait, the work is done once, and all have its result."""
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         with ThreadPoolExecutor(32) as pool:
             waiting = [pool.submit(flight.wait, LONG) for _ in range(32)]
             work.go_on.set()
@@ -121,7 +121,7 @@ class TestThreads:
     def test_late_waiter(self, work: Work) -> None:
         """Who comes after the end has the result at once."""
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
         flight.wait(LONG)
 
         assert flight.done
@@ -130,7 +130,7 @@ class TestThreads:
     def test_timeout(self, work: Work) -> None:
         """A waiter whose time is over gets None, and the flight goes on."""
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         work.begun.wait(LONG)
 
         assert flight.wait(0.01) is None
@@ -149,17 +149,17 @@ class TestThreads:
     def test_landing(self, work: Work) -> None:
         """The landing comes once, when the waiters have their result."""
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
         flight.wait(LONG)
 
-        assert work.landed.wait(LONG)
-        assert [True] == work.landings
+        assert work.ended.wait(LONG)
+        assert [True] == work.endings
 
     def test_a_slow_landing_keeps_nobody(self, work: Work) -> None:
         """Waiters do not wait for what is told after the landing."""
         talking = threading.Event()
-        flight = Flight(lambda _: "done", mishap=lambda _: "", landed=lambda _: talking.wait(LONG) and None, due=0.0)
-        flight.take_off()
+        flight = Flight(lambda _: "done", on_error=lambda _: "", on_done=lambda _: talking.wait(LONG) and None, due=0.0)
+        flight.start()
         result = flight.wait(LONG)
         talking.set()
 
@@ -168,15 +168,15 @@ class TestThreads:
     def test_flies_once(self, work: Work) -> None:
         """Running it a second time does nothing."""
         flight = work.flight(ready=True)
-        flight.fly()
-        flight.fly()
+        flight.run()
+        flight.run()
 
-        assert (1, [True]) == (work.runs, work.landings)
+        assert (1, [True]) == (work.runs, work.endings)
 
     def test_own_thread(self, work: Work) -> None:
         """The flight has a thread of its own, that keeps no program from ending."""
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
         flight.wait(LONG)
 
         assert work.thread is not None
@@ -195,20 +195,20 @@ class TestSlipAway:
 
         monkeypatch.setattr(threading.Thread, "start", late)
         flight = work.flight(ready=True)
-        flight.slip_away(work.left_behind)
+        flight.start_soon(work.on_no_thread)
 
         assert not flight.begun
         turn.set()
-        assert work.landed.wait(LONG)
-        assert (1, []) == (work.runs, work.stranded)
+        assert work.ended.wait(LONG)
+        assert (1, []) == (work.runs, work.without_thread)
 
     def test_thread_that_cannot_start(self, work: Work, no_threads: None) -> None:
         """It is said if there can be no thread; a waiter flies."""
         flight = work.flight(ready=True)
-        flight.slip_away(work.left_behind)
+        flight.start_soon(work.on_no_thread)
 
         assert work.told.wait(LONG)
-        assert [flight] == work.stranded
+        assert [flight] == work.without_thread
         assert flight.wait(LONG) == "done"
         assert work.thread is threading.current_thread()
 
@@ -220,9 +220,9 @@ class TestSlipAway:
 
         monkeypatch.setattr(_thread, "start_new_thread", full)
         flight = work.flight(ready=True)
-        flight.slip_away(work.left_behind)
+        flight.start_soon(work.on_no_thread)
 
-        assert [flight] == work.stranded
+        assert [flight] == work.without_thread
         assert flight.wait(LONG) == "done"
 
     def test_threads_that_freeze(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +232,9 @@ class TestSlipAway:
             raise AssertionError("a second thread")
 
         monkeypatch.setattr(_flight, "threads_freeze", lambda: True)
-        monkeypatch.setattr(Flight, "take_off", lambda _: work.begun.set() or True)
+        monkeypatch.setattr(Flight, "start", lambda _: work.begun.set() or True)
         monkeypatch.setattr(_thread, "start_new_thread", frozen)
-        work.flight(ready=True).slip_away(work.left_behind)
+        work.flight(ready=True).start_soon(work.on_no_thread)
 
         assert work.begun.is_set()
 
@@ -250,7 +250,7 @@ class TestTasks:
             results.append(await flight.wait_async(LONG))
 
         async def main() -> None:
-            flight.take_off()
+            flight.start()
             async with anyio.create_task_group() as tasks:
                 for _ in range(50):
                     tasks.start_soon(wait)
@@ -271,7 +271,7 @@ class TestTasks:
             results.append(await flight.wait_async(LONG))
 
         async def main() -> None:
-            flight.take_off()
+            flight.start()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
                 with anyio.CancelScope() as scope:
@@ -289,7 +289,7 @@ class TestTasks:
     def test_timeout(self, work: Work, backend: str) -> None:
         """A task whose time is over gets None, and the flight goes on."""
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         work.begun.wait(LONG)
 
         first = in_loop(backend, lambda: flight.wait_async(0.01))
@@ -309,7 +309,7 @@ class TestTasks:
     def test_late_waiter(self, work: Work, backend: str) -> None:
         """A task that comes after the end has the result at once, even with no time to wait."""
         flight = work.flight(ready=True)
-        flight.fly()
+        flight.run()
 
         assert in_loop(backend, lambda: flight.wait_async(0)) == "done"
 
@@ -320,7 +320,7 @@ class TestTasks:
         flight = work.flight()
 
         async def main() -> None:
-            flight.take_off()
+            flight.start()
             with anyio.move_on_after(0.01):
                 await flight.wait_async(LONG)
 
@@ -328,14 +328,14 @@ class TestTasks:
         work.go_on.set()
 
         assert flight.wait(LONG) == "done"
-        assert work.landed.wait(LONG)
+        assert work.ended.wait(LONG)
         assert [] == caplog.records
 
     def test_thread_that_cannot_start(self, work: Work, backend: str, no_threads: None) -> None:
         """Without a thread of its own a task has the flight run off its loop."""
         flight = work.flight(ready=True)
 
-        assert not flight.take_off()
+        assert not flight.start()
         assert in_loop(backend, lambda: flight.wait_async(LONG)) == "done"
         assert work.thread is not threading.main_thread()
 
@@ -344,11 +344,11 @@ class TestTasks:
     ) -> None:
         """A task that has waited long enough for the flight's thread has it run elsewhere; the thread is late then."""
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
 
         assert in_loop(backend, lambda: flight.wait_async(LONG)) == "done"
         frozen_threads[0]()
-        assert (1, [True]) == (work.runs, work.landings)
+        assert (1, [True]) == (work.runs, work.endings)
 
 
 class TestGroundedThreads:
@@ -356,7 +356,7 @@ class TestGroundedThreads:
         """Where no thread can be had, a waiter flies."""
         flight = work.flight(ready=True)
 
-        assert not flight.take_off()
+        assert not flight.start()
         assert flight.wait(LONG) == "done"
         assert work.thread is threading.current_thread()
 
@@ -364,17 +364,17 @@ class TestGroundedThreads:
         """Where the thread lies frozen, a waiter flies; when it thaws it finds nothing to do."""
         flight = work.flight(ready=True)
 
-        assert flight.take_off()
+        assert flight.start()
         assert flight.wait(LONG) == "done"
         assert work.thread is threading.current_thread()
         frozen_threads[0]()
-        assert (1, [True]) == (work.runs, work.landings)
+        assert (1, [True]) == (work.runs, work.endings)
 
     def test_a_thread_that_has_begun_is_not_overtaken(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
         """A slow flight is waited for, however short the grace is."""
         monkeypatch.setattr(_flight, "START_GRACE", 0.0)
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         work.begun.wait(LONG)
 
         assert flight.wait(0.02) is None
@@ -383,7 +383,7 @@ class TestGroundedThreads:
     def test_waiters_do_not_fly_twice(self, work: Work, frozen_threads: list[Callable[[], None]]) -> None:
         """Of many waiters over a frozen thread one flies."""
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
         with ThreadPoolExecutor(16) as pool:
             results = list(pool.map(lambda _: flight.wait(LONG), range(16)))
 
@@ -394,13 +394,13 @@ class TestGroundedThreads:
 class TestContext:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
 
-    def seen_by(self, fly: Callable[[Flight[str]], Any]) -> str | None:
+    def seen_by(self, run: Callable[[Flight[str]], Any]) -> str | None:
         flight: Flight[str] = Flight(
-            lambda _: self.variable.get(), mishap=repr, landed=lambda _: self.variable.set("landed"), due=0.0
+            lambda _: self.variable.get(), on_error=repr, on_done=lambda _: self.variable.set("ended"), due=0.0
         )
         mark = self.variable.set("the request's own")
         try:
-            fly(flight)
+            run(flight)
             result = flight.wait(LONG)
             assert self.variable.get() == "the request's own"
             return result
@@ -409,21 +409,21 @@ class TestContext:
 
     def test_own_thread(self) -> None:
         """Nothing of the request that was first reaches the refresh."""
-        assert self.seen_by(Flight.take_off) == "outside"
+        assert self.seen_by(Flight.start) == "outside"
 
     def test_in_the_waiter(self, no_threads: None) -> None:
         """Neither does it where the waiter flies, nor the other way round."""
-        assert self.seen_by(Flight.take_off) == "outside"
+        assert self.seen_by(Flight.start) == "outside"
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_in_a_task(self, no_threads: None, backend: str) -> None:
         """Neither does it where a task has it flown."""
 
-        def fly(flight: Flight[str]) -> None:
-            flight.take_off()
+        def run(flight: Flight[str]) -> None:
+            flight.start()
             in_loop(backend, lambda: flight.wait_async(LONG))
 
-        assert self.seen_by(fly) == "outside"
+        assert self.seen_by(run) == "outside"
 
 
 ENDS = [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), asyncio.CancelledError()]
@@ -436,14 +436,14 @@ class TestMishaps:
         monkeypatch.setattr(threading, "excepthook", lambda _: None)
         work = Work(raised)
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         with ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(flight.wait, LONG) for _ in range(4)]
             work.go_on.set()
             results = [one.result() for one in waiting]
 
-        assert [("mishap", type(raised))] * 4 == results
-        assert work.landed.wait(LONG)
+        assert [("error", type(raised))] * 4 == results
+        assert work.ended.wait(LONG)
 
     @pytest.mark.parametrize("raised", ENDS, ids=lambda e: type(e).__name__)
     def test_what_ends_a_thread_ends_it(self, raised: BaseException) -> None:
@@ -452,26 +452,26 @@ class TestMishaps:
         flight = work.flight(ready=True)
 
         with pytest.raises(type(raised)):
-            flight.fly()
-        assert flight.wait(0) == ("mishap", type(raised))
-        assert [True] == work.landings
+            flight.run()
+        assert flight.wait(0) == ("error", type(raised))
+        assert [True] == work.endings
 
     def test_an_exception_does_not_leave_the_flight(self) -> None:
         """An ordinary error is the waiters' affair alone."""
         work = Work(ValueError("x"))
         flight = work.flight(ready=True)
 
-        assert flight.fly() is None
-        assert flight.wait(0) == ("mishap", ValueError)
+        assert flight.run() is None
+        assert flight.wait(0) == ("error", ValueError)
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_in_a_task(self, backend: str) -> None:
         """Tasks get it, too."""
         work = Work(ValueError("x"))
         flight = work.flight(ready=True)
-        flight.take_off()
+        flight.start()
 
-        assert in_loop(backend, lambda: flight.wait_async(LONG)) == ("mishap", ValueError)
+        assert in_loop(backend, lambda: flight.wait_async(LONG)) == ("error", ValueError)
 
 
 class TestLoops:
@@ -493,7 +493,7 @@ class TestLoops:
             return results
 
         waits = threading.Barrier(5)
-        flight.take_off()
+        flight.start()
         with ThreadPoolExecutor(12) as pool:
             loops = [pool.submit(anyio.run, main, backend=backend) for backend in 2 * BACKENDS]
             threads = [pool.submit(flight.wait, LONG) for _ in range(8)]
@@ -508,7 +508,7 @@ class TestLoops:
     def test_two_loops_in_a_row(self, work: Work, backend: str) -> None:
         """Nothing of the first loop is left over for the second."""
         flight = work.flight()
-        flight.take_off()
+        flight.start()
 
         first = in_loop(backend, lambda: flight.wait_async(0.01))
         work.go_on.set()
@@ -519,7 +519,7 @@ class TestLoops:
     def test_loop_closed_under_a_waiting_task(self, work: Work) -> None:
         """A loop that was closed without cancelling its tasks keeps no other waiter from its result."""
         flight = work.flight()
-        flight.take_off()
+        flight.start()
         loop = asyncio.new_event_loop()
         waiting = flight.wait_async(LONG)
         task = loop.create_task(waiting)
@@ -529,7 +529,7 @@ class TestLoops:
         work.go_on.set()
 
         assert flight.wait(LONG) == "done"
-        assert work.landed.wait(LONG)
+        assert work.ended.wait(LONG)
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # that is the point
 
 
@@ -586,8 +586,8 @@ def test_within_itself() -> None:
         waited.append(flight.wait(1000))
         return "T"
 
-    flight = Flight(work, mishap=repr, landed=lambda _: None, due=0.0)
-    flight.fly()
+    flight = Flight(work, on_error=repr, on_done=lambda _: None, due=0.0)
+    flight.run()
 
     assert [None] == waited
     assert "T" == flight.wait(0)
@@ -596,7 +596,7 @@ def test_within_itself() -> None:
 def test_interrupted_in_its_first_step() -> None:
     """A signal handler never finds a flight that has begun, and is not known as its own thread's: it would wait."""
     found: list[tuple[bool, bool]] = []
-    flight: Flight[str] = Flight(lambda _: "done", mishap=repr, landed=lambda _: None, due=0.0)
+    flight: Flight[str] = Flight(lambda _: "done", on_error=repr, on_done=lambda _: None, due=0.0)
 
     def look(frame: types.FrameType, event: str, _: object) -> Any:
         frame.f_trace_opcodes = True
@@ -607,7 +607,7 @@ def test_interrupted_in_its_first_step() -> None:
     before = sys.gettrace()
     sys.settrace(look)
     try:
-        flight.fly()
+        flight.run()
     finally:
         sys.settrace(before)
 

@@ -368,7 +368,7 @@ class TestTimeout:
         assert 0.0 == provider.worth_waiting(2.0)
 
     def test_overdue(self, hanging: World) -> None:
-        """A refresh that should have ended is waited for: who waits overtakes it."""
+        """A refresh that should have ended is waited for: then a waiting caller starts another (supersedes it)."""
         provider = hanging.provider()
         assert provider.peek() is None
         flight = provider._own.flight

@@ -192,8 +192,8 @@ class ProviderPool(fork.InOneProcess):
             raise ConfigurationError("make is async, and a thread cannot await it. Use aget(), or a make that blocks.")
         flight: Flight[_Made] = Flight(
             lambda flight: self._do(appid, flight, before),
-            mishap=_broken,
-            landed=lambda flight: None,
+            on_error=_broken,
+            on_done=lambda flight: None,
             due=math.inf,
         )
         with self._lock:
@@ -203,11 +203,11 @@ class ProviderPool(fork.InOneProcess):
             under_way = self._making.setdefault(appid, flight)
         if under_way is flight and self._async:
             flight.reserve()
-            start_task(lambda: flight.fly_async(lambda: self._do_async(appid, flight, before)))
+            start_task(lambda: flight.run_async(lambda: self._do_async(appid, flight, before)))
         elif under_way is flight and here:
-            flight.fly()
+            flight.run()
         elif under_way is flight:
-            flight.take_off()  # where there can be no thread, who waits makes it
+            flight.start()  # where there can be no thread, who waits makes it
         return under_way
 
     def _do(self, appid: str, flight: Flight[_Made], before: TokenProvider | None) -> _Made:

@@ -61,11 +61,11 @@ class TestGoodToken:
 class TestNoToken:
     @pytest.mark.parametrize("state", NONE_TO_USE)
     @pytest.mark.parametrize(
-        ("flying", "overtake"), [(Flying.LIVE, False), (Flying.LIVE, True), (Flying.OVERDUE, False)]
+        ("flying", "supersede"), [(Flying.LIVE, False), (Flying.LIVE, True), (Flying.OVERDUE, False)]
     )
-    def test_refresh_under_way(self, state: State, flying: Flying, overtake: bool) -> None:
+    def test_refresh_under_way(self, state: State, flying: Flying, supersede: bool) -> None:
         """The caller waits for it (single flight), also if it is overdue and this caller has not waited for it yet."""
-        view = View(state, flying, overtake=overtake, backing_off=True, may_probe=True, overruled=True)
+        view = View(state, flying, supersede=supersede, backing_off=True, may_probe=True, overruled=True)
 
         assert (Step.WAIT, None) == next_move(view)
 
@@ -80,11 +80,11 @@ class TestNoToken:
         assert (Step.FAIL, None) == next_move(View(state, backing_off=True))
 
     @pytest.mark.parametrize(("state", "reason"), FETCHES)
-    @pytest.mark.parametrize(("flying", "overtake"), [(Flying.NONE, False), (Flying.OVERDUE, True)])
+    @pytest.mark.parametrize(("flying", "supersede"), [(Flying.NONE, False), (Flying.OVERDUE, True)])
     @pytest.mark.parametrize("overruled", [False, True])
-    def test_fetch(self, state: State, reason: Reason, flying: Flying, overtake: bool, overruled: bool) -> None:
+    def test_fetch(self, state: State, reason: Reason, flying: Flying, supersede: bool, overruled: bool) -> None:
         """The caller waits for a fetch; a rejection that is news overrules the back-off."""
-        view = View(state, flying, overtake=overtake, backing_off=overruled, overruled=overruled, may_probe=True)
+        view = View(state, flying, supersede=supersede, backing_off=overruled, overruled=overruled, may_probe=True)
 
         assert (Step.START, reason) == next_move(view)
 

@@ -327,7 +327,7 @@ class TestReentry:
         assert (TokenUnavailable, "T1", TokenUnavailable) == (type(cold), warm, type(rejected))
         assert "Ask again" in str(cold)
 
-    @pytest.mark.parametrize("where", ["store", "registry", "connections", "landings", "another account"])
+    @pytest.mark.parametrize("where", ["store", "registry", "connections", "endings", "another account"])
     def test_where_the_refresh_has_to_go(self, worlds: Callable[..., World], where: str) -> None:
         """Who holds a lock that the refresh may need does not wait for it; the refresh goes on afterwards."""
         world, other = worlds(), worlds()
@@ -337,7 +337,7 @@ class TestReentry:
             "store": world.store._lock,
             "registry": registry._lock,
             "connections": _connect._look_ups._lock,
-            "landings": flight._landings._changed,
+            "endings": flight._endings._changed,
             "another account": other.provider()._own._lock,
         }[where]
 

@@ -1452,7 +1452,7 @@ class TestFlights:
         assert "T1" == world.get(provider)
 
     def test_frozen_flight(self, world: World) -> None:
-        """A flight that stood still past its time is overtaken, and cannot put its older token over the newer."""
+        """A flight that stood still past its time is superseded, and cannot put its older token over the newer."""
         world.script("T1", "T2")
         held = gate(world)
         provider = world.provider()
@@ -1469,7 +1469,7 @@ class TestFlights:
         assert "T2" == world.get(provider)
 
     def test_frozen_flight_that_fails(self, world: World) -> None:
-        """What an overtaken flight failed with is of no interest any more."""
+        """What a superseded flight failed with is of no interest any more."""
         world.script(WRONG, "T2")
         held = gate(world)
         provider = world.provider()

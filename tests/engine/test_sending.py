@@ -76,7 +76,7 @@ def test_in_time(world: World, source: Careful) -> None:
 
 @pytest.mark.parametrize("others", [True, False])
 def test_without_a_store(world: World, source: Careful, others: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the store is down, a refresh that another one of its process has overtaken sends nothing."""
+    """Where the store is down, a refresh that another one of its process has superseded sends nothing."""
     provider = world.provider(source=source)
     monkeypatch.setattr(world.store, "load", None)
     source.script.extend(["T1"] if others else [BUSY, "T1"])

@@ -236,7 +236,7 @@ def test_thawed_later(frozen: Fleet) -> None:
 
 
 def test_thawed_too_late(frozen: Fleet) -> None:
-    """A refresh that lies frozen when the token is over, and has no answer yet, is overtaken by another one."""
+    """A refresh that lies frozen when the token is over, and has no answer yet, is superseded by another one."""
     hang = freeze(frozen)
     frozen.clock.advance(600)
 
@@ -248,7 +248,7 @@ def test_thawed_too_late(frozen: Fleet) -> None:
 
 
 def test_thawed_refused(frozen: Fleet) -> None:
-    """A refresh that lies frozen when the token is refused, and has no answer yet, is overtaken by another one."""
+    """A refresh that lies frozen when the token is refused, and has no answer yet, is superseded by another one."""
     hang = freeze(frozen)
     frozen.clock.advance(100)
     frozen.wechat.revoke()

@@ -16,7 +16,7 @@ def landed() -> None:
     for token in list(registry._tokens.values()):
         flight = token.flight
         deadline = time.monotonic() + FROZEN
-        while flight is not None and not (flight.begun or flight._grounded) and time.monotonic() < deadline:
+        while flight is not None and not (flight.begun or flight._no_thread) and time.monotonic() < deadline:
             time.sleep(0.001)
     for thread in threading.enumerate():
         if thread.name == "wxmiddleware-refresh":

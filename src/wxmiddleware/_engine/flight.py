@@ -45,50 +45,50 @@ class Flight(Generic[T]):
     Runs `work` once and hands its result to all who wait (single flight).
 
     Args:
-        work: What to do. It must return a value for every outcome; what it raises all the same goes to `mishap`.
-        mishap: Makes a result of an exception, so that waiters always get one.
-        landed: Called with the flight in its thread, once the waiters have the result.
+        work: What to do. It must return a value for every outcome; what it raises all the same goes to `on_error`.
+        on_error: Makes a result of an exception, so that waiters always get one.
+        on_done: Called with the flight in its thread, once the waiters have the result.
         due: When, on the process's clock, this flight should have ended; after that another may be started.
         inline: Whether the thread that starts it may as well run it.
 
     Attributes:
         since: When it was made, in seconds of `time.monotonic`.
-        overtaken: Whether another flight was started since (superseded). Then a failure of this one is not remembered.
+        superseded: Whether another flight was started since. Then a failure of this one is not remembered.
     """
 
     __slots__ = (
         "_future",
-        "_grounded",
-        "_landed",
-        "_mishap",
-        "_pilot",
+        "_no_thread",
+        "_on_done",
+        "_on_error",
+        "_runner",
         "_work",
         "due",
         "inline",
-        "overtaken",
         "since",
+        "superseded",
     )
 
     def __init__(
         self,
         work: Callable[[Flight[T]], T],
         *,
-        mishap: Callable[[BaseException], T],
-        landed: Callable[[Flight[T]], None],
+        on_error: Callable[[BaseException], T],
+        on_done: Callable[[Flight[T]], None],
         due: float,
         inline: bool = False,
     ) -> None:
         self._work = work
-        self._mishap = mishap
-        self._landed = landed
+        self._on_error = on_error
+        self._on_done = on_done
         self.due = due
         self.inline = inline
-        self.overtaken = False
+        self.superseded = False
         self.since = time.monotonic()
         # Who runs it, an entry that is made once and in one step: a signal handler that interrupts that thread must not
         # find the flight begun, and by nobody.
-        self._pilot: dict[str, tuple[int | None, object]] = {}
-        self._grounded = False
+        self._runner: dict[str, tuple[int | None, object]] = {}
+        self._no_thread = False
         self._future: Future[T] = Future()
         # From now on a cancelled waiter cannot cancel what the others wait for.
         self._future.set_running_or_notify_cancel()
@@ -96,17 +96,17 @@ class Flight(Generic[T]):
     @property
     def begun(self) -> bool:
         """Whether some thread is running the flight, or has."""
-        return bool(self._pilot)
+        return bool(self._runner)
 
     @property
-    def grounded(self) -> bool:
+    def no_thread(self) -> bool:
         """Whether there was no thread for the flight, and nobody who waits has run it either."""
-        return self._grounded and not self.begun
+        return self._no_thread and not self.begun
 
     @property
     def here(self) -> bool:
         """Whether this thread is the one that runs the flight."""
-        return self._pilot.get("", _NOBODY)[0] == threading.get_ident() and not self.done
+        return self._runner.get("", _NOBODY)[0] == threading.get_ident() and not self.done
 
     @property
     def in_its_way(self) -> bool:
@@ -122,39 +122,39 @@ class Flight(Generic[T]):
         """Set when, on the process's clock, it should have ended."""
         self.due = due
 
-    def overtake(self) -> None:
+    def supersede(self) -> None:
         """Note that another flight was started since."""
-        self.overtaken = True
+        self.superseded = True
 
-    def take_off(self) -> bool:
+    def start(self) -> bool:
         """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
         # An empty context: nothing of the request that happened to be first reaches the refresh.
-        work = partial(contextvars.Context().run, self._fly_alone)
-        self._grounded = start_thread(work, "wxmiddleware-refresh") is None
-        return not self._grounded
+        work = partial(contextvars.Context().run, self._run_alone)
+        self._no_thread = start_thread(work, "wxmiddleware-refresh") is None
+        return not self._no_thread
 
-    def slip_away(self, stranded: Callable[[Flight[T]], None]) -> None:
+    def start_soon(self, on_no_thread: Callable[[Flight[T]], None]) -> None:
         """
-        Take off in the background: the caller does not wait, not even for the thread to begin.
+        Start it in the background: the caller does not wait, not even for the thread to begin.
 
         `threading.Thread.start` returns when the new thread has had its first turn, and among many busy threads that
         takes some tenths of a second. So it is called in a thread that nobody waits for.
 
         Args:
-            stranded: Called with the flight if there can be no thread now.
+            on_no_thread: Called with the flight if there can be no thread now.
         """
 
-        def start() -> None:
-            if not self.take_off():
-                stranded(self)
+        def begin() -> None:
+            if not self.start():
+                on_no_thread(self)
 
         if threads_freeze():
-            start()
-        elif not start_unnoticed(start):
-            self._grounded = True
-            stranded(self)
+            begin()
+        elif not start_unnoticed(begin):
+            self._no_thread = True
+            on_no_thread(self)
 
-    def fly(self) -> None:
+    def run(self) -> None:
         """
         Run the flight here, unless another thread has begun to.
 
@@ -167,7 +167,7 @@ class Flight(Generic[T]):
         try:
             result = self._work(self)
         except BaseException as exc:
-            result = self._mishap(exc)
+            result = self._on_error(exc)
             end = None if isinstance(exc, Exception) else exc
         self._end(result)
         if end is not None:
@@ -176,33 +176,33 @@ class Flight(Generic[T]):
     def _claim(self, thread: int | None) -> bool:
         """Be the one who runs it. ``False`` if somebody was first."""
         mine = (thread, object())
-        return self._pilot.setdefault("", mine) is mine
+        return self._runner.setdefault("", mine) is mine
 
     def reserve(self) -> None:
-        """Leave the flight to a task, which runs it with `fly_async`; nobody who waits does."""
+        """Leave the flight to a task, which runs it with `run_async`; nobody who waits does."""
         self._claim(None)
 
-    async def fly_async(self, work: Callable[[], Awaitable[T]]) -> None:
-        """Run a reserved flight in this task: like `fly`, with work that is awaited."""
+    async def run_async(self, work: Callable[[], Awaitable[T]]) -> None:
+        """Run a reserved flight in this task: like `run`, with work that is awaited."""
         end: BaseException | None = None
         try:
             result = await work()
         except BaseException as exc:
-            result = self._mishap(exc)
+            result = self._on_error(exc)
             end = None if isinstance(exc, Exception) else exc
         self._end(result)
         if end is not None:
             raise end
 
     def _end(self, result: T) -> None:
-        with _landings:
+        with _endings:
             self._future.set_result(result)
-            self._landed(self)
+            self._on_done(self)
 
-    def _fly_alone(self) -> None:
+    def _run_alone(self) -> None:
         """In a thread of its own there is nobody to be told what ended it."""
         with suppress(BaseException):
-            self.fly()
+            self.run()
 
     def wait(self, timeout: float) -> T | None:
         """
@@ -217,37 +217,37 @@ class Flight(Generic[T]):
         if self.here:
             return None
         deadline = time.monotonic() + timeout
-        if not self.begun and not self._grounded:
+        if not self.begun and not self._no_thread:
             self._result(min(timeout, START_GRACE))
         if not self.begun and timeout > 0:
-            contextvars.Context().run(self.fly)
+            contextvars.Context().run(self.run)
         return self._result(max(0.0, deadline - time.monotonic()))
 
     async def wait_async(self, timeout: float) -> T | None:
         """Wait in a task, of asyncio or trio; the loop goes on meanwhile."""
         deadline = time.monotonic() + timeout
-        if not self.begun and not self._grounded:
+        if not self.begun and not self._no_thread:
             await self._arrival(min(timeout, START_GRACE))
         if not self.begun and timeout > 0:
-            await self._fly_off_the_loop(deadline)
-            if self.grounded:
+            await self._run_off_the_loop(deadline)
+            if self.no_thread:
                 return None
         return await self._arrival(max(0.0, deadline - time.monotonic()))
 
-    async def _fly_off_the_loop(self, deadline: float) -> None:
+    async def _run_off_the_loop(self, deadline: float) -> None:
         """Have the loop's own worker threads run the flight; for a while again, if there is none of these either."""
         until = min(deadline, time.monotonic() + _NO_THREAD_PATIENCE)
 
         def work() -> None:
-            contextvars.Context().run(self.fly)
+            contextvars.Context().run(self.run)
 
-        while not self.begun and not self.overtaken:
+        while not self.begun and not self.superseded:
             try:
                 with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
                     await run_in_thread(work, abandon_on_cancel=True)
                 return
             except NoThread as error:
-                self._grounded = True
+                self._no_thread = True
                 if error.never:  # then the loop has nothing else, and a blocked one is better than no token
                     work()
                     return
@@ -272,7 +272,7 @@ class Flight(Generic[T]):
         return self._future.result() if self._future.done() else None
 
 
-class _Landings:
+class _Endings:
     """
     The flights whose waiters have their result, and of which events are still being told.
 
@@ -302,7 +302,7 @@ class _Landings:
             self._changed.wait_for(lambda: self._count <= 0, _LAST_WORDS)
 
 
-_landings = _Landings()
+_endings = _Endings()
 _tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none of them alive
 
 

@@ -215,20 +215,20 @@ class TokenProvider(fork.Closing):
             raise TypeError(f"rejected must be the refused token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
-        overtake, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
+        supersede, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
         while rounds < _ROUNDS:
-            answer: Outcome | Flight[Outcome] | None = cached.decide(token, overtake=overtake)
+            answer: Outcome | Flight[Outcome] | None = cached.decide(token, supersede=supersede)
             if isinstance(answer, Flight):
                 left = max(0.0, end - time.monotonic())
                 left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
                 grace = max(0.0, answer.due - cached.world.clock()) + START_GRACE
                 flight, outcome = answer, (yield answer, min(left, grace))
-                if outcome is None and flight.grounded:
-                    cached.stranded(flight, given_up=True)
+                if outcome is None and flight.no_thread:
+                    cached.on_no_thread(flight, given_up=True)
                     late = NO_THREAD
                 elif outcome is None and left > grace:
-                    overtake = True
+                    supersede = True
                     continue
                 answer = outcome
             rounds += 1
@@ -273,7 +273,7 @@ class TokenProvider(fork.Closing):
         cached = self._live()
         flight, cooldown = cached.flight, cached.cooldown
         now = cached.world.clock()
-        # One that should have ended is overtaken by whoever waits, and only then; frozen threads run while one waits.
+        # One that should have ended is superseded only once somebody waits; frozen threads run while one waits.
         if flight is None or flight.done or now >= flight.due or threads_freeze():
             return seconds
         if cooldown is not None and now >= cooldown.until:

@@ -175,7 +175,7 @@ class Refresh:
         token.world.sleep(_POLL)
         return None
 
-    def mishap(self, exc: BaseException) -> Outcome:
+    def on_error(self, exc: BaseException) -> Outcome:
         """Make a failure of what `run` raised: a mistake in a user's source or store, or the interpreter's end."""
         failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
         with suppress(BaseException):  # whatever is broken: the waiters are waiting
@@ -185,9 +185,9 @@ class Refresh:
             return self._failed(self._claimed, failure, _Asked(failure, now, now))
         return failure
 
-    def landed(self, flight: Flight[Outcome]) -> None:
+    def on_done(self, flight: Flight[Outcome]) -> None:
         """Tell the observers, once the waiters have their result."""
-        self._token.landed(flight)
+        self._token.on_done(flight)
         self._token.tell(self._events)
 
     # Look
@@ -445,7 +445,7 @@ class Refresh:
         return min(usual + 2.0 * self._link.save_takes, LONGEST_LEASE)
 
     def _due(self, seconds: float | None = None) -> None:
-        """Set the time after which a waiting caller may overtake this flight: the lease's length, or `seconds`."""
+        """Set the time after which a waiting caller may supersede this flight: the lease's length, or `seconds`."""
         if self._flight is not None:
             self._flight.expect(self._clock() + (self._lease() if seconds is None else seconds))
 
@@ -476,7 +476,7 @@ class Refresh:
         lease, flight = claim.record.lease, self._flight
         # Without a store there is no lease; but callers may have started another flight meanwhile.
         late = lease is not None and self._clock() + seconds > lease.until
-        self._given_up = late or (flight is not None and flight.overtaken)
+        self._given_up = late or (flight is not None and flight.superseded)
         return not self._given_up
 
     def _release(self, claim: Seen) -> None:
@@ -505,9 +505,9 @@ class Refresh:
     def _start_again(self, claim: Seen) -> Outcome | None:
         """After nothing was sent, since it had become too late for that."""
         self._release(claim)
-        if self._flight is None or not self._flight.overtaken:
+        if self._flight is None or not self._flight.superseded:
             return None
-        return self._token.snapshot if self._usable() else _OVERTAKEN
+        return self._token.snapshot if self._usable() else _SUPERSEDED
 
     def _ask(self, claim: Seen, *, force: bool = False) -> _Asked:
         token = self._token
@@ -569,7 +569,7 @@ class Refresh:
         token, grant = self._token, asked.answer
         assert isinstance(grant, Grant)
         self._claimed = None
-        if self._flight is not None and self._flight.overtaken and token.snapshot.sent_at > asked.sent:
+        if self._flight is not None and self._flight.superseded and token.snapshot.sent_at > asked.sent:
             return token.snapshot  # this flight was frozen, and a later one has brought a newer token
         record, ours, stored = self._swap(claim, grant, asked)
         self._link.learn(record)
@@ -696,7 +696,7 @@ class Refresh:
         seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
         seconds = min(seconds, LONGEST_PAUSE)
         told = replace(failure, retry_after=seconds)
-        if self._flight is None or not self._flight.overtaken:
+        if self._flight is None or not self._flight.superseded:
             before = 0 if token.cooldown is None else token.cooldown.refused
             refused = token.snapshot.generation if self._reason is Reason.REFUSED else before
             token.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
@@ -728,7 +728,7 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
     return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
 
 
-_OVERTAKEN = Failure(
+_SUPERSEDED = Failure(
     Cause.PASSING, "This refresh was held up for so long that another one has been started. WeChat was not asked."
 )
 _NOWHERE_TO_KEEP = Failure(

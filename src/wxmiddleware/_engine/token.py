@@ -80,8 +80,8 @@ class Work(Protocol):
     """What a flight does."""
 
     def run(self, flight: Flight[Outcome]) -> Outcome: ...
-    def mishap(self, exc: BaseException) -> Outcome: ...
-    def landed(self, flight: Flight[Outcome]) -> None: ...
+    def on_error(self, exc: BaseException) -> Outcome: ...
+    def on_done(self, flight: Flight[Outcome]) -> None: ...
 
 
 class CachedToken:
@@ -184,13 +184,13 @@ class CachedToken:
 
     # What a caller gets
 
-    def decide(self, rejected: str | None = None, *, overtake: bool = False) -> Snapshot | Failure | Flight[Outcome]:
+    def decide(self, rejected: str | None = None, *, supersede: bool = False) -> Snapshot | Failure | Flight[Outcome]:
         """
         Say what a caller gets: a token, the reason why there is none, or a flight to wait for.
 
         Args:
             rejected: The token that an API call has just rejected.
-            overtake: Start another refresh even if one is under way that should have ended.
+            supersede: Start another refresh even if one is under way that should have ended.
         """
         fork.check()
         if self._lock._is_owned():  # type: ignore[attr-defined]  # as all have it for conditions
@@ -200,7 +200,8 @@ class CachedToken:
             now = self.world.clock()
             rejection = concerns(rejected, self.snapshot)
             kept = self._reject(now, events) if rejection else None
-            answer, launch = (kept, None) if kept else self._answer(now, events, rejection=rejection, overtake=overtake)
+            given = None if kept is None else (kept, None)
+            answer, launch = given or self._answer(now, events, rejection=rejection, supersede=supersede)
             if isinstance(answer, Failure):
                 self._keep()
         if launch is not None:
@@ -215,9 +216,9 @@ class CachedToken:
         return snapshot if self.plan.cache and self.usable() and snapshot.value != rejected else _AMID
 
     def _answer(
-        self, now: float, events: list[Event], *, rejection: bool, overtake: bool
+        self, now: float, events: list[Event], *, rejection: bool, supersede: bool
     ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
-        view = self._view(now, rejection=rejection, overtake=overtake)
+        view = self._view(now, rejection=rejection, supersede=supersede)
         step, reason = next_move(view)
         if step is Step.WAIT and self.flight is not None:
             return self.flight, None
@@ -234,7 +235,7 @@ class CachedToken:
         flight = self._flight(reason, now, events)
         return (flight if step is Step.START else self.snapshot), flight
 
-    def _view(self, now: float, *, rejection: bool = False, overtake: bool = False) -> View:
+    def _view(self, now: float, *, rejection: bool = False, supersede: bool = False) -> View:
         """Gather what the decision depends on."""
         snapshot, cooldown = self.snapshot, self.cooldown
         flight = None if self.flight is None or self.flight.done else self.flight
@@ -248,7 +249,7 @@ class CachedToken:
             backing_off=cooldown is not None and now < cooldown.until,
             overruled=rejection and cooldown is not None and overruled(cooldown, snapshot.generation),
             may_probe=(self.store.shared or self.plan.follow) and self.link.may_probe(now),
-            overtake=overtake,
+            supersede=supersede,
             frozen=threads_freeze(),
         )
 
@@ -271,24 +272,25 @@ class CachedToken:
     def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[Outcome]:
         work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
-            self.flight.overtake()
+            self.flight.supersede()
             problem = "" if threads_freeze() else self.link.hangs(now)
             if problem:
                 events.append(self.event(Happening.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
-        self.flight = Flight(work.run, mishap=work.mishap, landed=work.landed, due=now + STORE_PATIENCE, inline=inline)
+        end = now + STORE_PATIENCE
+        self.flight = Flight(work.run, on_error=work.on_error, on_done=work.on_done, due=end, inline=inline)
         if not self._out_of_touch(now):
             self._hot_until(self.flight.due)
         return self.flight
 
     def _launch(self, flight: Flight[Outcome], *, awaited: bool) -> None:
         if flight.inline:
-            flight.fly()
+            flight.run()
         elif not awaited:
-            flight.slip_away(self.stranded)
-        elif not flight.take_off():
-            self.stranded(flight)
+            flight.start_soon(self.on_no_thread)
+        elif not flight.start():
+            self.on_no_thread(flight)
 
     def _heat(self) -> None:
         """Hand the token out until something is due: a read of the store, or a renewal."""
@@ -330,7 +332,7 @@ class CachedToken:
             events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
-    def stranded(self, flight: Flight[Outcome], *, given_up: bool = False) -> None:
+    def on_no_thread(self, flight: Flight[Outcome], *, given_up: bool = False) -> None:
         """
         No thread could be had. Whoever waits will run the flight; if nobody does, try again soon.
 
@@ -345,7 +347,7 @@ class CachedToken:
                 self._keep()
             if state(self.snapshot, self.world.clock()) in USABLE:
                 self.flight = None
-                flight.overtake()  # nobody need wait for a thread to run it
+                flight.supersede()  # nobody need wait for a thread to run it
                 self._hot_until(self.world.clock() + 1.0)
 
     # What a refresh brings
@@ -506,7 +508,7 @@ class CachedToken:
                 self._heat()
             self._keep()
 
-    def landed(self, flight: Flight[Outcome]) -> None:
+    def on_done(self, flight: Flight[Outcome]) -> None:
         """Forget a flight that has ended."""
         with self._lock:
             if self.flight is flight:

@@ -69,7 +69,7 @@ class View(NamedTuple):
         backing_off: No request is sent to WeChat, after a failure.
         overruled: The caller's rejection overrules that.
         may_probe: The store may be read during a back-off: another process may have fetched.
-        overtake: The caller has waited for the overdue refresh already.
+        supersede: The caller has waited for the overdue refresh already.
         frozen: Background threads run only while a request waits, so being overdue says nothing.
     """
 
@@ -82,7 +82,7 @@ class View(NamedTuple):
     backing_off: bool = False
     overruled: bool = False
     may_probe: bool = False
-    overtake: bool = False
+    supersede: bool = False
     frozen: bool = False
 
     @property
@@ -102,7 +102,7 @@ def next_move(view: View) -> tuple[Step, Reason | None]:
         if view.out_of_touch and view.flying is Flying.LIVE:
             return Step.WAIT, None
         return Step.SERVE, due(view)
-    if view.flying is Flying.LIVE or (view.flying is Flying.OVERDUE and not view.overtake):
+    if view.flying is Flying.LIVE or (view.flying is Flying.OVERDUE and not view.supersede):
         return Step.WAIT, None
     if view.backing_off and not view.overruled:
         return (Step.START, Reason.LOOK) if view.may_probe else (Step.FAIL, None)
