@@ -16,7 +16,7 @@ from wxmiddleware._rules.policies import (
     State,
     Timing,
     ahead_at,
-    believable,
+    backoff,
     budget_wait,
     charged,
     china_day,
@@ -25,8 +25,8 @@ from wxmiddleware._rules.policies import (
     keep_until,
     look_at,
     next_generation,
-    pause,
     refusal_wait,
+    sanitized,
     state,
 )
 
@@ -137,7 +137,7 @@ def test_look_at(draw: float, expected: float) -> None:
 )
 def test_pause(cause: Cause, streak: int, has_token: bool, least: float, most: float) -> None:
     """WeChat is left alone longer with each failure, up to a bound that depends on the kind."""
-    low, high = (pause(cause, streak, has_token=has_token, draw=draw) for draw in (0.0, 1.0))
+    low, high = (backoff(cause, streak, has_token=has_token, draw=draw) for draw in (0.0, 1.0))
 
     assert (least, most) == (low, high)
 
@@ -145,7 +145,7 @@ def test_pause(cause: Cause, streak: int, has_token: bool, least: float, most: f
 @given(cause=st.sampled_from(Cause), streak=st.integers(1, 100_000), has_token=st.booleans(), draw=draws)
 def test_pause_is_bounded(cause: Cause, streak: int, has_token: bool, draw: float) -> None:
     """No failure leads to a storm, and none to silence for more than ten minutes."""
-    assert 1.0 <= pause(cause, streak, has_token=has_token, draw=draw) <= 600.0
+    assert 1.0 <= backoff(cause, streak, has_token=has_token, draw=draw) <= 600.0
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_budget_is_remembered() -> None:
     spent = charged(Record(), 1000.0, 300.0)
 
     assert spent.owed_until == keep_until(spent)
-    assert spent == believable(spent, 1000.0)
-    assert Record() == believable(spent, 900.0)
+    assert spent == sanitized(spent, 1000.0)
+    assert Record() == sanitized(spent, 900.0)
 
 
 def test_half_of_the_forced_budget_is_left_to_the_owner() -> None:
@@ -321,7 +321,7 @@ def test_follows(one: int, other: int, expected: bool) -> None:
 def test_token_of_a_clock_that_was_ahead(ahead: float, left: float) -> None:
     """A token does not live longer since a clock was hours ahead when it was stored."""
     sent = 1e9 + ahead
-    record = believable(Record(1, "T", expires_at=sent + 7200.0, sent_at=sent, received_at=sent + 0.1), 1e9)
+    record = sanitized(Record(1, "T", expires_at=sent + 7200.0, sent_at=sent, received_at=sent + 0.1), 1e9)
 
     assert left == record.expires_at - 1e9
     assert "T" == record.value

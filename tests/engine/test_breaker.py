@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wxmiddleware._rules.breaker import CircuitBreaker
-from wxmiddleware._rules.policies import STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST
+from wxmiddleware._rules.policies import FAILURE_THRESHOLD, OPEN_AFTER_HANG, OPEN_SECONDS, RECOVERY_WINDOW
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def breaker() -> CircuitBreaker:
 
 
 def opened(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
-    for _ in range(STORE_FAILURES):
+    for _ in range(FAILURE_THRESHOLD):
         breaker.failure(now)
     return breaker
 
@@ -27,7 +27,7 @@ def test_new(breaker: CircuitBreaker) -> None:
 def test_failures(breaker: CircuitBreaker) -> None:
     """It opens with the third failure in a row, and not before."""
     open_after = []
-    for now in range(STORE_FAILURES):
+    for now in range(FAILURE_THRESHOLD):
         breaker.failure(float(now))
         open_after.append(breaker.is_open(float(now)))
 
@@ -35,9 +35,9 @@ def test_failures(breaker: CircuitBreaker) -> None:
 
 
 def test_rest(breaker: CircuitBreaker) -> None:
-    """It is open for `STORE_REST` seconds; then calls go through, and it takes as many failures to open it again."""
+    """It is open for `OPEN_SECONDS` seconds; then calls go through, and it takes as many failures to open it again."""
     opened(breaker, 100.0)
-    states = [breaker.is_open(now) for now in (100.0 + STORE_REST - 0.1, 100.0 + STORE_REST)]
+    states = [breaker.is_open(now) for now in (100.0 + OPEN_SECONDS - 0.1, 100.0 + OPEN_SECONDS)]
     breaker.failure(200.0)
 
     assert [True, False, False] == [*states, breaker.is_open(200.0)]
@@ -58,7 +58,7 @@ def test_trip(breaker: CircuitBreaker) -> None:
     """A call that hangs opens it at once, for longer."""
     breaker.trip(100.0)
 
-    assert [True, False] == [breaker.is_open(now) for now in (100.0 + STORE_HANGS - 0.1, 100.0 + STORE_HANGS)]
+    assert [True, False] == [breaker.is_open(now) for now in (100.0 + OPEN_AFTER_HANG - 0.1, 100.0 + OPEN_AFTER_HANG)]
 
 
 def test_success_closes(breaker: CircuitBreaker) -> None:
@@ -93,8 +93,9 @@ def test_untold_success(breaker: CircuitBreaker) -> None:
 
 
 def test_recovering(breaker: CircuitBreaker) -> None:
-    """It recovers for `STORE_ECHO` seconds after the last failure, also once calls succeed."""
+    """It recovers for `RECOVERY_WINDOW` seconds after the last failure, also once calls succeed."""
     breaker.failure(100.0)
     breaker.success(tell=True)
 
-    assert [True, False] == [breaker.recovering(now) for now in (100.0 + STORE_ECHO - 0.1, 100.0 + STORE_ECHO)]
+    end = 100.0 + RECOVERY_WINDOW
+    assert [True, False] == [breaker.recovering(now) for now in (end - 0.1, end)]

@@ -11,7 +11,14 @@ import pytest
 from engine.world import Clock, FleetStore
 from wxmiddleware import Happening
 from wxmiddleware._engine.link import Seen, Session, StoreLink
-from wxmiddleware._rules.policies import OUT_OF_TOUCH, STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST, Timing
+from wxmiddleware._rules.policies import (
+    FAILURE_THRESHOLD,
+    OPEN_AFTER_HANG,
+    OPEN_SECONDS,
+    OUT_OF_TOUCH,
+    RECOVERY_WINDOW,
+    Timing,
+)
 from wxmiddleware.exceptions import StoreError
 from wxmiddleware.stores import Cause, Cooldown, Failure, Lease, Record
 
@@ -175,7 +182,7 @@ class TestAmend:
     def test_open(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
         """What a user asks for is tried although the circuit breaker is open."""
         store.before = fail
-        for _ in range(STORE_FAILURES):
+        for _ in range(FAILURE_THRESHOLD):
             make_session(link, told).load()
         store.before = lambda name: None
 
@@ -186,10 +193,10 @@ class TestWhen:
     """When the store is called again."""
 
     def test_after_failures(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
-        """After three failures in a row it is not called for `STORE_REST`; what is asked meanwhile fails at once."""
+        """After three failures in a row it is not called for `OPEN_SECONDS`; what is asked meanwhile fails at once."""
         store.before = fail
         calls = []
-        for seconds in (0, 0, 0, 0, STORE_REST - 0.1, 0.1):
+        for seconds in (0, 0, 0, 0, OPEN_SECONDS - 0.1, 0.1):
             process.advance(seconds)
             session = make_session(link, told)
             assert (None, True) == (session.load(), session.failed)
@@ -199,7 +206,7 @@ class TestWhen:
         assert [Happening.STORE_FAILED] == told
 
     def test_hangs(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
-        """After a call that hung it is not called for `STORE_HANGS`; the late answer or error changes nothing."""
+        """After a call that hung it is not called for `OPEN_AFTER_HANG`; the late answer or error changes nothing."""
         problems = []
         for late in (lambda: None, lambda: fail("")):
 
@@ -210,7 +217,7 @@ class TestWhen:
             store.before = hang
             make_session(link, told).load()
             store.before = lambda name: None
-            process.advance(STORE_HANGS - 0.1)
+            process.advance(OPEN_AFTER_HANG - 0.1)
             assert make_session(link, told).load() is None
             process.advance(0.1)
 
@@ -232,22 +239,22 @@ class TestWhen:
         """A refresh token must be saved: then it is called although the circuit breaker is open."""
         store.before = fail
         session = make_session(link, told)
-        for _ in range(STORE_FAILURES + 1):
+        for _ in range(FAILURE_THRESHOLD + 1):
             session.load()
         session.insist()
         session.load()
 
-        assert STORE_FAILURES + 1 == len(store.calls)
+        assert FAILURE_THRESHOLD + 1 == len(store.calls)
 
     def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
-        """It is read every 40 s, and every `STORE_REST` for a while after it failed."""
+        """It is read every 40 s, and every `OPEN_SECONDS` for a while after it failed."""
         timing = Timing(600.0)
         before = link.look_at(100.0, timing, 0.5)
         store.before = fail
         make_session(link, told).load()
-        after = [link.look_at(now, timing, 0.5) - now for now in (100.0, 100.0 + STORE_ECHO)]
+        after = [link.look_at(now, timing, 0.5) - now for now in (100.0, 100.0 + RECOVERY_WINDOW)]
 
-        assert [140.0, STORE_REST, 40.0] == [before, *after]
+        assert [140.0, OPEN_SECONDS, 40.0] == [before, *after]
 
     def test_during_a_back_off(self, link: StoreLink) -> None:
         """It is read once a second at most."""

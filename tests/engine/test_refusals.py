@@ -83,31 +83,31 @@ class TestDenylist:
     def test_rejected(self, ledger: Refusals) -> None:
         """A rejected token is on it, until it is reinstated."""
         ledger.report(token(1), 100.0)
-        before = ledger.is_dead("T1")
+        before = ledger.is_revoked("T1")
         ledger.reinstate("T1")
 
-        assert (True, False) == (before, ledger.is_dead("T1"))
+        assert (True, False) == (before, ledger.is_revoked("T1"))
 
     def test_throttled(self, ledger: Refusals) -> None:
         """A rejection without effect puts nothing there."""
         ledger.throttle(130.0, 100.0)
         ledger.report(token(1), 110.0)
 
-        assert not ledger.is_dead("T1")
+        assert not ledger.is_revoked("T1")
 
     def test_short(self, ledger: Refusals) -> None:
         """It has the last eight."""
         for generation in range(9):
             ledger.report(token(generation), 100.0)
 
-        assert [False, True, True] == [ledger.is_dead(f"T{generation}") for generation in (0, 1, 8)]
+        assert [False, True, True] == [ledger.is_revoked(f"T{generation}") for generation in (0, 1, 8)]
 
     def test_kept(self, ledger: Refusals) -> None:
         """A token that no fetch could replace stays in use when it is rejected again."""
         ledger.keep(1)
         report = ledger.report(token(1), 100.0)
 
-        assert (Report(first=True, kept=True), False) == (report, ledger.is_dead("T1"))
+        assert (Report(first=True, kept=True), False) == (report, ledger.is_revoked("T1"))
 
 
 class TestOtherSystem:

@@ -28,7 +28,7 @@ from wxmiddleware import (
     with_token,
 )
 from wxmiddleware._rules.models import Lease, Record
-from wxmiddleware._rules.policies import REFUSAL_STREAK, STORE_REST
+from wxmiddleware._rules.policies import OPEN_SECONDS, REFUSAL_STREAK
 from wxmiddleware._runtime import process
 from wxmiddleware.sources import Failure, Grant
 
@@ -1326,7 +1326,7 @@ class TestFleet:
         world.get(provider)
         world.settle()
         store.load = load
-        world.advance(STORE_REST * 1.25)
+        world.advance(OPEN_SECONDS * 1.25)
         world.get(provider)
         world.settle()
 

@@ -228,13 +228,13 @@ class Worker:
         if what == "renewal":
             _token.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
         else:
-            cool = CachedToken.cool
+            remember = CachedToken.remember_failure
 
             def forget(token: CachedToken, *args: Any, **options: Any) -> None:
-                cool(token, *args, **options)
+                remember(token, *args, **options)
                 token.snapshot = NOTHING
 
-            CachedToken.cool = forget  # type: ignore[assignment]
+            CachedToken.remember_failure = forget  # type: ignore[assignment]
 
     def measure(self) -> dict[str, int]:
         """What it holds on to, at rest."""

@@ -5,9 +5,9 @@ What is loaded comes out in times of this process's clock, and goes back in thos
 everything above compares leases, back-offs and ends of life as they stand. Each save is a compare-and-swap.
 
 When the store is called again, all in `StoreLink`: every `Timing.look` seconds while the token is good
-(`StoreLink.look_at`), every `STORE_REST` seconds for a while after it failed; at most once a second while WeChat is not
-asked (`StoreLink.may_probe`); before anything else if it was not read for a minute (`StoreLink.out_of_touch`). And not
-at all while the circuit breaker is open: for `STORE_REST` after `STORE_FAILURES` failures in a row, for `STORE_HANGS`
+(`StoreLink.look_at`), every `OPEN_SECONDS` for a while after it failed; at most once a second while WeChat is not asked
+(`StoreLink.may_probe`); before anything else if it was not read for a minute (`StoreLink.out_of_touch`). And not at all
+while the circuit breaker is open: for `OPEN_SECONDS` after `FAILURE_THRESHOLD` failures in a row, for `OPEN_AFTER_HANG`
 after a call that hung. What a user asks for (`StoreLink.amend`) is tried in any case. Every refresh begins with a read,
 and polls the store every 0.1 s while another process holds the lease.
 """
@@ -23,13 +23,13 @@ from typing import Any, Final
 from .._rules.breaker import CircuitBreaker
 from .._rules.models import Loaded, Record
 from .._rules.policies import (
+    CALL_TIMEOUT,
+    OPEN_SECONDS,
     OUT_OF_TOUCH,
-    STORE_PATIENCE,
-    STORE_REST,
     Timing,
-    believable,
     look_at,
     no_token,
+    sanitized,
 )
 from .._runtime import fork
 from .._runtime.clock import Clock
@@ -129,7 +129,7 @@ class StoreLink:
         Soon after it was down other processes may still have to tell it what they fetched on their own.
         """
         with self._lock:
-            return look_at(now, STORE_REST if self._breaker.recovering(now) else timing.look, draw)
+            return look_at(now, OPEN_SECONDS if self._breaker.recovering(now) else timing.look, draw)
 
     def may_probe(self, now: float) -> bool:
         """Whether to read the store during a back-off: another process may have fetched a token."""
@@ -344,7 +344,7 @@ class Session:
         if not link.begin(self, probe=probe):
             self.failed = True
             return None
-        self._due(STORE_PATIENCE)
+        self._due(CALL_TIMEOUT)
         try:
             answer = call()
         except Exception as exc:
@@ -369,7 +369,7 @@ def _seen(loaded: Loaded, before: float, after: float) -> Seen:
     Only a lease ends rather too late, as if it had been read `after`: too early, it would not be honoured.
     """
     offset = before - loaded.now
-    record = believable(loaded.record or Record(), loaded.now).shifted(offset)
+    record = sanitized(loaded.record or Record(), loaded.now).shifted(offset)
     if record.lease is not None and after > before:
         record = replace(record, lease=replace(record.lease, until=record.lease.until + (after - before)))
     return Seen(record, loaded.version, offset, _unusable(loaded))

@@ -25,7 +25,7 @@ from ..stores.memory import process_store
 from .events import Observer, checked_observers
 from .flight import START_GRACE, Flight
 from .registry import registry
-from .token import CachedToken, Plan, Surroundings
+from .token import CachedToken, Plan, Runtime
 
 # The operating system's randomness: forked workers do not share its state.
 _draw = random.SystemRandom().random
@@ -153,7 +153,7 @@ class TokenProvider(fork.Closing):
             source,
             store,
             plan,
-            Surroundings(clock, wall, sleep, draw),
+            Runtime(clock, wall, sleep, draw),
             remember=own,
         )
         self._cached: CachedToken | _Closed = self._own

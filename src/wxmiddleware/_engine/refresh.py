@@ -19,11 +19,12 @@ from typing import Any
 from .._rules.decisions import Reason
 from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Outcome, Record, is_token
 from .._rules.policies import (
+    CALL_TIMEOUT,
     DOUBTFUL_LIFE,
     LEASE,
     LONGEST_LEASE,
-    LONGEST_PAUSE,
-    STORE_PATIENCE,
+    MAX_BACKOFF,
+    backoff,
     budget_wait,
     charged,
     china_day,
@@ -31,7 +32,6 @@ from .._rules.policies import (
     forced_wait,
     minted_later,
     next_generation,
-    pause,
     request_cost,
     streak_after,
 )
@@ -132,10 +132,10 @@ class Refresh:
         token, soon = self._token, self._clock() + _FOLLOWS
         while True:
             seen = self._read()
-            if self._enough(seen):
+            if self._satisfied(seen):
                 token.looked(flight if self._reason is Reason.LOOK else None)
                 return token.snapshot
-            refusal = self._held_back(seen)
+            refusal = self._backoff_in_force(seen)
             if refusal is not None:
                 return refusal
             leased = self._leased(seen)  # looked at once: the lease may end in this moment
@@ -144,7 +144,7 @@ class Refresh:
                 if self._store_is_back():
                     continue
                 if token.rotates:
-                    return self._cool(_NOWHERE_TO_KEEP, 1)
+                    return self._back_off(_NOWHERE_TO_KEEP, 1)
             if waits:
                 outcome = self._wait(seen, self._patience(seen) if leased else soon)
             else:
@@ -168,10 +168,10 @@ class Refresh:
             until: When to give up.
         """
         token = self._token
-        if self._usable() and not self._doubts(seen):
+        if self._usable() and not self._may_be_revoked(seen):
             return token.snapshot  # another process is refreshing
         if self._clock() >= until:
-            return self._nobody_came()
+            return self._lease_holder_timed_out()
         token.world.sleep(_POLL)
         return None
 
@@ -180,7 +180,7 @@ class Refresh:
         failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
         with suppress(BaseException):  # whatever is broken: the waiters are waiting
             if self._claimed is None:
-                return self._cool(failure, 1)
+                return self._back_off(failure, 1)
             now = self._clock()
             return self._failed(self._claimed, failure, _Asked(failure, now, now))
         return failure
@@ -197,7 +197,7 @@ class Refresh:
         seen = self._load()
         if seen is None:
             return Seen(self._link.known)
-        seen = self._put_back(self._counted(seen))
+        seen = self._read_repair(self._merge_spent(seen))
         self._link.learn(seen.record)
         if token.plan.reuse:
             self._adopt(seen.record, "Took a newer token from the store.")
@@ -210,11 +210,11 @@ class Refresh:
     def _load(self) -> Seen | None:
         seen = self._store.load()
         if seen is not None:
-            rejected = self._token.is_dead(seen.record.value)
+            rejected = self._token.is_revoked(seen.record.value)
             self._unusable = seen.problem or ("WeChat has refused its token" if rejected else "")
         return seen
 
-    def _counted(self, seen: Seen) -> Seen:
+    def _merge_spent(self, seen: Seen) -> Seen:
         """Merge this process's counts of fetches into the record: the store may have lost them, or takes no writes."""
         known, record = self._link.known, seen.record
         if known.refusals_at > record.refusals_at:
@@ -225,7 +225,7 @@ class Refresh:
             record = replace(record, owed_until=known.owed_until)
         return replace(seen, record=record)
 
-    def _put_back(self, seen: Seen) -> Seen:
+    def _read_repair(self, seen: Seen) -> Seen:
         """
         Write this process's token to a store whose record was evicted, or restored from a backup (read repair).
 
@@ -257,10 +257,10 @@ class Refresh:
             self._looked_twice = True
             token.world.sleep(_POLL)
             again = self._load()
-            return seen if again is None else self._put_back(self._counted(again))
+            return seen if again is None else self._read_repair(self._merge_spent(again))
         return self._store.save(record, seen) or seen
 
-    def _enough(self, seen: Seen) -> bool:
+    def _satisfied(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
         token = self._token
         if self._reason is Reason.LOOK:
@@ -272,15 +272,15 @@ class Refresh:
             if seen.version is None and snapshot.expires_at - self._clock() > _CARRY_ON:
                 return True  # the store is down: carry on with what there is
             return self._clock() < snapshot.ahead_at
-        return not self._doubts(seen)
+        return not self._may_be_revoked(seen)
 
     def _usable(self) -> bool:
         """Whether there is a token for the waiters: a good one other than the rejected."""
         return self._token.usable() and self._token.snapshot.value != self._rejected
 
-    def _doubts(self, seen: Seen) -> bool:
+    def _may_be_revoked(self, seen: Seen) -> bool:
         """
-        Whether the store's token may be as dead as the rejected one.
+        Whether the store's token may be revoked like the rejected one.
 
         While the store was down, each process fetched on its own, and each fetch ended another process's token. What
         one of them has written back since (read repair) need not be the last. It serves only callers for whom no newer
@@ -290,7 +290,7 @@ class Refresh:
             return False
         return self._token.source.kills and seen.record.put_back
 
-    def _held_back(self, seen: Seen) -> Failure | None:
+    def _backoff_in_force(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
         token, now = self._token, self._clock()
         if self._reason is Reason.REFUSED:
@@ -302,7 +302,7 @@ class Refresh:
             return None
         if self._reason is Reason.REFUSED and overruled(cooldown, token.snapshot.generation):
             return None
-        token.cool(cooldown)
+        token.remember_failure(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
 
     def _spent(self, seen: Seen) -> Failure | None:
@@ -315,7 +315,7 @@ class Refresh:
         if self._reason is Reason.REFUSED:
             return token.throttle(wait, SPENT, self._events)
         failure = replace(SPENT, retry_after=wait)
-        token.cool(Cooldown(now + wait, failure))
+        token.remember_failure(Cooldown(now + wait, failure))
         self._note(Happening.COOLING, f"{SPENT.message} That is in {wait:.0f} s.", seconds=wait, cause=failure.cause)
         return failure
 
@@ -340,7 +340,7 @@ class Refresh:
             return lease.owner.startswith(process.name())
         return not process.gone(lease.owner)
 
-    def _nobody_came(self) -> Failure:
+    def _lease_holder_timed_out(self) -> Failure:
         if self._unusable and self._token.plan.follow:
             told = f"The record in the store cannot be used: {self._unusable}."
         elif self._token.plan.follow:
@@ -348,7 +348,7 @@ class Refresh:
         else:
             told = "Another process is refreshing and has not put a token into the store yet."
         failure = Failure(Cause.PASSING, told)
-        return self._cool(failure, 1)
+        return self._back_off(failure, 1)
 
     # Claim
 
@@ -384,7 +384,7 @@ class Refresh:
         longest = 2.0 * world.draw() + (_BLIP if self._store.failed else 0.0)
         while max(waited, self._clock() - began) < longest:
             pause = min(_PROBE, longest - waited)
-            self._due(STORE_PATIENCE)
+            self._due(CALL_TIMEOUT)
             world.sleep(pause)
             waited += pause
             if self._store.failed and self._store.is_back():
@@ -499,7 +499,7 @@ class Refresh:
         if self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING:
             return self._start_again(claim)
         if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
-            return self._same_again(claim, asked)
+            return self._same_token_returned(claim, asked)
         return self._conclude(claim, asked)
 
     def _start_again(self, claim: Seen) -> Outcome | None:
@@ -524,7 +524,7 @@ class Refresh:
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(_plausible(answer), sent, self._clock())
 
-    def _same_again(self, claim: Seen, asked: _Asked) -> Outcome | None:
+    def _same_token_returned(self, claim: Seen, asked: _Asked) -> Outcome | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
         token, now, wall = self._token, self._clock(), self._token.world.wall()
         wait = forced_wait(claim.record, now, wall)
@@ -587,8 +587,8 @@ class Refresh:
             reason=self._reason.value,
         )
         # The token may also have been rejected during the forced fetch; then the callers start anew.
-        if not self._usable() and not token.is_dead(record.value):
-            return self._cool(_DEAD_ON_ARRIVAL, 1)
+        if not self._usable() and not token.is_revoked(record.value):
+            return self._back_off(_OVER_ON_ARRIVAL, 1)
         return token.snapshot
 
     def _swap(self, claim: Seen, grant: Grant, asked: _Asked) -> tuple[Record, bool, bool]:
@@ -603,7 +603,7 @@ class Refresh:
         swaps, self._waited, self._lost_at = 0, 0.0, self._clock()
         # A lease holder goes on for a lease's length, if reads do not show what was saved meanwhile.
         while saved is None and (swaps < _SWAPS or (claim.version is not None and not self._waited_enough())):
-            if self._store.failed and not self._insists() and (swaps or not self._store.is_back()):
+            if self._store.failed and not self._retry_the_save() and (swaps or not self._store.is_back()):
                 break
             swaps += 1
             if swaps > _SWAPS:
@@ -611,7 +611,7 @@ class Refresh:
             theirs = self._load()
             if theirs is None:
                 continue
-            theirs = self._counted(theirs)
+            theirs = self._merge_spent(theirs)
             # Ours was surely minted later if their answer had arrived before our request was sent.
             later = theirs.record.received_at < asked.sent
             if follows(theirs.record.generation, claim.record.generation) and not later:
@@ -620,7 +620,7 @@ class Refresh:
             saved = self._store.save(mine, theirs)
         return mine, True, saved is not None
 
-    def _insists(self) -> bool:
+    def _retry_the_save(self) -> bool:
         """Whether to try a failing store again: a refresh token that is only in this process's memory dies with it."""
         if not self._token.rotates:
             return False
@@ -671,7 +671,7 @@ class Refresh:
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and token.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
-        told = self._cool(failure, streak, expires_at=end)
+        told = self._back_off(failure, streak, expires_at=end)
         assert told.retry_after is not None
         # What surely was not executed counts for one request, and for none if there was no answer.
         surely = failure.cause is Cause.PASSING
@@ -689,17 +689,17 @@ class Refresh:
                 return token.snapshot
         return told
 
-    def _cool(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
+    def _back_off(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
         token = self._token
         usable, draw = self._usable(), token.world.draw()
         # A source may know better.
-        seconds = failure.retry_after or pause(failure.cause, streak, has_token=usable, draw=draw)
-        seconds = min(seconds, LONGEST_PAUSE)
+        seconds = failure.retry_after or backoff(failure.cause, streak, has_token=usable, draw=draw)
+        seconds = min(seconds, MAX_BACKOFF)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.superseded:
             before = 0 if token.cooldown is None else token.cooldown.refused
             refused = token.snapshot.generation if self._reason is Reason.REFUSED else before
-            token.cool(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
+            token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
                 f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
@@ -743,7 +743,7 @@ _NO_TOKEN = Failure(
     Cause.AMBIGUOUS,
     "The source gave something that is not a token: up to 4096 characters of visible ASCII, without blanks.",
 )
-_DEAD_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
+_OVER_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
     Cause.PASSING,
     "An API call rejected the token, yet WeChat's token endpoint names it as the current one. "

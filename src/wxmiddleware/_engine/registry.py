@@ -13,7 +13,7 @@ from .._runtime import fork
 from ..sources import TokenSource
 from ..stores import TokenStore
 from .refresh import Refresh
-from .token import CachedToken, Plan, Surroundings
+from .token import CachedToken, Plan, Runtime
 
 
 class _Registry:
@@ -35,7 +35,7 @@ class _Registry:
         source: TokenSource,
         store: TokenStore,
         plan: Plan,
-        world: Surroundings,
+        world: Runtime,
         *,
         remember: bool,
     ) -> CachedToken:

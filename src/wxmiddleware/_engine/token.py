@@ -19,7 +19,7 @@ from weakref import ref
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
 from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Outcome, Record, Snapshot
-from .._rules.policies import STORE_PATIENCE, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
+from .._rules.policies import CALL_TIMEOUT, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
 from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
 from .._runtime import fork
 from .._runtime.clock import Clock, ticks_of
@@ -34,7 +34,7 @@ _LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without a
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Runtime:
     """
     Clocks, sleep and randomness of a token. A test passes its own.
 
@@ -140,7 +140,7 @@ class CachedToken:
         source: TokenSource,
         store: TokenStore,
         plan: Plan,
-        world: Surroundings,
+        world: Runtime,
         refresh: Callable[[CachedToken, Reason, str | None, list[Event]], Work],
         *,
         alone: bool = False,
@@ -258,7 +258,7 @@ class CachedToken:
         if view.busy and self.flight is not None:
             self._hot_until(max(self.flight.due, now + 1.0))
         else:
-            self._heat()
+            self._stay_fresh()
 
     def expect_the_end(self) -> None:
         """Renew the token with the next call, in the background, as if it were near its end."""
@@ -278,7 +278,7 @@ class CachedToken:
                 events.append(self.event(Happening.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
-        end = now + STORE_PATIENCE
+        end = now + CALL_TIMEOUT
         self.flight = Flight(work.run, on_error=work.on_error, on_done=work.on_done, due=end, inline=inline)
         if not self._out_of_touch(now):
             self._hot_until(self.flight.due)
@@ -292,7 +292,7 @@ class CachedToken:
         elif not flight.start():
             self.on_no_thread(flight)
 
-    def _heat(self) -> None:
+    def _stay_fresh(self) -> None:
         """Hand the token out until something is due: a read of the store, or a renewal."""
         cooling = -math.inf if self.cooldown is None else self.cooldown.until
         self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
@@ -395,7 +395,7 @@ class CachedToken:
                     or (self.plan.follow and not record.generation)
                 )
             )
-            if not newer or now >= record.expires_at or self.refusals.is_dead(record.value):
+            if not newer or now >= record.expires_at or self.refusals.is_revoked(record.value):
                 return False
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
             look = self.link.look_at(now, self.plan.timing, draw)
@@ -446,7 +446,7 @@ class CachedToken:
         with self._lock:
             if self.cooldown is not None and which(self.cooldown.failure):
                 self.cooldown = None
-                self._heat()
+                self._stay_fresh()
         if self.plan.follow or self.link.read().cooldown is None:
             return
         record = self.link.amend(change)
@@ -480,7 +480,7 @@ class CachedToken:
             current = state(self.snapshot, now)
             if current in USABLE:
                 self.snapshot = replace(self.snapshot, look_at=self.link.look_at(now, self.plan.timing, draw))
-                self._heat()
+                self._stay_fresh()
             if current is State.AHEAD and look is None:
                 self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
             elif current is State.AHEAD and self.flight is look:
@@ -493,7 +493,7 @@ class CachedToken:
         if launch is not None:
             self._launch(launch, awaited=False)
 
-    def cool(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
+    def remember_failure(self, cooldown: Cooldown, *, expires_at: float = math.inf) -> None:
         """
         Remember a failure: until its end callers get it instead of another request (negative caching).
 
@@ -505,7 +505,7 @@ class CachedToken:
             self.cooldown = cooldown
             if self.snapshot.value:
                 self.snapshot = replace(self.snapshot, expires_at=min(expires_at, self.snapshot.expires_at))
-                self._heat()
+                self._stay_fresh()
             self._keep()
 
     def on_done(self, flight: Flight[Outcome]) -> None:
@@ -534,13 +534,13 @@ class CachedToken:
             if self.snapshot.refused:
                 self.refusals.reinstate(self.snapshot.value)
                 self.snapshot = replace(self.snapshot, refused=False)
-                self._heat()
+                self._stay_fresh()
 
     # Rejections, of which the ledger knows
 
-    def is_dead(self, value: str | None) -> bool:
+    def is_revoked(self, value: str | None) -> bool:
         """Whether this value was rejected lately, and is not handed out again."""
-        return self.refusals.is_dead(value)
+        return self.refusals.is_revoked(value)
 
     def streak(self, record: Record) -> int:
         """Count the fetches in a row that rejections caused and that cured nothing so far."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .policies import STORE_ECHO, STORE_FAILURES, STORE_HANGS, STORE_REST
+from .policies import FAILURE_THRESHOLD, OPEN_AFTER_HANG, OPEN_SECONDS, RECOVERY_WINDOW
 
 
 class CircuitBreaker:
@@ -36,24 +36,24 @@ class CircuitBreaker:
         return not (self._hangs and self.is_open(now))
 
     def recovering(self, now: float) -> bool:
-        """Whether the last failure was less than `STORE_ECHO` ago."""
-        return now < self._failed_at + STORE_ECHO
+        """Whether the last failure was less than `RECOVERY_WINDOW` ago."""
+        return now < self._failed_at + RECOVERY_WINDOW
 
     def failure(self, now: float, *, probe: bool = False) -> bool:
         """
-        Count a failed call; `STORE_FAILURES` in a row open it for `STORE_REST`. ``True`` if the failure is news.
+        Count a failed call; `FAILURE_THRESHOLD` in a row open it for `OPEN_SECONDS`. ``True`` if the failure is news.
 
         Args:
             probe: It was only to see whether the store is back, and does not count.
         """
         self._failures += not probe
-        if self._failures >= STORE_FAILURES:
-            self._failures, self._open_until, self._hangs = 0, now + STORE_REST, False
+        if self._failures >= FAILURE_THRESHOLD:
+            self._failures, self._open_until, self._hangs = 0, now + OPEN_SECONDS, False
         return self._down(now)
 
     def trip(self, now: float) -> bool:
-        """Open it at once, for `STORE_HANGS`: a call does not return. ``True`` if that is news."""
-        self._failures, self._open_until, self._hangs = 0, now + STORE_HANGS, True
+        """Open it at once, for `OPEN_AFTER_HANG`: a call does not return. ``True`` if that is news."""
+        self._failures, self._open_until, self._hangs = 0, now + OPEN_AFTER_HANG, True
         return self._down(now)
 
     def success(self, *, tell: bool) -> bool:

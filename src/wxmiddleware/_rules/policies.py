@@ -22,14 +22,14 @@ REFUSAL_STREAK = 10
 # A token that lived so long before it was rejected: whatever was wrong before has been cured.
 REFUSAL_CURED_AFTER = 300.0
 # Circuit breaker: after so many failures in a row the store is not called for so long.
-STORE_FAILURES = 3
-STORE_REST = 5.0
-# For so long after its last failure the store is read every STORE_REST seconds or so, until all processes have told it
+FAILURE_THRESHOLD = 3
+OPEN_SECONDS = 5.0
+# For so long after its last failure the store is read every OPEN_SECONDS or so, until all processes have told it
 # what they fetched meanwhile.
-STORE_ECHO = 15.0
+RECOVERY_WINDOW = 15.0
 # A store that has not answered for so long hangs: the circuit breaker opens at once, and for so long.
-STORE_PATIENCE = 6.0
-STORE_HANGS = 30.0
+CALL_TIMEOUT = 6.0
+OPEN_AFTER_HANG = 30.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
@@ -54,7 +54,7 @@ SUSPICION_COUNT = 3
 _FEW = 5
 _LOST_LONGEST = 120.0
 # The longest back-off towards WeChat, and the longest lease.
-LONGEST_PAUSE = 600.0
+MAX_BACKOFF = 600.0
 LONGEST_LEASE = 60.0
 # What a source may take for a fetch: a lease covers that, and saves that are slow.
 LONGEST_FETCH = 50.0
@@ -128,7 +128,7 @@ def look_at(now: float, pause: float, draw: float) -> float:
     return now + pause * (0.75 + draw / 2)
 
 
-def pause(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
+def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
     """
     Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off with full jitter.
 
@@ -175,7 +175,7 @@ def refusal_wait(record: Record, now: float, streak: int) -> float:
     """
     gap = REFUSAL_PAUSE
     if streak >= REFUSAL_STREAK:
-        gap = pause(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
+        gap = backoff(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
     return max(0.0, record.refusals_at + gap - now)
 
 
@@ -201,11 +201,11 @@ def request_cost(*, alone: bool, rejection: bool) -> float:
     Args:
         alone: Whether the process cannot see what others fetch, and each fetch revokes the token before.
         rejection: Whether a rejection is the reason. The rejected token then stays in use for other callers; else
-            there may be none, and nobody is without for more than `LONGEST_PAUSE`.
+            there may be none, and nobody is without for more than `MAX_BACKOFF`.
     """
     if not alone:
         return 1.0
-    return BUDGET_ALONE if rejection else LONGEST_PAUSE / _PAYS
+    return BUDGET_ALONE if rejection else MAX_BACKOFF / _PAYS
 
 
 def charged(record: Record, now: float, cost: float = 1.0) -> Record:
@@ -256,7 +256,7 @@ def minted_later(sent_at: float, received_at: float) -> bool:
     return received_at > -math.inf and sent_at > received_at + _SLACK
 
 
-def believable(record: Record, now: float) -> Record:
+def sanitized(record: Record, now: float) -> Record:
     """
     Leave out of a record what no process with a correct clock can have written by `now`, the store's time.
 
@@ -290,7 +290,7 @@ def _of_pauses(record: Record, now: float) -> dict[str, Any]:
     if record.lease is not None and not record.lease.until <= now + LONGEST_LEASE + _SLACK:
         changes["lease"] = None
     cooldown = record.cooldown
-    if cooldown is not None and not cooldown.until <= now + LONGEST_PAUSE + _SLACK:
+    if cooldown is not None and not cooldown.until <= now + MAX_BACKOFF + _SLACK:
         changes["cooldown"] = None
     elif cooldown is not None and not 0 <= cooldown.streak <= _MOST:
         changes["cooldown"] = replace(cooldown, streak=_MOST)

@@ -86,7 +86,7 @@ class Refusals:
         kills: Whether each fetch ends the token before.
     """
 
-    __slots__ = ("_alone", "_cured", "_dead", "_first", "_kept", "_kills", "_recent", "_throttled_until", "_why")
+    __slots__ = ("_alone", "_cured", "_first", "_kept", "_kills", "_recent", "_revoked", "_throttled_until", "_why")
 
     def __init__(self, *, kills: bool) -> None:
         self._kills = kills
@@ -95,7 +95,7 @@ class Refusals:
         self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
-        self._dead: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
+        self._revoked: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
         self._recent: tuple[float, ...] = ()  # when young tokens of this process's own were rejected
         self._alone = 0  # fetches in a row that rejections caused while the store could not be reached
 
@@ -108,7 +108,7 @@ class Refusals:
             return Report(self._throttled_until - now, self._why, first)
         if self.is_kept(snapshot):
             return Report(first=first, kept=True)
-        self._dead = (*self._dead, snapshot.value)[-_REMEMBERED:]
+        self._revoked = (*self._revoked, snapshot.value)[-_REMEMBERED:]
         return Report(first=first, foreign=first and self._foreign(snapshot, now))
 
     def _foreign(self, snapshot: Snapshot, now: float) -> bool:
@@ -173,10 +173,10 @@ class Refusals:
         """Whether the token in use was rejected, and no fetch could replace it."""
         return snapshot.generation == self._kept
 
-    def is_dead(self, value: str | None) -> bool:
+    def is_revoked(self, value: str | None) -> bool:
         """Whether a token is on the denylist."""
-        return value in self._dead
+        return value in self._revoked
 
     def reinstate(self, value: str) -> None:
         """Take a token off the denylist."""
-        self._dead = tuple(each for each in self._dead if each != value)
+        self._revoked = tuple(each for each in self._revoked if each != value)
