@@ -19,26 +19,26 @@ from werkzeug.datastructures import FileStorage
 
 from wxmiddleware._outbound.answers import CURABLE
 from wxmiddleware._outbound.arguments import Arguments
-from wxmiddleware._outbound.retry import Outcome, Refresh, Send, aheal, heal, retry_rule
+from wxmiddleware._outbound.retry import CallResult, GetNewer, Send, aheal, heal, retry_rule
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
 
-FIRST = Outcome(REFUSED, errcode=40001)
+FIRST = CallResult(REFUSED, errcode=40001)
 
 
-def _rule(provider: ScriptedProvider, *, rewind: bool = True, first: Outcome = FIRST) -> Any:
+def _rule(provider: ScriptedProvider, *, rewind: bool = True, first: CallResult = FIRST) -> Any:
     return retry_rule(provider, "T1", first, codes=CURABLE, rewind=lambda: rewind)  # type: ignore[arg-type]
 
 
-def _end(rule: Any, reply: Any) -> Outcome:
+def _end(rule: Any, reply: Any) -> CallResult:
     with pytest.raises(StopIteration) as end:
         rule.send(reply)
-    outcome: Outcome = end.value.value
+    outcome: CallResult = end.value.value
     return outcome
 
 
 def test_the_rule_names_the_refused_token() -> None:
     """The first thing wanted is a token newer than the refused one."""
-    assert next(_rule(ScriptedProvider())) == Refresh("T1")
+    assert next(_rule(ScriptedProvider())) == GetNewer("T1")
 
 
 @pytest.mark.parametrize("fresh", [None, "T1"])
@@ -54,7 +54,7 @@ def test_a_newer_token_is_sent_once() -> None:
     """The second outcome is the last, refused or not."""
     rule = _rule(ScriptedProvider())
     next(rule)
-    second = Outcome(REFUSED, errcode=40001)
+    second = CallResult(REFUSED, errcode=40001)
 
     assert rule.send("T2") == Send("T2")
     assert _end(rule, second) is second
@@ -71,17 +71,17 @@ def test_what_cannot_be_sent_again_is_not() -> None:
 @pytest.mark.parametrize(
     ("expected", "second"),
     [
-        (["T2"], Outcome(OK, errcode=0)),
-        (["T2"], Outcome(b"a picture")),
-        (["T2"], Outcome({"errcode": 45015}, errcode=45015)),
-        (["T2"], Outcome(error=APIError("", errcode=45015), errcode=45015)),
-        ([], Outcome(REFUSED, errcode=40001)),
-        ([], Outcome(error=APIError("", errcode=42001), errcode=42001)),
-        ([], Outcome(error=TimeoutError())),
-        ([], Outcome(error=TokenRefused("", errcode=40001))),
+        (["T2"], CallResult(OK, errcode=0)),
+        (["T2"], CallResult(b"a picture")),
+        (["T2"], CallResult({"errcode": 45015}, errcode=45015)),
+        (["T2"], CallResult(error=APIError("", errcode=45015), errcode=45015)),
+        ([], CallResult(REFUSED, errcode=40001)),
+        ([], CallResult(error=APIError("", errcode=42001), errcode=42001)),
+        ([], CallResult(error=TimeoutError())),
+        ([], CallResult(error=TokenRefused("", errcode=40001))),
     ],
 )
-def test_a_token_is_confirmed_when_wechat_took_it(expected: list[str], second: Outcome) -> None:
+def test_a_token_is_confirmed_when_wechat_took_it(expected: list[str], second: CallResult) -> None:
     """An answer to the second call confirms the token; a refusal or a lost answer does not."""
     provider = ScriptedProvider()
     rule = _rule(provider)
@@ -102,14 +102,14 @@ def test_a_provider_closed_meanwhile_costs_no_answer() -> None:
     rule = _rule(Closed())
     next(rule)
     rule.send("T2")
-    second = Outcome(OK, errcode=0)
+    second = CallResult(OK, errcode=0)
 
     assert _end(rule, second) is second
 
 
 def test_tokens_do_not_show() -> None:
     """What the rule asks for may end up in a traceback."""
-    assert repr((Refresh("T1"), Send("T2"))) == "(Refresh(), Send())"
+    assert repr((GetNewer("T1"), Send("T2"))) == "(GetNewer(), Send())"
 
 
 @pytest.mark.parametrize("error", [TokenUnavailable("cooling"), TokenRefused("", errcode=40243), ProviderClosed()])
@@ -133,7 +133,7 @@ def test_an_error_that_was_given_is_not_kept() -> None:
     class Loud(APIError):
         pass
 
-    outcome = Outcome(error=Loud("no", errcode=40001))
+    outcome = CallResult(error=Loud("no", errcode=40001))
     gone = weakref.ref(outcome.error)  # type: ignore[arg-type]
     gc.disable()
     try:

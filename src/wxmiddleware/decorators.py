@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 
 from ._outbound.answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
 from ._outbound.arguments import PLAIN, Arguments
-from ._outbound.retry import Outcome, aheal, curable, heal
+from ._outbound.retry import CallResult, aheal, curable, heal
 from ._runtime.checks import checked_codes, checked_timeout, is_async, is_provider
 from ._runtime.masking import mask_error, masked_errors
 from .context import current_provider, serving_var
@@ -241,7 +241,7 @@ class _Decorator:
                     return answer
                 if asks_to_be_awaited(answer):
                     return self._resumed(provider, token, answer, _with(call, args, kwargs), rewind)
-                first = Outcome(answer, errcode=errcode_of(answer))
+                first = CallResult(answer, errcode=errcode_of(answer))
                 wanted = curable(provider) if codes is None else codes
                 if first.errcode not in wanted:
                     return answer
@@ -293,7 +293,7 @@ class _Decorator:
             else:
                 if type(answer) is dict and answer.get("errcode", zero) is zero and "base_resp" not in answer:
                     return answer
-                first = Outcome(answer, errcode=await aerrcode_of(answer))
+                first = CallResult(answer, errcode=await aerrcode_of(answer))
                 wanted = curable(provider) if codes is None else codes
                 if first.errcode not in wanted:
                     return answer
@@ -324,7 +324,7 @@ class _Decorator:
             mask_error(error)
             raise
         else:
-            first = Outcome(value, errcode=await aerrcode_of(value))
+            first = CallResult(value, errcode=await aerrcode_of(value))
             if first.errcode not in codes:
                 return value
             del value
@@ -442,10 +442,10 @@ def _dressed(wrapper: Any, target: _Target) -> Any:
     return wrapper
 
 
-def _outcome_of_error(error: Exception, codes: Collection[int]) -> Outcome | None:
+def _outcome_of_error(error: Exception, codes: Collection[int]) -> CallResult | None:
     """Get the outcome of a first call that raised, if that means a rejected token."""
     errcode = errcode_of_error(error)
-    return Outcome(error=error, errcode=errcode) if errcode in codes else None
+    return CallResult(error=error, errcode=errcode) if errcode in codes else None
 
 
 def _given(provider: Any) -> TokenProvider | None:

@@ -27,7 +27,7 @@ from requests.auth import AuthBase
 from ._outbound.answers import errcode_of
 from ._outbound.arguments import Arguments
 from ._outbound.auth import TokenAuth, sent_token, signed, signed_url, token_in, unsigned_url
-from ._outbound.retry import Outcome, heal
+from ._outbound.retry import CallResult, heal
 from ._runtime import masking
 
 __all__ = ["WeChatAuth", "shield"]
@@ -107,7 +107,7 @@ class _Healer:
             return response
         if not kwargs.get("stream"):
             response.content  # noqa: B018 - the session is going to; then there is nothing to peek at and to put back
-        first = Outcome(response, errcode=errcode_of(response))
+        first = CallResult(response, errcode=errcode_of(response))
         if not self._auth._refused(first):
             return response
 

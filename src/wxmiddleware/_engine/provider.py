@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from .._rules.errcodes import CURABLE
-from .._rules.models import NOTHING, Account, Outcome, Snapshot
+from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
 from .._rules.policies import LONGEST_FETCH, State, Timing, state
 from .._runtime import fork, masking
 from .._runtime.checks import kind, seconds
@@ -204,7 +204,7 @@ class TokenProvider(fork.Closing):
 
     def _asking(
         self, token: str | None, timeout: float | None
-    ) -> Generator[tuple[Flight[Outcome], float], Outcome | None, str]:
+    ) -> Generator[tuple[Flight[RefreshResult], float], RefreshResult | None, str]:
         """
         Both colours of `get_token`: yields what to wait for and how long, is sent what came of it.
 
@@ -217,7 +217,7 @@ class TokenProvider(fork.Closing):
         end = time.monotonic() + patience
         supersede, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
         while rounds < _ROUNDS:
-            answer: Outcome | Flight[Outcome] | None = cached.decide(token, supersede=supersede)
+            answer: RefreshResult | Flight[RefreshResult] | None = cached.decide(token, supersede=supersede)
             if isinstance(answer, Flight):
                 left = max(0.0, end - time.monotonic())
                 left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
@@ -432,7 +432,7 @@ class _Closed:
 _CLOSED = _Closed()
 
 
-def _wait(step: tuple[Flight[Outcome], float]) -> Outcome | None:
+def _wait(step: tuple[Flight[RefreshResult], float]) -> RefreshResult | None:
     flight, patience = step
     if patience > 0.0 and not flight.done:
         warn_of_blocked_loop()

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from .._rules.decisions import Reason
-from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Outcome, Record, is_token
+from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, RefreshResult, is_token
 from .._rules.policies import (
     CALL_TIMEOUT,
     DOUBTFUL_LIFE,
@@ -105,7 +105,7 @@ class Refresh:
         self._clock = token.world.clock
         self._owner = ""
         self._events = events
-        self._flight: Flight[Outcome] | None = None
+        self._flight: Flight[RefreshResult] | None = None
         self._link = token.link
         self._store = Session(token.link, due=self._due, note=self._note)
         self._claimed: Seen | None = None
@@ -120,7 +120,7 @@ class Refresh:
         self._given_up = False  # whether nothing was sent, as it had become too late
         self._beaten: Any = None  # the version over which another process has saved
 
-    def run(self, flight: Flight[Outcome]) -> Outcome:
+    def run(self, flight: Flight[RefreshResult]) -> RefreshResult:
         """
         Refresh the token, in the calling thread.
 
@@ -160,7 +160,7 @@ class Refresh:
         given_up = self._store.failed or self._losses >= _CLAIMS or self._waited_enough()
         return replace(seen, version=None) if given_up else seen
 
-    def _wait(self, seen: Seen, until: float) -> Outcome | None:
+    def _wait(self, seen: Seen, until: float) -> RefreshResult | None:
         """
         Wait a moment for the process that has the lease, or that may fetch. ``None``: look again.
 
@@ -175,7 +175,7 @@ class Refresh:
         token.world.sleep(_POLL)
         return None
 
-    def on_error(self, exc: BaseException) -> Outcome:
+    def on_error(self, exc: BaseException) -> RefreshResult:
         """Make a failure of what `run` raised: a mistake in a user's source or store, or the interpreter's end."""
         failure = Failure(Cause.AMBIGUOUS, f"The refresh broke off with {type(exc).__name__}.")
         with suppress(BaseException):  # whatever is broken: the waiters are waiting
@@ -185,7 +185,7 @@ class Refresh:
             return self._failed(self._claimed, failure, _Asked(failure, now, now))
         return failure
 
-    def on_done(self, flight: Flight[Outcome]) -> None:
+    def on_done(self, flight: Flight[RefreshResult]) -> None:
         """Tell the observers, once the waiters have their result."""
         self._token.on_done(flight)
         self._token.tell(self._events)
@@ -352,7 +352,7 @@ class Refresh:
 
     # Claim
 
-    def _attempt(self, seen: Seen) -> Outcome | None:
+    def _attempt(self, seen: Seen) -> RefreshResult | None:
         """Take the lease, fetch, publish. ``None`` if another process was faster, or the lease ended: start again."""
         # A lost swap is another process's save, also while reads do not show it yet; so the wait is limited in time,
         # and not in tries.
@@ -488,7 +488,7 @@ class Refresh:
 
     # Fetch
 
-    def _fetch(self, claim: Seen) -> Outcome | None:
+    def _fetch(self, claim: Seen) -> RefreshResult | None:
         """Fetch and publish. ``None`` if the lease has ended meanwhile: start again."""
         extended = self._extended(claim)
         if extended is None:
@@ -502,7 +502,7 @@ class Refresh:
             return self._same_token_returned(claim, asked)
         return self._conclude(claim, asked)
 
-    def _start_again(self, claim: Seen) -> Outcome | None:
+    def _start_again(self, claim: Seen) -> RefreshResult | None:
         """After nothing was sent, since it had become too late for that."""
         self._release(claim)
         if self._flight is None or not self._flight.superseded:
@@ -524,7 +524,7 @@ class Refresh:
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         return _Asked(_plausible(answer), sent, self._clock())
 
-    def _same_token_returned(self, claim: Seen, asked: _Asked) -> Outcome | None:
+    def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
         token, now, wall = self._token, self._clock(), self._token.world.wall()
         wait = forced_wait(claim.record, now, wall)
@@ -549,7 +549,7 @@ class Refresh:
             return self._confirmed(spent, asked, forced_wait(record, now, wall))
         return self._conclude(spent, asked)
 
-    def _confirmed(self, claim: Seen, asked: _Asked, wait: float) -> Outcome:
+    def _confirmed(self, claim: Seen, asked: _Asked, wait: float) -> RefreshResult:
         """Keep the token: WeChat's endpoint names it as the current one, so an API's rejection is not its fault."""
         self._publish(claim, asked, confirmed=True)
         if self._usable():
@@ -557,14 +557,14 @@ class Refresh:
         self._token.reinstate()
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
 
-    def _conclude(self, claim: Seen, asked: _Asked) -> Outcome:
+    def _conclude(self, claim: Seen, asked: _Asked) -> RefreshResult:
         if isinstance(asked.answer, Failure):
             return self._failed(claim, asked.answer, asked)
         return self._publish(claim, asked)
 
     # Publish
 
-    def _publish(self, claim: Seen, asked: _Asked, *, confirmed: bool = False) -> Outcome:
+    def _publish(self, claim: Seen, asked: _Asked, *, confirmed: bool = False) -> RefreshResult:
         """Save the new token by compare-and-swap, unless another process has published a newer one meanwhile."""
         token, grant = self._token, asked.answer
         assert isinstance(grant, Grant)
@@ -649,7 +649,7 @@ class Refresh:
             refresh=grant.refresh or over.refresh,
         )
 
-    def _failed(self, claim: Seen, failure: Failure, asked: _Asked) -> Outcome:
+    def _failed(self, claim: Seen, failure: Failure, asked: _Asked) -> RefreshResult:
         """Remember the failure, here and in the store, and give the lease back."""
         token, before = self._token, claim.record.cooldown
         self._claimed = None

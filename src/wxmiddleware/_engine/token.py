@@ -18,7 +18,7 @@ from weakref import ref
 
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
-from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Outcome, Record, Snapshot
+from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
 from .._rules.policies import CALL_TIMEOUT, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
 from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
 from .._runtime import fork
@@ -79,9 +79,9 @@ class Listener(Protocol):
 class Work(Protocol):
     """What a flight does."""
 
-    def run(self, flight: Flight[Outcome]) -> Outcome: ...
-    def on_error(self, exc: BaseException) -> Outcome: ...
-    def on_done(self, flight: Flight[Outcome]) -> None: ...
+    def run(self, flight: Flight[RefreshResult]) -> RefreshResult: ...
+    def on_error(self, exc: BaseException) -> RefreshResult: ...
+    def on_done(self, flight: Flight[RefreshResult]) -> None: ...
 
 
 class CachedToken:
@@ -159,7 +159,7 @@ class CachedToken:
         self.refusals: Final = Refusals(kills=source.kills)
         self.link: Final = StoreLink(store, key, world.clock)
         self.snapshot: Snapshot = NOTHING
-        self.flight: Flight[Outcome] | None = None
+        self.flight: Flight[RefreshResult] | None = None
         self.cooldown: Cooldown | None = None
         self.listeners: tuple[ref[Listener], ...] = ()
         self._not_allowed: Failure | None = None  # the last for an IP address; it names all that WeChat does not allow
@@ -184,7 +184,9 @@ class CachedToken:
 
     # What a caller gets
 
-    def decide(self, rejected: str | None = None, *, supersede: bool = False) -> Snapshot | Failure | Flight[Outcome]:
+    def decide(
+        self, rejected: str | None = None, *, supersede: bool = False
+    ) -> Snapshot | Failure | Flight[RefreshResult]:
         """
         Say what a caller gets: a token, the reason why there is none, or a flight to wait for.
 
@@ -217,7 +219,7 @@ class CachedToken:
 
     def _answer(
         self, now: float, events: list[Event], *, rejection: bool, supersede: bool
-    ) -> tuple[Snapshot | Failure | Flight[Outcome], Flight[Outcome] | None]:
+    ) -> tuple[Snapshot | Failure | Flight[RefreshResult], Flight[RefreshResult] | None]:
         view = self._view(now, rejection=rejection, supersede=supersede)
         step, reason = next_move(view)
         if step is Step.WAIT and self.flight is not None:
@@ -269,7 +271,7 @@ class CachedToken:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
         return self.source.kills and self.link.out_of_touch(now)
 
-    def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[Outcome]:
+    def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[RefreshResult]:
         work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
         if self.flight is not None:
             self.flight.supersede()
@@ -284,7 +286,7 @@ class CachedToken:
             self._hot_until(self.flight.due)
         return self.flight
 
-    def _launch(self, flight: Flight[Outcome], *, awaited: bool) -> None:
+    def _launch(self, flight: Flight[RefreshResult], *, awaited: bool) -> None:
         if flight.inline:
             flight.run()
         elif not awaited:
@@ -332,7 +334,7 @@ class CachedToken:
             events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
-    def on_no_thread(self, flight: Flight[Outcome], *, given_up: bool = False) -> None:
+    def on_no_thread(self, flight: Flight[RefreshResult], *, given_up: bool = False) -> None:
         """
         No thread could be had. Whoever waits will run the flight; if nobody does, try again soon.
 
@@ -466,7 +468,7 @@ class CachedToken:
             return -math.inf
         return -math.inf if self.usable() and not self.refusals.is_kept(self.snapshot) else cooldown.until
 
-    def looked(self, look: Flight[Outcome] | None = None) -> None:
+    def looked(self, look: Flight[RefreshResult] | None = None) -> None:
         """
         Note that the store has nothing newer, and read it again later.
 
@@ -508,7 +510,7 @@ class CachedToken:
                 self._stay_fresh()
             self._keep()
 
-    def on_done(self, flight: Flight[Outcome]) -> None:
+    def on_done(self, flight: Flight[RefreshResult]) -> None:
         """Forget a flight that has ended."""
         with self._lock:
             if self.flight is flight:

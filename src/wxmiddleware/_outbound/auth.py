@@ -11,7 +11,7 @@ from .._runtime.checks import checked_codes, checked_timeout, is_provider
 from ..exceptions import ConfigurationError, ProviderClosed
 from .answers import refused
 from .arguments import Arguments
-from .retry import Outcome, curable, retry_rule
+from .retry import CallResult, curable, retry_rule
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class TokenAuth:
         self._scope.refuse_downgrade(scheme, host)
         return False
 
-    def _refused(self, outcome: Outcome) -> bool:
+    def _refused(self, outcome: CallResult) -> bool:
         return refused(outcome.errcode, self._codes)
 
-    def _rule(self, token: str, first: Outcome, arguments: Arguments) -> Generator[Any, Any, Outcome]:
+    def _rule(self, token: str, first: CallResult, arguments: Arguments) -> Generator[Any, Any, CallResult]:
         return retry_rule(self.provider, token, first, codes=self._codes, rewind=arguments.rewind)
 
 

@@ -18,7 +18,7 @@ from .._runtime import masking
 from .answers import aerrcode_of, errcode_of
 from .arguments import Arguments
 from .auth import TokenAuth, signed, token_in
-from .retry import Outcome, Refresh, Send, anewer, newer
+from .retry import CallResult, GetNewer, Send, anewer, newer
 
 __all__ = ["TokenFlow"]
 
@@ -40,12 +40,12 @@ class TokenFlow(TokenAuth):
         with suppress(StopIteration):
             while True:
                 step, reply = flow.send(reply), None
-                if isinstance(step, Refresh):
+                if isinstance(step, GetNewer):
                     reply = newer(self.provider, step.rejected, self._timeout)
                 else:
                     response = yield self._carrying(request, step.token)
                     self._veil(response)
-                    reply = Outcome(response, errcode=errcode_of(response))
+                    reply = CallResult(response, errcode=errcode_of(response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send with the token; if that is rejected, once more with a newer one. Never blocks the event loop."""
@@ -57,17 +57,17 @@ class TokenFlow(TokenAuth):
         with suppress(StopIteration):
             while True:
                 step, reply = flow.send(reply), None
-                if isinstance(step, Refresh):
+                if isinstance(step, GetNewer):
                     reply = await anewer(self.provider, step.rejected, self._timeout)
                 else:
                     response = yield self._carrying(request, step.token, True)
                     self._veil(response)
-                    reply = Outcome(response, errcode=await aerrcode_of(response))
+                    reply = CallResult(response, errcode=await aerrcode_of(response))
 
-    def _flow(self, request: Any, token: str) -> Generator[Refresh | Send, Any, None]:
+    def _flow(self, request: Any, token: str) -> Generator[GetNewer | Send, Any, None]:
         """Say what both colours do, and in which order."""
         arguments = _arguments_of(request)
-        first: Outcome = yield Send(token)
+        first: CallResult = yield Send(token)
         # After a redirect this is another request than ours. Without the token its answer says nothing about it.
         if self._refused(first) and self._covers(first.answer.request.url):
             yield from self._rule(token, first, arguments)

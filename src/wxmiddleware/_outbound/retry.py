@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ONLY_ONCE",
-    "Outcome",
-    "Refresh",
+    "CallResult",
+    "GetNewer",
     "Send",
     "aheal",
     "anewer",
@@ -43,7 +43,7 @@ ONLY_ONCE: Final = (
 
 
 @dataclass(slots=True)
-class Outcome:
+class CallResult:
     """
     What one API call came to: an answer or an error.
 
@@ -76,7 +76,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class GetNewer:
     """Get a token newer than this one. The reply is that token; if none can be had, why, or ``None``."""
 
     rejected: str = field(repr=False)
@@ -84,7 +84,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the request with this token. The reply is the `Outcome`."""
+    """Send the request with this token. The reply is the `CallResult`."""
 
     token: str = field(repr=False)
 
@@ -98,11 +98,11 @@ def curable(provider: TokenProvider) -> Collection[int]:
 def retry_rule(
     provider: TokenProvider,
     token: str,
-    first: Outcome,
+    first: CallResult,
     *,
     codes: Collection[int],
     rewind: Callable[[], bool],
-) -> Generator[Refresh | Send, Any, Outcome]:
+) -> Generator[GetNewer | Send, Any, CallResult]:
     """
     Decide what becomes of a call whose token was rejected.
 
@@ -117,7 +117,7 @@ def retry_rule(
         What the caller is to get: of the second call if there was one, whatever it says; else of the first.
     """
     # Error trackers show local variables, but not what is called a token.
-    token, why = _another((yield Refresh(token)), token)
+    token, why = _another((yield GetNewer(token)), token)
     if not token:
         # WeChat's own answer is what the caller asked for; why there was no newer token is told along with it.
         if why is not None:
@@ -127,7 +127,7 @@ def retry_rule(
     if not rewind():
         logger.warning(ONLY_ONCE)
         return first
-    second: Outcome = yield Send(token)
+    second: CallResult = yield Send(token)
     if second.came_back and not refused(second.errcode, codes):
         # Closed by another thread meanwhile: the answer is there all the same.
         with contextlib.suppress(ProviderClosed):
@@ -144,7 +144,7 @@ def _another(token: str | TokenError | None, secret: str) -> tuple[str, TokenErr
 def heal(
     provider: TokenProvider,
     token: str,
-    first: Outcome,
+    first: CallResult,
     again: Callable[[str], Any],
     *,
     codes: Collection[int],
@@ -159,8 +159,8 @@ def heal(
         timeout: Seconds to wait for the newer token; ``None`` for the provider's own limit.
     """
 
-    def perform(step: Refresh | Send) -> Any:
-        if isinstance(step, Refresh):
+    def perform(step: GetNewer | Send) -> Any:
+        if isinstance(step, GetNewer):
             return newer(provider, step.rejected, timeout)
         with contextlib.suppress(Exception):  # it is somebody else's, and nobody is going to see it
             discard(first.answer)
@@ -172,7 +172,7 @@ def heal(
 async def aheal(
     provider: TokenProvider,
     token: str,
-    first: Outcome,
+    first: CallResult,
     again: Callable[[str], Awaitable[Any]],
     *,
     codes: Collection[int],
@@ -181,8 +181,8 @@ async def aheal(
 ) -> Any:
     """Drive `retry_rule` from a task. Like `heal`, and never blocks the event loop."""
 
-    async def perform(step: Refresh | Send) -> Any:
-        if isinstance(step, Refresh):
+    async def perform(step: GetNewer | Send) -> Any:
+        if isinstance(step, GetNewer):
             return await anewer(provider, step.rejected, timeout)
         with contextlib.suppress(Exception):  # as above
             await adiscard(first.answer)
@@ -211,17 +211,17 @@ async def anewer(provider: TokenProvider, token: str, timeout: float | None = No
         return None
 
 
-def _attempt(call: Callable[[str], Any], token: str) -> Outcome:
+def _attempt(call: Callable[[str], Any], token: str) -> CallResult:
     try:
         answer = call(token)
     except Exception as error:
-        return Outcome(error=error, errcode=errcode_of_error(error))
-    return Outcome(answer, errcode=errcode_of(answer))
+        return CallResult(error=error, errcode=errcode_of_error(error))
+    return CallResult(answer, errcode=errcode_of(answer))
 
 
-async def _aattempt(call: Callable[[str], Awaitable[Any]], token: str) -> Outcome:
+async def _aattempt(call: Callable[[str], Awaitable[Any]], token: str) -> CallResult:
     try:
         answer = await call(token)
     except Exception as error:
-        return Outcome(error=error, errcode=errcode_of_error(error))
-    return Outcome(answer, errcode=await aerrcode_of(answer))
+        return CallResult(error=error, errcode=errcode_of_error(error))
+    return CallResult(answer, errcode=await aerrcode_of(answer))

@@ -480,4 +480,4 @@ class Snapshot:
 NOTHING = Snapshot()
 
 # What a refresh comes to.
-Outcome = Snapshot | Failure
+RefreshResult = Snapshot | Failure
