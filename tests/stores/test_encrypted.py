@@ -505,9 +505,9 @@ def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore, to
 
 def test_memory_of_a_webhook(store: EncryptedStore, clocked: ClockedStore, caplog: pytest.LogCaptureFixture) -> None:
     """What somebody has written into a webhook's memory is not answered with."""
-    from wxmiddleware.webhook._seen import Answered, Known, Seen, Standing
+    from wxmiddleware.webhook._seen import Answered, Deduplicator, Known, Standing
 
-    forging, seen = Seen(clocked, 100.0), Seen(store, 100.0)
+    forging, seen = Deduplicator(clocked, 100.0), Deduplicator(store, 100.0)
     message: Known = ("w", "message")
     forging.claim(message, None)
     forging.finish(message, Answered(b"forged"))

@@ -17,7 +17,7 @@ from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import Message, RawReply, Webhook
 from wxmiddleware.webhook._conversation import Answer, Attempt, Do, Failed, Handle, Read, Request
 from wxmiddleware.webhook._crypto import Cipher
-from wxmiddleware.webhook._gate import Gate, Push, Query, Refused, Seal
+from wxmiddleware.webhook._gate import Gate, NotAuthentic, Push, Query, Seal
 from wxmiddleware.webhook._names import Names
 from wxmiddleware.webhook._seen import Answered
 from wxmiddleware.webhook._signature import sign
@@ -95,7 +95,7 @@ class TestVerification:
     def test_odd_echoes(self, pusher: Pusher, safe: Any, said: str) -> None:
         """Whatever is no echostr is not answered."""
         gate = Gate(token=pusher.token, **safe)
-        with pytest.raises(Refused, match="no echostr"):
+        with pytest.raises(NotAuthentic, match="no echostr"):
             gate.verify(Query(**asked(pusher.sealed(said)).query), NOW)
 
     @pytest.mark.parametrize("said", ["1616140317555161061", "a-B_c.9", "x" * 128])
@@ -106,7 +106,7 @@ class TestVerification:
     @pytest.mark.parametrize("echostr", ["<script>", "a b", "x" * 129, '"1"', "1\n"])
     def test_plain(self, pusher: Pusher, echostr: str) -> None:
         """In plain mode nothing else is sent back either."""
-        with pytest.raises(Refused, match="no echostr"):
+        with pytest.raises(NotAuthentic, match="no echostr"):
             Gate(token=pusher.token).verify(Query(**pusher.plain("").but(echostr=echostr).query), NOW)
 
 
@@ -137,7 +137,7 @@ class TestOwnAnswers:
         gate = Gate(token="AAAAA", aes_key=("B" * 43, KEY_A), appid=pusher.appid)
         seal = Seal(Cipher(KEY_A), "AAAAA", pusher.appid)
         back = sent_back(seal.close(text().encode(), Format.XML, str(NOW), "1"))
-        with pytest.raises(Refused, match="own"):
+        with pytest.raises(NotAuthentic, match="own"):
             gate.open(Query(**back.query), back.body)
 
 
@@ -168,7 +168,7 @@ class TestOtherTimes:
         if later == (timestamp, nonce):
             return
         gate.screen(bad, int(later[0]))
-        with pytest.raises(Refused, match="stands in the nonce"):
+        with pytest.raises(NotAuthentic, match="stands in the nonce"):
             gate.open(bad, body)
 
     @pytest.mark.parametrize("at", [0, 1, 171, 1_348_831_860, 1_700_000_000, NOW, NOW - 7200, NOW + 60])

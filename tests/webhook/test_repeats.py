@@ -31,7 +31,7 @@ from wxmiddleware.webhook import (
 )
 from wxmiddleware.webhook._conversation import Answer, Do, Handle, Pause, Read, Request
 from wxmiddleware.webhook._gate import Push
-from wxmiddleware.webhook._seen import Answered, Seen, Standing
+from wxmiddleware.webhook._seen import Answered, Deduplicator, Standing
 from wxmiddleware.webhook._wire import Format
 from wxmiddleware.webhook.messages import message_from
 
@@ -383,7 +383,7 @@ class Clocked:
     def __init__(self) -> None:
         self.now = 1000.0
         self.store = MemoryStore(clock=lambda: self.now)
-        self.seen = Seen(self.store, 660.0)
+        self.seen = Deduplicator(self.store, 660.0)
 
 
 class TestSeen:
@@ -392,7 +392,7 @@ class TestSeen:
     @pytest.mark.parametrize("shared", [False, True])
     def test_life(self, shared: bool, tmp_path: Path) -> None:
         """New for one, busy for others, done for all."""
-        seen = Seen(JSONFileStore(tmp_path / "seen.json") if shared else None, 660.0)
+        seen = Deduplicator(JSONFileStore(tmp_path / "seen.json") if shared else None, 660.0)
         standings = [seen.claim(("wx1", "a"), None)[0], seen.claim(("wx1", "a"), None)[0]]
         seen.finish(("wx1", "a"), Answered(b"\xff<xml/>", "text/xml"))
 
@@ -401,7 +401,7 @@ class TestSeen:
 
     def test_released(self) -> None:
         """What was given back is new."""
-        seen = Seen(None, 660.0)
+        seen = Deduplicator(None, 660.0)
         seen.claim(("wx1", "a"), None)
         seen.release(("wx1", "a"))
 
@@ -409,7 +409,7 @@ class TestSeen:
 
     def test_nonce(self) -> None:
         """A nonce belongs to the message that it came with."""
-        seen = Seen(None, 660.0)
+        seen = Deduplicator(None, 660.0)
 
         assert [Standing.NEW, Standing.BUSY, Standing.REPLAYED, Standing.NEW] == [
             seen.claim(("wx1", message), ("wx1", nonce))[0]
@@ -478,16 +478,16 @@ class TestSeen:
         path = tmp_path / "seen.json"
         pid = os.fork()
         if pid == 0:
-            Seen(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)
+            Deduplicator(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)
             os._exit(0)
         os.waitpid(pid, 0)
 
-        assert Standing.NEW is Seen(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)[0]
+        assert Standing.NEW is Deduplicator(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)[0]
 
     def test_one_wins(self, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
         """Of many at once, one gets the message."""
         stores = [JSONFileStore(tmp_path / "seen.json") for _ in range(8)]
-        claims = [pool.submit(Seen(store, 660.0).claim, ("wx1", "a"), None) for store in stores]
+        claims = [pool.submit(Deduplicator(store, 660.0).claim, ("wx1", "a"), None) for store in stores]
 
         assert [Standing.BUSY] * 7 + [Standing.NEW] == sorted(each.result()[0] for each in claims)
 
@@ -502,7 +502,7 @@ class TestSeen:
 
             def save(self, key: str, record: Record, version: Any) -> Any: ...
 
-        seen = Seen(Broken(), 660.0)
+        seen = Deduplicator(Broken(), 660.0)
 
         assert [Standing.NEW, Standing.BUSY] == [seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
         assert "RuntimeError" in caplog.text

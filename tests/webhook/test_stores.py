@@ -16,7 +16,7 @@ from wxmiddleware.stores import store_from_url
 from wxmiddleware.stores.encrypted import EncryptedStore
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import _seen
-from wxmiddleware.webhook._seen import Answered, Seen, Standing
+from wxmiddleware.webhook._seen import Answered, Deduplicator, Standing
 
 LONG = Answered("你好😀".encode() * 700, "text/xml")
 
@@ -52,9 +52,9 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def pair(stores: tuple[Any, Any]) -> tuple[Seen, Seen]:
+def pair(stores: tuple[Any, Any]) -> tuple[Deduplicator, Deduplicator]:
     """Two processes' memories."""
-    one, other = (Seen(store, 660.0) for store in stores)
+    one, other = (Deduplicator(store, 660.0) for store in stores)
     return one, other
 
 
@@ -64,7 +64,7 @@ def whose(request: pytest.FixtureRequest) -> str:
     return f"wx-{abs(hash(request.node.name))}"
 
 
-def test_life(pair: tuple[Seen, Seen], whose: str) -> None:
+def test_life(pair: tuple[Deduplicator, Deduplicator], whose: str) -> None:
     """What one has claimed is busy for the other; what one has answered, the other answers alike."""
     one, other = pair
     standings = [
@@ -78,7 +78,7 @@ def test_life(pair: tuple[Seen, Seen], whose: str) -> None:
     assert (Standing.DONE, LONG) == other.claim((whose, "a"), (whose, "1"))
 
 
-def test_full(pair: tuple[Seen, Seen], whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full(pair: tuple[Deduplicator, Deduplicator], whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that is full of long answers fits: the messages are remembered, and the last answer surely."""
     monkeypatch.setattr(_seen, "_RECORDS", 1)
     one, other = pair
@@ -89,7 +89,7 @@ def test_full(pair: tuple[Seen, Seen], whose: str, monkeypatch: pytest.MonkeyPat
     assert (Standing.DONE, LONG) == other.claim((whose, "19"), None)
 
 
-def test_race(pair: tuple[Seen, Seen], whose: str) -> None:
+def test_race(pair: tuple[Deduplicator, Deduplicator], whose: str) -> None:
     """Of many at once, one gets each message."""
     with ThreadPoolExecutor(4) as pool:
         for n in range(10):

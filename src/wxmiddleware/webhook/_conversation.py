@@ -27,12 +27,12 @@ from wxmiddleware._runtime.threads import NoThread
 from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
 
-from ._gate import Gate, Push, Query, Refused
+from ._gate import Gate, NotAuthentic, Push, Query
 from ._handlers import check_call
 from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
-from ._seen import Answered, Seen, Standing
+from ._seen import Answered, Deduplicator, Standing
 from .addresses import Addresses, Known, Networks, named_sender, sender_of
 from .late import check_sender, send_reply
 from .replies import RawReply, Reply, parse_reply, render, reply_from
@@ -122,10 +122,10 @@ class Failed:
     error: BaseException = field(repr=False)
 
 
-Outcome: TypeAlias = "Answer | Failed"
+HandlerResult: TypeAlias = "Answer | Failed"
 
 
-class Spoilt(Enum):
+class BodyError(Enum):
     """
     Why a request's body could not be read, and the response to that.
 
@@ -153,16 +153,16 @@ _NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, PO
 # Found by identity: an app behind the webhook may give an equal answer, which is no refusal of the webhook's.
 _REFUSALS = {
     id(_NOT_ALLOWED): "405, its method is neither GET nor POST.",
-    id(Spoilt.LARGE.value): "413, its body is too large. limit= says how many bytes it may have.",
-    id(Spoilt.SLOW.value): "408, its body has not come in time. body_timeout= says how many seconds it may take.",
-    id(Spoilt.GONE.value): "400, its body was cut off.",
-    id(Spoilt.ODD.value): "400, its Content-Length is no length.",
+    id(BodyError.LARGE.value): "413, its body is too large. limit= says how many bytes it may have.",
+    id(BodyError.SLOW.value): "408, its body has not come in time. body_timeout= says how many seconds it may take.",
+    id(BodyError.GONE.value): "400, its body was cut off.",
+    id(BodyError.ODD.value): "400, its Content-Length is no length.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the body: at most `limit` bytes, in `seconds`. The reply is the bytes, or a `Spoilt`."""
+    """Read the body: at most `limit` bytes, in `seconds`. The reply is the bytes, or a `BodyError`."""
 
     limit: int
     seconds: float
@@ -227,8 +227,8 @@ class Attempt:
 
     def __init__(
         self,
-        afterwards: Callable[[Outcome], Conversation],
-        unfit: Callable[[Outcome], bool],
+        afterwards: Callable[[HandlerResult], Conversation],
+        unfit: Callable[[HandlerResult], bool],
         ended: Callable[[], None],
     ) -> None:
         self._afterwards = afterwards
@@ -236,9 +236,9 @@ class Attempt:
         self.ended = ended
         self._late = False
         self._lock = threading.Lock()
-        self._outcome: Outcome | None = None
+        self._outcome: HandlerResult | None = None
 
-    def deliver(self, outcome: Outcome) -> None:
+    def deliver(self, outcome: HandlerResult) -> None:
         """Bring the outcome. Only the first one counts."""
         with self._lock:
             if self._outcome is None:
@@ -248,7 +248,7 @@ class Attempt:
         if isinstance(outcome, Failed):
             _tell_of(outcome.error)
 
-    def give_up(self) -> Outcome | None:
+    def give_up(self) -> HandlerResult | None:
         """Get the outcome, if it is there and can be sent now. If not, it will be late."""
         with self._lock:
             self._late = self._late or self._outcome is None
@@ -261,7 +261,7 @@ class Attempt:
             return self._afterwards(outcome) if self._late and outcome is not None else None
 
 
-class Room:
+class CapacityLimiter:
     """A limit on how many handlers run at once (a bulkhead, a capacity limiter)."""
 
     __slots__ = ("__weakref__", "_limit", "_lock", "taken")
@@ -383,18 +383,18 @@ class Webhook:
             raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {checks.kind(store)}.")
         self._deadline = None if deadline is None else checks.seconds("deadline", deadline)
         self._late = _sender(late)
-        self.room = Room(checks.count("concurrency", concurrency))
+        self.room = CapacityLimiter(checks.count("concurrency", concurrency))
         self._limit = checks.count("limit", limit)
         self._body_timeout = checks.seconds("body_timeout", body_timeout)
         self._senders = senders if isinstance(senders, Addresses) else None if senders is None else Networks(senders)
         self._known = self._senders if isinstance(self._senders, Known) else None
-        self._waiting = Room(_WAITERS)
+        self._waiting = CapacityLimiter(_WAITERS)
         self._hops = checks.count("trusted_hops", trusted_hops, 0)
         self._clock = clock
         self._wall = wall
         # A push is good for twice the window: it may come early by one, and late by one.
         keep = 2 * (window or 300.0) + 60.0
-        self._seen = Seen(store, keep)
+        self._seen = Deduplicator(store, keep)
         self._names = Names(self._gate.plain_tokens, stored=store is not None)
 
     @property
@@ -407,13 +407,13 @@ class Webhook:
         try:
             answer = yield from self._serve(request)
             why: object = _REFUSALS.get(id(answer))
-        except Refused as refused:
+        except NotAuthentic as refused:
             answer, why = FORBIDDEN, refused
         except Unavailable:
-            answer, why = Spoilt.BUSY.value, None
+            answer, why = BodyError.BUSY.value, None
         except NoThread as error:
             _logger.warning("A push is answered 503, and WeChat will repeat it. %s", error)
-            answer, why = Spoilt.BUSY.value, None
+            answer, why = BodyError.BUSY.value, None
         if why is not None:
             who = named_sender(request.peer, request.forwarded, self._hops)
             _logger.warning("Refused a push to the webhook from %s: %s%s", who, why, request.hint)
@@ -424,36 +424,36 @@ class Webhook:
         arrived = self._clock()
         address = sender_of(request.peer, request.forwarded, self._hops)
         if self._known is not None and self._known.known(address) is False:
-            raise Refused(_ELSEWHERE)
+            raise NotAuthentic(_ELSEWHERE)
         if request.method in ("GET", "HEAD"):
             verify = partial(self._gate.verify, Query.read(request.query), self._wall())
             echo: str = (yield Do(verify)) if self._gate.blocks else verify()
             admitted = yield from self._admitted(address)
-            return Answer(200, echo.encode()) if admitted else Spoilt.BUSY.value
+            return Answer(200, echo.encode()) if admitted else BodyError.BUSY.value
         if request.method != "POST":
             return _NOT_ALLOWED
         query = Query.read(request.query)
         self._gate.screen(query, self._wall())
-        body: bytes | Spoilt = yield from self._body(request)
-        if isinstance(body, Spoilt):
+        body: bytes | BodyError = yield from self._body(request)
+        if isinstance(body, BodyError):
             return body.value
         read = partial(self._gate.open, query, body)
         push: Push = (yield Do(read)) if self._gate.blocks else read()
         admitted = yield from self._admitted(address)
         if not admitted:
-            return Spoilt.BUSY.value
+            return BodyError.BUSY.value
         answer = yield from self._once(push, request.path, arrived)
         return self._sealed(push, answer)
 
-    def _body(self, request: Request) -> Generator[Step, Any, bytes | Spoilt]:
+    def _body(self, request: Request) -> Generator[Step, Any, bytes | BodyError]:
         if request.length is not None and request.length < 0:
-            return Spoilt.ODD
+            return BodyError.ODD
         if request.length is not None and request.length > self._limit:
-            return Spoilt.LARGE
-        body: bytes | Spoilt = yield Read(self._limit, self._body_timeout)
+            return BodyError.LARGE
+        body: bytes | BodyError = yield Read(self._limit, self._body_timeout)
         if body == b"" and request.length:
-            body = Spoilt.TAKEN
-        if body is Spoilt.TAKEN:
+            body = BodyError.TAKEN
+        if body is BodyError.TAKEN:
             _logger.error(
                 "A push cannot be served: other code has read its body before the webhook, and kept no copy. Let it "
                 "use request.get_data() (Flask) or await request.body() (Starlette), which do."
@@ -468,7 +468,7 @@ class Webhook:
             Whether it may come in; ``False`` if that is not known now.
 
         Raises:
-            Refused: It must not.
+            NotAuthentic: It must not.
         """
         if self._senders is None:
             return True
@@ -485,7 +485,7 @@ class Webhook:
                 finally:
                     self._waiting.leave()
         if allowed is False:
-            raise Refused(_ELSEWHERE)
+            raise NotAuthentic(_ELSEWHERE)
         return allowed is True
 
     def _once(self, push: Push, path: str, arrived: float) -> Conversation:
@@ -499,7 +499,7 @@ class Webhook:
         while True:
             standing, answered = yield Do(partial(self._seen.claim, identity, nonce), blocks=self._seen.shared)
             if standing is Standing.REPLAYED:
-                raise Refused("Its nonce has come with another message before.")
+                raise NotAuthentic("Its nonce has come with another message before.")
             if standing is Standing.DONE:
                 return Answer(200, answered.body, answered.content_type)
             if standing is Standing.NEW:
@@ -514,10 +514,10 @@ class Webhook:
         if not self.room.enter():
             yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
-            return Spoilt.BUSY.value
+            return BodyError.BUSY.value
         attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
         seconds = None if self._deadline is None else max(0.0, until - self._clock())
-        outcome: Outcome | None = yield Handle(push, attempt, seconds, self._late is not None)
+        outcome: HandlerResult | None = yield Handle(push, attempt, seconds, self._late is not None)
         if outcome is None:
             yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared, needed=True)
             return SUCCESS
@@ -534,7 +534,7 @@ class Webhook:
         )
         return outcome
 
-    def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: Outcome) -> Conversation:
+    def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: HandlerResult) -> Conversation:
         """Send a reply that came too late for the response."""
         yield Do(partial(self._seen.finish, identity, Answered()), blocks=self._seen.shared, needed=True)
         if isinstance(outcome, Failed):
@@ -559,7 +559,7 @@ class Webhook:
             _tell_of(error)
         return SUCCESS
 
-    def _is_unfit(self, outcome: Outcome) -> bool:
+    def _is_unfit(self, outcome: HandlerResult) -> bool:
         """Whether it is too long for the response, and there is another way."""
         if self._late is None or isinstance(outcome, Failed) or len(outcome.body) <= TEXT:
             return False

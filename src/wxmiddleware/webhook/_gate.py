@@ -30,7 +30,7 @@ _LONGEST_QUERY = 4096
 _ECHO = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
-class Refused(Exception):
+class NotAuthentic(Exception):
     """A push is not WeChat's: its signature, time or encryption is wrong. The text is for the log."""
 
 
@@ -51,17 +51,17 @@ class Query:
         Read a query string; each octet of it a character.
 
         Raises:
-            Refused: It cannot be read, or says one thing twice.
+            NotAuthentic: It cannot be read, or says one thing twice.
         """
         if len(text) > _LONGEST_QUERY:
-            raise Refused("The query is too long.")
+            raise NotAuthentic("The query is too long.")
         try:
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=32)
         except ValueError:
-            raise Refused("The query cannot be read.") from None
+            raise NotAuthentic("The query cannot be read.") from None
         words = [(name, value) for name, value in pairs if name in _NAMES]
         if len(words) > len({name for name, _ in words}):
-            raise Refused("The query has a parameter twice.")
+            raise NotAuthentic("The query has a parameter twice.")
         return cls(**dict(words))
 
     @property
@@ -177,14 +177,14 @@ class Gate:
             now: Seconds since 1970.
 
         Raises:
-            Refused: It is not WeChat's.
+            NotAuthentic: It is not WeChat's.
         """
         self._check_time(query.timestamp, now)
         if query.encrypted:
             if not self._ciphers:
-                raise Refused("The push is encrypted, and there is no key. Give the webhook aes_key= and appid=.")
+                raise NotAuthentic("The push is encrypted, and there is no key. Give the webhook aes_key= and appid=.")
         elif not self._plain:
-            raise Refused(
+            raise NotAuthentic(
                 "The push is not encrypted, and the webhook has an aes_key=. Choose the safe mode on WeChat's site, "
                 "or give plain=True."
             )
@@ -210,7 +210,7 @@ class Gate:
         corpids look like AppIDs.
 
         Raises:
-            Refused: It is not WeChat's.
+            NotAuthentic: It is not WeChat's.
             Unavailable: Whom it may be for could not be found out.
         """
         self._check_time(query.timestamp, now)
@@ -219,11 +219,13 @@ class Gate:
             text, _ = self._opened(query, query.echostr.replace(" ", "+"))
             said = text.decode("utf-8", "replace")
             if not _ECHO.fullmatch(said):
-                raise Refused("What is to be decrypted is no echostr: somebody asks what a message or an answer says.")
+                raise NotAuthentic(
+                    "What is to be decrypted is no echostr: somebody asks what a message or an answer says."
+                )
             return said
         self._signer(query)
         if not _ECHO.fullmatch(query.echostr):
-            raise Refused("The query has no echostr.")
+            raise NotAuthentic("The query has no echostr.")
         return query.echostr
 
     def open(self, query: Query, body: bytes) -> Push:
@@ -231,7 +233,7 @@ class Gate:
         Read the body of a request that `screen` has let through.
 
         Raises:
-            Refused: It is not WeChat's.
+            NotAuthentic: It is not WeChat's.
             Unavailable: Whom it may be for could not be found out.
         """
         fields, style = _read(body)
@@ -239,12 +241,12 @@ class Gate:
             return Push(_message(fields), body, style, None, self._signer(query), query.signature)
         text = fields.get("Encrypt", fields.get("encrypt"))
         if not isinstance(text, str):
-            raise Refused("The body has nothing encrypted in it.")
+            raise NotAuthentic("The body has nothing encrypted in it.")
         plain, seal = self._opened(query, text, small=style is Format.JSON and fields.keys() == {"encrypt"})
         inner, style = _read(plain)
         message = _message(inner)
         if has_another_time(query.timestamp, query.nonce, message.create_time):
-            raise Refused("The timestamp is not the one that the message was sent with: it stands in the nonce.")
+            raise NotAuthentic("The timestamp is not the one that the message was sent with: it stands in the nonce.")
         # Where plain pushes are let in, the same timestamp and nonce would be good for one of those, too.
         signature = sign(seal.token, query.timestamp, query.nonce) if self._plain else ""
         return Push(message, plain, style, seal, seal.token, signature)
@@ -264,15 +266,17 @@ class Gate:
 
     def _check_time(self, timestamp: str, now: float) -> None:
         if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 15):
-            raise Refused("The query has no timestamp.")
+            raise NotAuthentic("The query has no timestamp.")
         off = int(timestamp) - now
         if self.window is not None and abs(off) > self.window:
-            raise Refused(f"The timestamp is {off:+.0f} s off. Check this machine's clock, or give a longer window=.")
+            raise NotAuthentic(
+                f"The timestamp is {off:+.0f} s off. Check this machine's clock, or give a longer window=."
+            )
 
     def _signer(self, query: Query) -> str:
         token = signer(self._tokens, query.signature, query.timestamp, query.nonce)
         if token is None:
-            raise Refused("The signature is wrong. Check that token= is the one on WeChat's site.")
+            raise NotAuthentic("The signature is wrong. Check that token= is the one on WeChat's site.")
         return token
 
     def _opened(self, query: Query, text: str, *, small: bool = False) -> tuple[bytes, Seal]:
@@ -280,14 +284,14 @@ class Gate:
         for cipher in self._ciphers:
             try:
                 if cipher.made(text):
-                    raise Refused("It is an answer of this webhook's own, sent back to it.")
+                    raise NotAuthentic("It is an answer of this webhook's own, sent back to it.")
                 plain, receiver = cipher.decrypt(text)
             except Undecipherable:
                 continue
             if not self._receivers.allow(receiver):
-                raise Refused("The message is encrypted for somebody else. Check appid=.")
+                raise NotAuthentic("The message is encrypted for somebody else. Check appid=.")
             return plain, Seal(cipher, token, receiver, query.nonce if small else None)
-        raise Refused("The message cannot be decrypted. Check that aes_key= is the one on WeChat's site.")
+        raise NotAuthentic("The message cannot be decrypted. Check that aes_key= is the one on WeChat's site.")
 
     def _signed(self, query: Query, text: str) -> tuple[str, str]:
         """The ciphertext, with a pretty printer's blanks and line ends or without, as it was signed; and the token."""
@@ -295,17 +299,17 @@ class Gate:
             token = signer(self._tokens, query.msg_signature, query.timestamp, query.nonce, each)
             if token is not None:
                 return each, token
-        raise Refused("The msg_signature is wrong. Check that token= is the one on WeChat's site.")
+        raise NotAuthentic("The msg_signature is wrong. Check that token= is the one on WeChat's site.")
 
 
 def _read(body: bytes) -> tuple[dict[str, Any], Format]:
     try:
         return read(body)
     except Unreadable:
-        raise Refused("The body is no message.") from None
+        raise NotAuthentic("The body is no message.") from None
 
 
 def _message(fields: Mapping[str, Any]) -> Message:
     if not {"MsgType", "InfoType", "msgtype"} & fields.keys():  # small at WeCom's AI bots
-        raise Refused("The body is no message.")
+        raise NotAuthentic("The body is no message.")
     return message_from(fields)

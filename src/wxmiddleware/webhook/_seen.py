@@ -64,7 +64,7 @@ def keys_of(whose: str) -> list[str]:
     return [key_of_messages(whose, number) for number in range(_RECORDS)]
 
 
-class Seen:
+class Deduplicator:
     """
     Remembers messages, so that each is handled once (deduplication).
 

@@ -20,6 +20,7 @@ from wxmiddleware._runtime.threads import NoThread, run_in_thread
 from ._conversation import (
     Answer,
     Attempt,
+    BodyError,
     Conversation,
     Do,
     Failed,
@@ -27,7 +28,6 @@ from ._conversation import (
     Pause,
     Read,
     Request,
-    Spoilt,
     Step,
     Webhook,
     length_of,
@@ -188,7 +188,7 @@ async def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | Non
     return attempt.give_up()
 
 
-async def _read(receive: Receive, limit: int, seconds: float) -> bytes | Spoilt:
+async def _read(receive: Receive, limit: int, seconds: float) -> bytes | BodyError:
     parts: list[bytes] = []
     room = limit
     with anyio.move_on_after(seconds):
@@ -196,14 +196,14 @@ async def _read(receive: Receive, limit: int, seconds: float) -> bytes | Spoilt:
             try:
                 message = await receive()
             except BodyTaken:
-                return Spoilt.TAKEN
+                return BodyError.TAKEN
             if message["type"] != "http.request":
-                return Spoilt.GONE
+                return BodyError.GONE
             part = message.get("body", b"")
             room -= len(part)
             if room < 0:
-                return Spoilt.LARGE
+                return BodyError.LARGE
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
-    return Spoilt.SLOW
+    return BodyError.SLOW

@@ -20,6 +20,8 @@ from wxmiddleware._runtime.threads import start_thread, threads_freeze
 from ._conversation import (
     Answer,
     Attempt,
+    BodyError,
+    CapacityLimiter,
     Conversation,
     Do,
     Failed,
@@ -27,8 +29,6 @@ from ._conversation import (
     Pause,
     Read,
     Request,
-    Room,
-    Spoilt,
     Step,
     Webhook,
     length_of,
@@ -48,7 +48,7 @@ _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 _GRACE = 1.0  # seconds in which a reader that was woken ends
 # How many bodies may be on their way at once. Not every server lets go of a thread that waits for a stranger's next
 # byte; more than so many threads there never are.
-_readers = Room(64)
+_readers = CapacityLimiter(64)
 _crowd = Crowd()
 
 
@@ -139,13 +139,13 @@ def _handle(
     return attempt.give_up()
 
 
-def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | Spoilt:
+def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | BodyError:
     if threads_freeze():
         return _read_all(environ, limit)
     if not _readers.enter():
-        return Spoilt.BUSY
+        return BodyError.BUSY
     # Nothing in WSGI ends a read that waits. So another thread reads, and is left behind if it takes too long.
-    found: list[bytes | Spoilt] = []
+    found: list[bytes | BodyError] = []
     connection = next((environ[name] for name in _SOCKETS if environ.get(name) is not None), None)
 
     def read() -> None:
@@ -161,18 +161,18 @@ def _read(environ: WSGIEnvironment, limit: int, seconds: float) -> bytes | Spoil
             read()
             return found[0]
         reader.join(seconds)
-        if found and not (found[0] is Spoilt.GONE and time.monotonic() >= end):
+        if found and not (found[0] is BodyError.GONE and time.monotonic() >= end):
             return found[0]
         _end_reading(connection)
         reader.join(_GRACE if connection is not None else 0.0)
-    return Spoilt.SLOW
+    return BodyError.SLOW
 
 
-def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
+def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | BodyError:
     held = _held(environ)
     kept = held.get("_cached_data")
     if isinstance(kept, bytes):
-        return kept if len(kept) <= limit else Spoilt.LARGE
+        return kept if len(kept) <= limit else BodyError.LARGE
     stream = held.get("stream")
     try:
         if stream is None:
@@ -185,17 +185,17 @@ def _read_all(environ: WSGIEnvironment, limit: int) -> bytes | Spoilt:
             parts.append(part)
             room -= len(part)
     except RequestEntityTooLarge:
-        return Spoilt.LARGE
+        return BodyError.LARGE
     except (HTTPException, OSError, ValueError):  # cut off; or closed, when its time was over
-        return Spoilt.GONE
+        return BodyError.GONE
     if room == 0:
-        return Spoilt.LARGE
+        return BodyError.LARGE
     body = b"".join(parts)
     length = _length(environ)
     touched = "stream" in held
     if len(body) == length or (length is None and (body or not touched)):
         return body
-    return Spoilt.TAKEN if touched else Spoilt.GONE
+    return BodyError.TAKEN if touched else BodyError.GONE
 
 
 def _held(environ: WSGIEnvironment) -> dict[str, Any]:
