@@ -38,6 +38,7 @@ from .world import World
 LEASE = 8.0
 REFUSAL_PAUSE = 30.0
 OUT_OF_TOUCH = 60.0
+JUST_MINTED = 10.0
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
 LOOK = 60.0  # a store is looked at every 30 to 50 s; and it may rest for 5 s after it was down
@@ -382,8 +383,9 @@ class Soak:
             seat.member.do("confirm", token=again)
             return again
         self.tally.errors += 1
-        # Nobody could know yet that the other one, which the store has, is dead, too.
-        if not self._is_excused() and not (sent_on and again == self.in_store[0]):
+        # Nobody could know yet that the other one, which the store has, is dead, too; nor the one before a new one.
+        young = world.clock() - (self.ends.get(token, 0.0) - world.wechat.lifetime) < JUST_MINTED
+        if not self._is_excused() and not young and not (sent_on and again == self.in_store[0]):
             raise Broken(f"Worker {seat.number} got no good token for a refused one: {again and 'a dead one'}.")
         return None
 

@@ -131,6 +131,11 @@ class StoreLink:
         with self._lock:
             return look_at(now, OPEN_SECONDS if self._breaker.recovering(now) else timing.look, draw)
 
+    def recovering(self, now: float) -> bool:
+        """Whether the store has failed a moment ago, so that processes may have fetched on their own."""
+        with self._lock:
+            return self._breaker.recovering(now)
+
     def may_probe(self, now: float) -> bool:
         """Whether to read the store during a back-off: another process may have fetched a token."""
         return now >= self._probe_at

@@ -19,7 +19,18 @@ from weakref import ref
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
 from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
-from .._rules.policies import CALL_TIMEOUT, State, Timing, ahead_at, follows, minted_later, refusal_wait, state
+from .._rules.policies import (
+    CALL_TIMEOUT,
+    JUST_MINTED,
+    KNOWN_AFTER,
+    State,
+    Timing,
+    ahead_at,
+    follows,
+    minted_later,
+    refusal_wait,
+    state,
+)
 from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
 from .._runtime import fork
 from .._runtime.clock import Clock, ticks_of
@@ -116,9 +127,12 @@ class CachedToken:
 
     __slots__ = (
         "__weakref__",
+        "_before",
         "_lock",
         "_not_allowed",
         "_refresh",
+        "_try_again_at",
+        "_unknown",
         "account",
         "cooldown",
         "flight",
@@ -162,6 +176,9 @@ class CachedToken:
         self.flight: Flight[RefreshResult] | None = None
         self.cooldown: Cooldown | None = None
         self.listeners: tuple[ref[Listener], ...] = ()
+        self._before: Snapshot = NOTHING  # the token before the one in use, if it was good when that came
+        self._unknown: Snapshot | None = None  # a new token that the APIs do not know yet; the one before serves
+        self._try_again_at = math.inf  # when that is over
         self._not_allowed: Failure | None = None  # the last for an IP address; it names all that WeChat does not allow
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
@@ -200,7 +217,11 @@ class CachedToken:
         events: list[Event] = []
         with self._lock:
             now = self.world.clock()
+            if self._unknown is not None:
+                self._try_again(now, rejected)
             rejection = concerns(rejected, self.snapshot)
+            if rejection and self._fall_back(now, events):
+                rejection = False
             kept = self._reject(now, events) if rejection else None
             given = None if kept is None else (kept, None)
             answer, launch = given or self._answer(now, events, rejection=rejection, supersede=supersede)
@@ -244,7 +265,7 @@ class CachedToken:
         return View(
             state=State.REFUSED if rejection else state(snapshot, now),
             flying=Flying.NONE if flight is None else Flying.LIVE if now < flight.due else Flying.OVERDUE,
-            hot=now < snapshot.hot_until,
+            hot=now < snapshot.hot_until or self._unknown is not None,
             cache=self.plan.cache,
             out_of_touch=self._out_of_touch(now),
             look_due=now >= snapshot.look_at,
@@ -312,6 +333,43 @@ class CachedToken:
             return until
         return self.ticks() + min(until - self.world.clock(), _LOOK_UP)
 
+    def _fall_back(self, now: float, events: list[Event]) -> bool:
+        """
+        Hand out the token before the one in use for a moment, if that was rejected as soon as it was minted.
+
+        WeChat's APIs may not know it yet. A fetch would end the token before, and bring another one that they do not
+        know. ``False`` if there is no token before that may be good.
+        """
+        new, before = self.snapshot, self._before
+        good = before.value and now < before.expires_at and not self.refusals.is_revoked(before.value)
+        # What processes fetched on their own ends each other's tokens, and those before.
+        if (
+            not good
+            or self.hearsay
+            or not self.plan.cache
+            or now - new.received_at >= JUST_MINTED
+            or self.link.recovering(now)
+        ):
+            return False
+        self._unknown, self._try_again_at = new, now + KNOWN_AFTER
+        self.snapshot = before
+        self._hot_until(self._try_again_at)
+        events.append(self.event(Happening.KEPT, _NOT_KNOWN, generation=before.generation))
+        return True
+
+    def _try_again(self, now: float, rejected: str | None) -> None:
+        """Hand the new token out again, if its time has come or the one before is rejected, too."""
+        new, before = self._unknown, self.snapshot
+        assert new is not None
+        dead = bool(rejected) and rejected == before.value
+        if now < min(self._try_again_at, before.expires_at) and not dead:
+            return
+        if dead:
+            self._before = NOTHING
+        self._unknown, self._try_again_at = None, math.inf
+        self.snapshot = new
+        self._stay_fresh()
+
     def _reject(self, now: float, events: list[Event]) -> Failure | None:
         """
         Mark the token in use as rejected, so that it is handed out no more.
@@ -360,7 +418,7 @@ class CachedToken:
 
     def newest(self, record: Record) -> int:
         """The newest generation, of what is handed out and of what is in `record`."""
-        mine, theirs = self.snapshot.generation, record.generation
+        mine, theirs = (self._unknown or self.snapshot).generation, record.generation
         return theirs if follows(theirs, mine) else mine
 
     def adopt(self, record: Record, *, own: bool = False, confirmed: bool = False) -> bool:
@@ -382,6 +440,9 @@ class CachedToken:
             now = self.world.clock()
             if confirmed:
                 self.refusals.reinstate(record.value)
+            if self._unknown is not None:
+                # It is what others compare with; should it be good for longer, it may as well be tried now.
+                self._try_again(self._try_again_at, None)
             life = record.expires_at - record.sent_at
             mine = self.snapshot.expires_at - self.snapshot.sent_at
             if record.value == self.snapshot.value and life < mine - 1.0 < math.inf:
@@ -399,6 +460,8 @@ class CachedToken:
             )
             if not newer or now >= record.expires_at or self.refusals.is_revoked(record.value):
                 return False
+            usable = state(self.snapshot, now) in USABLE and not self.refusals.is_kept(self.snapshot)
+            self._before = self.snapshot if usable else NOTHING
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
             look = self.link.look_at(now, self.plan.timing, draw)
             self.snapshot = Snapshot(
@@ -485,7 +548,7 @@ class CachedToken:
                 self._stay_fresh()
             if current is State.AHEAD and look is None:
                 self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
-            elif current is State.AHEAD and self.flight is look:
+            elif current is State.AHEAD and self.flight is look and self._unknown is None:
                 self.flight = None
                 view = self._view(now)
                 reason = due(view)
@@ -635,6 +698,10 @@ class CachedToken:
             tell(events, [observer for listener in listeners for observer in listener.observers])
 
 
+_NOT_KNOWN = (
+    "WeChat rejected a token that it had just given: its APIs may not know it yet. For a moment the one before is used."
+    " Nothing is fetched."
+)
 _OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
 _AMID = Failure(
     Cause.PASSING,

@@ -46,6 +46,10 @@ DOUBTFUL_LIFE = 290.0
 # replaced, and then dies within 300 s; a read costs less than a rejected call, and than a second one if the next token
 # is dead as well.
 OUT_OF_TOUCH = 60.0
+# A token that is rejected so soon after it was minted: WeChat's APIs may not know it yet. The one before may still be
+# good, and serves for a moment until the new one is tried again.
+JUST_MINTED = 10.0
+KNOWN_AFTER = 3.0
 # Three rejected tokens that this process fetched itself in a quarter of an hour: another system fetches, too.
 SUSPICION_WINDOW = 900.0
 SUSPICION_COUNT = 3

@@ -5,6 +5,7 @@ Why a rejection causes no fetch, in this order:
 
 - it names another token than the one in use, or that one is marked as rejected already (`concerns`): the caller gets
   the newer token, or waits for it;
+- the token was minted a moment ago, and the one before may still be good (`CachedToken`): the caller gets that one;
 - it comes too soon after a fetch that another rejection caused (rate limit): this process knows it (`Refusals.report`),
   or the record in the store tells (`Refusals.wait`). After ten such fetches in a row that cured nothing the limit backs
   off exponentially (`Refusals.streak`);
@@ -22,7 +23,7 @@ import math
 from dataclasses import dataclass
 
 from .models import Cause, Cooldown, Failure, Record, Snapshot
-from .policies import REFUSAL_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, refusal_wait
+from .policies import JUST_MINTED, REFUSAL_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, refusal_wait
 
 _REMEMBERED = 8  # values in the denylist
 _JUST_NOW = 1.0  # seconds
@@ -113,7 +114,7 @@ class Refusals:
 
     def _foreign(self, snapshot: Snapshot, now: float) -> bool:
         """Whether this process's own tokens are rejected young, again and again: another system fetches, too."""
-        if not snapshot.own or now - snapshot.received_at >= SUSPICION_WINDOW:
+        if not snapshot.own or not JUST_MINTED <= now - snapshot.received_at < SUSPICION_WINDOW:
             return False
         self._recent = (*self._recent, now)[-SUSPICION_COUNT:]
         if len(self._recent) < SUSPICION_COUNT or now - self._recent[0] >= SUSPICION_WINDOW:
