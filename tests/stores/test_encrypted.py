@@ -505,12 +505,12 @@ def test_refresh_token_from_before(store: EncryptedStore, inner: MemoryStore, to
 
 def test_memory_of_a_webhook(store: EncryptedStore, clocked: ClockedStore, caplog: pytest.LogCaptureFixture) -> None:
     """What somebody has written into a webhook's memory is not answered with."""
-    from wxmiddleware.webhook._seen import Answered, Deduplicator, Known, Standing
+    from wxmiddleware.webhook._seen import Answered, Deduplicator, Known, MessageStatus
 
     forging, seen = Deduplicator(clocked, 100.0), Deduplicator(store, 100.0)
     message: Known = ("w", "message")
     forging.claim(message, None)
     forging.finish(message, Answered(b"forged"))
 
-    assert seen.claim(message, None) == (Standing.NEW, None)
+    assert seen.claim(message, None) == (MessageStatus.NEW, None)
     assert "StoreError" in caplog.text

@@ -167,7 +167,7 @@ class TestOtherTimes:
         assert "event" == gate.open(good, body).message.kind
         if later == (timestamp, nonce):
             return
-        gate.screen(bad, int(later[0]))
+        gate.check_query(bad, int(later[0]))
         with pytest.raises(NotAuthentic, match="stands in the nonce"):
             gate.open(bad, body)
 

@@ -31,7 +31,7 @@ from wxmiddleware.webhook import (
 )
 from wxmiddleware.webhook._conversation import Answer, Do, Handle, Pause, Read, Request
 from wxmiddleware.webhook._gate import Push
-from wxmiddleware.webhook._seen import Answered, Deduplicator, Standing
+from wxmiddleware.webhook._seen import Answered, Deduplicator, MessageStatus
 from wxmiddleware.webhook._wire import Format
 from wxmiddleware.webhook.messages import message_from
 
@@ -396,8 +396,8 @@ class TestSeen:
         standings = [seen.claim(("wx1", "a"), None)[0], seen.claim(("wx1", "a"), None)[0]]
         seen.finish(("wx1", "a"), Answered(b"\xff<xml/>", "text/xml"))
 
-        assert [Standing.NEW, Standing.BUSY] == standings
-        assert (Standing.DONE, Answered(b"\xff<xml/>", "text/xml")) == seen.claim(("wx1", "a"), None)
+        assert [MessageStatus.NEW, MessageStatus.BUSY] == standings
+        assert (MessageStatus.DONE, Answered(b"\xff<xml/>", "text/xml")) == seen.claim(("wx1", "a"), None)
 
     def test_released(self) -> None:
         """What was given back is new."""
@@ -405,13 +405,13 @@ class TestSeen:
         seen.claim(("wx1", "a"), None)
         seen.release(("wx1", "a"))
 
-        assert Standing.NEW is seen.claim(("wx1", "a"), None)[0]
+        assert MessageStatus.NEW is seen.claim(("wx1", "a"), None)[0]
 
     def test_nonce(self) -> None:
         """A nonce belongs to the message that it came with."""
         seen = Deduplicator(None, 660.0)
 
-        assert [Standing.NEW, Standing.BUSY, Standing.REPLAYED, Standing.NEW] == [
+        assert [MessageStatus.NEW, MessageStatus.BUSY, MessageStatus.REPLAYED, MessageStatus.NEW] == [
             seen.claim(("wx1", message), ("wx1", nonce))[0]
             for message, nonce in [("a", "1"), ("a", "1"), ("b", "1"), ("b", "2")]
         ]
@@ -429,7 +429,7 @@ class TestSeen:
         anew = world.seen.claim(("wx1", "a"), None)
         kept = json.loads(world.store.load("wx:wx1:webhook:00").record.value)  # type: ignore[union-attr, arg-type]
 
-        assert [(Standing.DONE, Answered()), (Standing.NEW, None)] == [later, anew]
+        assert [(MessageStatus.DONE, Answered()), (MessageStatus.NEW, None)] == [later, anew]
         assert ["busy", "busy"] == sorted(what for _, what, *_ in kept.values())
 
     def test_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,10 +452,12 @@ class TestSeen:
             world.now += 0.001
             world.seen.claim(("wx1", f"{n} more"), None)
 
-        assert {(Standing.DONE, Answered()), (Standing.DONE, Answered(b"x" * 8000, "text/xml"))} == set(answers)
+        done = MessageStatus.DONE
+        assert {(done, Answered()), (done, Answered(b"x" * 8000, "text/xml"))} == set(answers)
         assert 2 == len(sizes)
         assert 40_000 < max(max(each) for each in sizes.values()) <= 48_000
-        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("wx1", each), None)[0] for each in ("0", "999 more")]
+        claimed = [world.seen.claim(("wx1", each), None)[0] for each in ("0", "999 more")]
+        assert [MessageStatus.NEW, MessageStatus.BUSY] == claimed
 
     def test_no_openids(self) -> None:
         """Neither key nor record shows whose message it was."""
@@ -482,14 +484,14 @@ class TestSeen:
             os._exit(0)
         os.waitpid(pid, 0)
 
-        assert Standing.NEW is Deduplicator(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)[0]
+        assert MessageStatus.NEW is Deduplicator(JSONFileStore(path), 660.0).claim(("wx1", "a"), None)[0]
 
     def test_one_wins(self, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
         """Of many at once, one gets the message."""
         stores = [JSONFileStore(tmp_path / "seen.json") for _ in range(8)]
         claims = [pool.submit(Deduplicator(store, 660.0).claim, ("wx1", "a"), None) for store in stores]
 
-        assert [Standing.BUSY] * 7 + [Standing.NEW] == sorted(each.result()[0] for each in claims)
+        assert [MessageStatus.BUSY] * 7 + [MessageStatus.NEW] == sorted(each.result()[0] for each in claims)
 
     def test_broken_store(self, caplog: pytest.LogCaptureFixture) -> None:
         """While the store fails, the process remembers by itself; the log does not quote the store."""
@@ -504,7 +506,7 @@ class TestSeen:
 
         seen = Deduplicator(Broken(), 660.0)
 
-        assert [Standing.NEW, Standing.BUSY] == [seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
+        assert [MessageStatus.NEW, MessageStatus.BUSY] == [seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
         assert "RuntimeError" in caplog.text
         assert "PASSWORD" not in caplog.text
 
@@ -515,7 +517,7 @@ class TestSeen:
         for n in range(256):
             world.store.save(f"wx:wx1:webhook:{n:02x}", Record(value=value, expires_at=9e9), 0)
 
-        assert [Standing.NEW, Standing.BUSY] == [world.seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
+        assert [MessageStatus.NEW, MessageStatus.BUSY] == [world.seen.claim(("wx1", "a"), None)[0] for _ in range(2)]
 
 
 class TestSendReply:

@@ -16,7 +16,7 @@ from wxmiddleware.stores import store_from_url
 from wxmiddleware.stores.encrypted import EncryptedStore
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import _seen
-from wxmiddleware.webhook._seen import Answered, Deduplicator, Standing
+from wxmiddleware.webhook._seen import Answered, Deduplicator, MessageStatus
 
 LONG = Answered("你好😀".encode() * 700, "text/xml")
 
@@ -74,8 +74,8 @@ def test_life(pair: tuple[Deduplicator, Deduplicator], whose: str) -> None:
     ]
     one.finish((whose, "a"), LONG)
 
-    assert [Standing.NEW, Standing.BUSY, Standing.REPLAYED] == standings
-    assert (Standing.DONE, LONG) == other.claim((whose, "a"), (whose, "1"))
+    assert [MessageStatus.NEW, MessageStatus.BUSY, MessageStatus.REPLAYED] == standings
+    assert (MessageStatus.DONE, LONG) == other.claim((whose, "a"), (whose, "1"))
 
 
 def test_full(pair: tuple[Deduplicator, Deduplicator], whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +85,8 @@ def test_full(pair: tuple[Deduplicator, Deduplicator], whose: str, monkeypatch: 
     for n in range(20):
         one.finish((whose, f"{n}"), LONG)
 
-    assert [Standing.DONE] * 20 == [other.claim((whose, f"{n}"), None)[0] for n in range(20)]
-    assert (Standing.DONE, LONG) == other.claim((whose, "19"), None)
+    assert [MessageStatus.DONE] * 20 == [other.claim((whose, f"{n}"), None)[0] for n in range(20)]
+    assert (MessageStatus.DONE, LONG) == other.claim((whose, "19"), None)
 
 
 def test_race(pair: tuple[Deduplicator, Deduplicator], whose: str) -> None:
@@ -94,4 +94,4 @@ def test_race(pair: tuple[Deduplicator, Deduplicator], whose: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         for n in range(10):
             claims = [pool.submit(seen.claim, (whose, f"race {n}"), None) for seen in pair * 2]
-            assert 1 == [each.result()[0] for each in claims].count(Standing.NEW)
+            assert 1 == [each.result()[0] for each in claims].count(MessageStatus.NEW)

@@ -32,7 +32,7 @@ from ._handlers import check_call
 from ._limits import TEXT, cut, is_empty, is_long
 from ._names import Names
 from ._receivers import AppIds, Unavailable
-from ._seen import Answered, Deduplicator, Standing
+from ._seen import Answered, Deduplicator, MessageStatus
 from .addresses import Addresses, Known, Networks, named_sender, sender_of
 from .late import check_sender, send_reply
 from .replies import RawReply, Reply, parse_reply, render, reply_from
@@ -433,7 +433,7 @@ class Webhook:
         if request.method != "POST":
             return _NOT_ALLOWED
         query = Query.read(request.query)
-        self._gate.screen(query, self._wall())
+        self._gate.check_query(query, self._wall())
         body: bytes | BodyError = yield from self._body(request)
         if isinstance(body, BodyError):
             return body.value
@@ -498,11 +498,11 @@ class Webhook:
         until = math.inf if self._deadline is None else arrived + self._deadline
         while True:
             standing, answered = yield Do(partial(self._seen.claim, identity, nonce), blocks=self._seen.shared)
-            if standing is Standing.REPLAYED:
+            if standing is MessageStatus.REPLAYED:
                 raise NotAuthentic("Its nonce has come with another message before.")
-            if standing is Standing.DONE:
+            if standing is MessageStatus.DONE:
                 return Answer(200, answered.body, answered.content_type)
-            if standing is Standing.NEW:
+            if standing is MessageStatus.NEW:
                 return (yield from self._handled(push, identity, until))
             left = until - self._clock()
             if left <= 0:

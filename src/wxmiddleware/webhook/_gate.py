@@ -169,7 +169,7 @@ class Gate:
         self._plain = plain or not self._ciphers
         self.window = None if window is None else checks.seconds("window", window)
 
-    def screen(self, query: Query, now: float) -> None:
+    def check_query(self, query: Query, now: float) -> None:
         """
         Check what can be checked without the body.
 
@@ -230,7 +230,7 @@ class Gate:
 
     def open(self, query: Query, body: bytes) -> Push:
         """
-        Read the body of a request that `screen` has let through.
+        Read the body of a request that `check_query` has let through.
 
         Raises:
             NotAuthentic: It is not WeChat's.

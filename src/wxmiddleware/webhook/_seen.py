@@ -42,7 +42,7 @@ _Entries: TypeAlias = "dict[str, _Entry]"
 _Decide: TypeAlias = "Callable[[_Entry | None, float], tuple[_Entry | None, Any]]"
 
 
-class Standing(StrEnum):
+class MessageStatus(StrEnum):
     """What a memory knows of a message."""
 
     NEW = "new"  # it was not here before; the caller handles it
@@ -81,12 +81,12 @@ class Deduplicator:
         self._keep = keep
         self.shared = self._store.shared
 
-    def claim(self, message: Known, nonce: Known | None) -> tuple[Standing, Answered | None]:
+    def claim(self, message: Known, nonce: Known | None) -> tuple[MessageStatus, Answered | None]:
         """
         Claim a message.
 
         Returns:
-            What is known of it, `Standing.NEW` if the caller is to handle it; and its answer, if it was answered.
+            What is known of it, `MessageStatus.NEW` if the caller is to handle it; and its answer, if it was answered.
 
         Args:
             message: Its memory, and what its repeats have in common.
@@ -94,8 +94,8 @@ class Deduplicator:
         """
         owner = _digest("message", *message)
         if nonce is not None and not self._change(nonce, "nonce", lambda e, now: self._noted(e, now, owner)):
-            return Standing.REPLAYED, None
-        standing: tuple[Standing, Answered | None] = self._change(message, "message", self._claimed)
+            return MessageStatus.REPLAYED, None
+        standing: tuple[MessageStatus, Answered | None] = self._change(message, "message", self._claimed)
         return standing
 
     def finish(self, message: Known, answer: Answered) -> None:
@@ -107,13 +107,13 @@ class Deduplicator:
         """Give a message back: handling it has failed, and a repeat may try again."""
         self._change(message, "message", lambda _entry, _now: (None, None))
 
-    def _claimed(self, entry: _Entry | None, now: float) -> tuple[_Entry | None, tuple[Standing, Answered | None]]:
+    def _claimed(self, entry: _Entry | None, now: float) -> tuple[_Entry | None, tuple[MessageStatus, Answered | None]]:
         if entry is not None and entry[1] == "done":
-            return entry, (Standing.DONE, _answered(entry[2]))
+            return entry, (MessageStatus.DONE, _answered(entry[2]))
         if entry is not None and not gone(entry[2]):
-            return entry, (Standing.BUSY, None)
+            return entry, (MessageStatus.BUSY, None)
         # New; or the process that handled it has ended without an answer.
-        return (now + self._keep, "busy", name(), now), (Standing.NEW, None)
+        return (now + self._keep, "busy", name(), now), (MessageStatus.NEW, None)
 
     def _noted(self, entry: _Entry | None, now: float, owner: str) -> tuple[_Entry | None, bool]:
         if entry is not None:
