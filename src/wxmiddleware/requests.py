@@ -100,7 +100,7 @@ class _Healer:
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         sent = response.request
         token = self._tokens.get(sent_token(sent.url))
-        self._clean(response)
+        self._redact(response)
         # Redirects come by here, too; those that led out of the scope have no token. One that is about to be followed
         # brings no error of WeChat's, and requests reads it in its own way: its body may be broken.
         if token is None or response.is_redirect:
@@ -120,7 +120,7 @@ class _Healer:
                 second: requests.Response = response.connection.send(retry, **kwargs)
             second.elapsed = timedelta(seconds=time.perf_counter() - started)
             second.history.append(response)
-            self._clean(second)
+            self._redact(second)
             return second
 
         healed: requests.Response = heal(
@@ -134,7 +134,7 @@ class _Healer:
         )
         return healed
 
-    def _clean(self, response: requests.Response) -> None:
+    def _redact(self, response: requests.Response) -> None:
         """Take the token out of what the caller sees, and out of a redirect that leads out of the scope."""
         sent = response.request
         if sent_token(sent.url) in self._tokens:
@@ -152,12 +152,12 @@ class _Healer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Responses are pickled with their requests, and these with their hooks. Tokens and locks are not.
-        return _as_it_is, ()
+        return _make_noop_hook, ()
 
 
-def _as_it_is() -> Callable[..., None]:
-    return _leave
+def _make_noop_hook() -> Callable[..., None]:
+    return _noop_hook
 
 
-def _leave(response: requests.Response, **kwargs: Any) -> None:
+def _noop_hook(response: requests.Response, **kwargs: Any) -> None:
     """Stand where a `_Healer` was, in a request that was pickled."""

@@ -268,7 +268,7 @@ def test_a_shield_is_for_tokens_put_there_by_hand_too(api: Api) -> None:
     assert FIRST not in shown(caught.value)
 
 
-def test_a_veiled_url_is_one_of_httpx(api: Api, scripted: Any) -> None:
+def test_a_masked_url_is_one_of_httpx(api: Api, scripted: Any) -> None:
     """What the wire and a transport read of the URL is the token; what is printed or pickled is not."""
     urls: list[Any] = []
     with Httpx(scripted, api.url).client(event_hooks={"request": [lambda request: urls.append(request.url)]}) as client:

@@ -22,7 +22,7 @@ from .retry import CallResult, GetNewer, Send, anewer, newer
 
 __all__ = ["TokenFlow"]
 
-_veiled_classes: dict[type, Any] = {}
+_masked_classes: dict[type, Any] = {}
 
 
 class TokenFlow(TokenAuth):
@@ -43,8 +43,8 @@ class TokenFlow(TokenAuth):
                 if isinstance(step, GetNewer):
                     reply = newer(self.provider, step.rejected, self._timeout)
                 else:
-                    response = yield self._carrying(request, step.token)
-                    self._veil(response)
+                    response = yield self._with_token(request, step.token)
+                    self._mask(response)
                     reply = CallResult(response, errcode=errcode_of(response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
@@ -60,8 +60,8 @@ class TokenFlow(TokenAuth):
                 if isinstance(step, GetNewer):
                     reply = await anewer(self.provider, step.rejected, self._timeout)
                 else:
-                    response = yield self._carrying(request, step.token, True)
-                    self._veil(response)
+                    response = yield self._with_token(request, step.token, True)
+                    self._mask(response)
                     reply = CallResult(response, errcode=await aerrcode_of(response))
 
     def _flow(self, request: Any, token: str) -> Generator[GetNewer | Send, Any, None]:
@@ -82,15 +82,15 @@ class TokenFlow(TokenAuth):
             url.scheme, url.raw_host.decode(), url.port, _path_of(url)
         )
 
-    def _carrying(self, request: Any, token: str, asynchronous: bool = False) -> Any:
+    def _with_token(self, request: Any, token: str, asynchronous: bool = False) -> Any:
         """Copy a request and give the copy the token. Its headers and its stream are the caller's own."""
-        carrying = object.__new__(type(request))
-        carrying.__dict__.update(request.__dict__)
-        carrying.url = _veiled(request.url)(request.url, query=signed(request.url.query.decode(), token).encode())
+        copy = object.__new__(type(request))
+        copy.__dict__.update(request.__dict__)
+        copy.url = _masked_url(request.url)(request.url, query=signed(request.url.query.decode(), token).encode())
         given = request.extensions.get("trace")
         watch = self._awatch(token, given) if asynchronous else self._watch(token, given)
-        carrying.extensions = {**request.extensions, "trace": watch}
-        return carrying
+        copy.extensions = {**request.extensions, "trace": watch}
+        return copy
 
     # The client follows redirects without asking us, to where the Location says, and a server may write our token into
     # that. Redirects inherit the request's extensions, and httpcore calls this one before it sends a request's head.
@@ -122,11 +122,11 @@ class TokenFlow(TokenAuth):
                     f"WeChat's token was not sent to {host}, where a redirect of the server would take it."
                 )
 
-    def _veil(self, response: Any) -> None:
+    def _mask(self, response: Any) -> None:
         """Let the URLs of redirects print themselves without the token, too."""
         for each in response.history:
-            _veil(each.request)
-        _veil(response.request)
+            _mask(each.request)
+        _mask(response.request)
 
 
 def _path_of(url: Any) -> str:
@@ -144,9 +144,9 @@ def _goal(url: Any) -> tuple[str, str, int | None, str]:
     return there.scheme, there.hostname or "", there.port, there.path
 
 
-def _veil(request: Any) -> None:
-    if not isinstance(request.url, _Veiled) and token_in(request.url.query.decode()) is not None:
-        request.url = _veiled(request.url)(request.url)
+def _mask(request: Any) -> None:
+    if not isinstance(request.url, _MaskedURL) and token_in(request.url.query.decode()) is not None:
+        request.url = _masked_url(request.url)(request.url)
 
 
 def _arguments_of(request: Any) -> Arguments:
@@ -160,15 +160,15 @@ def _arguments_of(request: Any) -> Arguments:
     return Arguments((getattr(stream, "_stream", iter(())),))
 
 
-def _veiled(url: Any) -> Any:
+def _masked_url(url: Any) -> Any:
     """Get the class of URLs that print *** for their token: httpx asks for one of its own classes."""
     base = next(each for each in type(url).__mro__ if each.__name__ == "URL")
-    if base not in _veiled_classes:
-        _veiled_classes[base] = type("VeiledURL", (_Veiled, base), {"__module__": __name__})
-    return _veiled_classes[base]
+    if base not in _masked_classes:
+        _masked_classes[base] = type("MaskedURL", (_MaskedURL, base), {"__module__": __name__})
+    return _masked_classes[base]
 
 
-class _Veiled:
+class _MaskedURL:
     def __str__(self) -> str:
         return masking.mask(super().__str__())
 
