@@ -54,7 +54,7 @@ def count(url: str) -> Trips:
             fresh=wire.during(lambda: [ask() for _ in range(100)]),
             look=wire.during(lambda: (clock.advance(60), ask())),
             ahead=wire.during(lambda: (clock.advance(7000), ask())),
-            refused=wire.during(lambda: ask("T2")),
+            refused=wire.during(lambda: (clock.advance(10), ask("T2"))),  # not in the first seconds of its life
         )
         assert here.get_token() == "T3"
         store.close()  # type: ignore[attr-defined]

@@ -197,7 +197,7 @@ class Refresh:
         seen = self._load()
         if seen is None:
             return Seen(self._link.known)
-        seen = self._read_repair(self._merge_spent(seen))
+        seen = self._tell_of_cure(self._read_repair(self._merge_spent(seen)))
         self._link.learn(seen.record)
         if token.plan.reuse:
             self._adopt(seen.record, "Took a newer token from the store.")
@@ -259,6 +259,12 @@ class Refresh:
             again = self._load()
             return seen if again is None else self._read_repair(self._merge_spent(again))
         return self._store.save(record, seen) or seen
+
+    def _tell_of_cure(self, seen: Seen) -> Seen:
+        """Write into the record that the last fetch has cured a call: what one process knows is not yet the fleet's."""
+        if not self._token.is_news(seen.record) or self._token.plan.follow:
+            return seen
+        return self._store.save(replace(seen.record, refusals=0), seen) or seen
 
     def _satisfied(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""

@@ -612,6 +612,10 @@ class CachedToken:
         with self._lock:
             return self.refusals.streak(record)
 
+    def is_news(self, record: Record) -> bool:
+        """Whether the record counts fetches that cured nothing, and this process knows that the last one did."""
+        return record.refusals > 0 and self.refusals.has_cured(record.generation)
+
     def held_back(self, record: Record, events: list[Event], *, alone: bool) -> Failure | None:
         """
         Say why the rejection causes no fetch (rate limit), and then hand the rejected token out as before.
@@ -668,10 +672,21 @@ class CachedToken:
             return failure
 
     def cured(self, value: str) -> None:
-        """Note that a rejected call was repeated with the token `value`, and accepted."""
+        """
+        Note that a rejected call was repeated with the token `value`, and accepted.
+
+        The fleet must know it, or its rate limit for what cures nothing holds it back: a background read of the store
+        says so in the record.
+        """
+        launch = None
         with self._lock:
             if value == self.snapshot.value:
                 self.refusals.cured(self.snapshot.generation)
+                idle = self.flight is None or self.flight.done
+                if idle and self.store.shared and not self.plan.follow and self.is_news(self.link.known):
+                    launch = self._flight(Reason.LOOK, self.world.clock(), [])
+        if launch is not None:
+            self._launch(launch, awaited=False)
         self.tell([self.event(Happening.HEALED, "A refused call was repeated and accepted.")])
 
     # Telling

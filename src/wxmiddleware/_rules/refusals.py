@@ -166,6 +166,10 @@ class Refusals:
         """Note that a rejected call was repeated with this token, and accepted."""
         self._cured = generation
 
+    def has_cured(self, generation: int) -> bool:
+        """Whether a rejected call was repeated with this token, and accepted."""
+        return self._cured == generation
+
     def keep(self, generation: int) -> None:
         """Note that no fetch could replace this token: another rejection does not take it out of use."""
         self._kept = generation
