@@ -251,7 +251,7 @@ class StoreLink:
         """Note that the call has returned. ``True`` if the observers are to be told that the store answers again."""
         with self._lock:
             self._answered = True
-            return self._done(session) and self._breaker.success(tell=not session.failed)
+            return self._done(session) and self._breaker.success(tell=session.works)
 
     def failed(self, session: Session, problem: str, *, probe: bool = False) -> str:
         """Note that the call has failed. Returns what to tell the observers; empty if they know."""
@@ -294,7 +294,7 @@ class Session:
         failed: Whether a call has failed, or was not made as the circuit breaker is open.
     """
 
-    __slots__ = ("_due", "_link", "_note", "failed")
+    __slots__ = ("_due", "_link", "_note", "_unwritten", "failed")
 
     def __init__(
         self, link: StoreLink, *, due: Callable[[float], object], note: Callable[[Happening, str], object]
@@ -302,7 +302,13 @@ class Session:
         self._link = link
         self._due = due
         self._note = note
+        self._unwritten = False  # a save has failed, so that a read says nothing of whether the store works again
         self.failed = False
+
+    @property
+    def works(self) -> bool:
+        """Whether the store can be used, as far as this refresh knows: it may be readable, and take no saves."""
+        return not self.failed and not self._unwritten
 
     def load(self) -> Seen | None:
         """Read the record; again, if that took so long that the clock offset cannot be told. ``None`` if that fails."""
@@ -326,8 +332,9 @@ class Session:
             What is in the store now; ``None`` if another process has saved meanwhile, or the store failed.
         """
         link, stored = self._link, record.shifted(-over.offset)
-        before = link._clock()
+        before, self._unwritten = link._clock(), False
         version = self._call(lambda: link.store.save(link.key, stored, over.version))
+        self._unwritten = self.failed
         if version is not None:
             link.took(link._clock() - before)
         return None if version is None else replace(over, record=record, version=version)

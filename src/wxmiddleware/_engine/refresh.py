@@ -369,9 +369,9 @@ class Refresh:
             self._reads_lag()
             return None
         claim = self._claim(seen)
-        self._beaten = seen.version if claim is None else None
+        self._beaten = seen.version if claim is None and not self._store.failed else None
         outcome = None if claim is None else self._fetch(claim)
-        if outcome is None:
+        if outcome is None and not self._store.failed:
             self._losses += 1
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
