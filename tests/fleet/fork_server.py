@@ -34,6 +34,7 @@ class Setup:
         base_url: The simulated WeChat's.
         clock: The file of a `SharedClock`; without one it lives in real time.
         hold: Where its first refresh is held, if anywhere; see `fleet.worker.Holding`.
+        history: Where it writes down what it does, if anywhere; see `fleet.history`. It needs a `clock`.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Setup:
     base_url: str
     clock: str | None
     hold: str | None = None
+    history: str | None = None
 
 
 class Member:

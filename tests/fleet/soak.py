@@ -29,6 +29,7 @@ from wxmiddleware.stores import Record
 
 from .backends import BACKENDS, Backend
 from .fork_server import ForkServer, Member
+from .history import Checker, Event, Reader, Recorder, What
 from .schedule import AMBIGUOUS, ELDERS, SEATS, TROUBLES, Setting, Step, schedule, setting
 from .worker import FETCH_TIME, be_patient
 from .worker import LEASE as LONG_LEASE
@@ -51,6 +52,7 @@ QUOTA = 1000  # fetches a day; WeChat allows 2000
 ROOM = {"threads": 0, "sockets": 2, "descriptors": 4, "blocks": 5000}  # what a worker may hold more than at first
 WARM = 8  # times that a worker is measured before it has all its caches
 LAST_STEPS = 25
+PROBLEMS = 5  # so many of them are told
 
 
 class Broken(AssertionError):
@@ -111,11 +113,15 @@ class Soak:
     Args:
         world: Where; its clock stands still but for what is done here.
         tally: Where to count.
+        history: Where the workers write down what they do.
     """
 
-    def __init__(self, world: World, tally: Tally) -> None:
+    def __init__(self, world: World, tally: Tally, history: Path) -> None:
         self.world = world
         self.tally = tally
+        self.write = Recorder(history)
+        self.history = Reader(history)
+        self.checker = Checker()
         self.faces = random.Random(0)
         self.errors_before = len(world._fork_server.errors)  # of lives before
         self.began = world.clock()
@@ -146,6 +152,17 @@ class Soak:
             self.credit += 1 if self._store_is_well() else SEATS
         getattr(self, step.do)(**step.what)
         self._account()
+        self.check_history()
+
+    def check_history(self) -> None:
+        """See that what the workers have written down is in order."""
+        if self.history_problems():
+            raise Broken("The workers' history is not in order; what is wrong stands above the steps.")
+
+    def history_problems(self) -> list[str]:
+        """What is wrong with it so far."""
+        self.checker.read(self.history())
+        return [f"history: {problem}" for problem in self.checker.problems[:PROBLEMS]]
 
     # Steps
 
@@ -183,12 +200,14 @@ class Soak:
         """The store goes down."""
         if not self.world.backend.is_down:
             self._count("store down")
+            self._event("down")
             self.world.backend.down()
 
     def wipe(self) -> None:
         """The store loses all."""
         if not self.world.backend.is_down:
             self._count("store wiped")
+            self._event("down")
             self.world.backend.wipe()
             self._forgotten()
 
@@ -202,6 +221,7 @@ class Soak:
         """The store is restored from the backup."""
         if self.remembered and not self.world.backend.is_down:
             self._count("store restored")
+            self._event("down")
             with suppress(FileNotFoundError):
                 self.world.backend.put_back()
             self._forgotten()
@@ -554,6 +574,7 @@ class Soak:
         )
 
     def _forgotten(self) -> None:
+        self._event("up")
         self.store_up_since = self.world.clock() + LOOK
         self.in_store = (None, self.world.clock())
         self.credit += 2
@@ -566,6 +587,7 @@ class Soak:
         return Seat(number, member, self.world.clock())
 
     def _replace(self, seat: Seat) -> None:
+        self._event("killed", seat.member.pid)
         seat.member.kill()
         self.seats[seat.number] = self._seat(seat.number)
         if not self._store_is_well() or self.in_store[0] is None:
@@ -586,6 +608,9 @@ class Soak:
     def _task(self) -> bool:
         return self.faces.random() < 0.2
 
+    def _event(self, what: What, who: int = 0) -> None:
+        self.write(Event(what, who, self.world.clock()))
+
     def _count(self, fault: str) -> None:
         self.tally.faults[fault] += 1
 
@@ -602,17 +627,20 @@ def live(backend: Backend, fork_server: ForkServer, chosen: Setting, seed: int, 
     with tempfile.TemporaryDirectory() as folder, SharedClock.create(Path(folder) / "clock", time.time()) as clock:
         wechat = WeChat(clock=clock, overlap=chosen.overlap)
         with SimulatorServer(wechat) as server:
-            world = World(backend, chosen.kind, wechat, server, clock, fork_server)
+            history = Path(folder) / "history"
+            world = World(backend, chosen.kind, wechat, server, clock, fork_server, history)
+            soak = Soak(world, tally, history)
             try:
-                soak = Soak(world, tally)
                 for step in schedule(seed, episodes, keeps=backend.keeps):
                     last.append(f"{clock() - soak.began:10.1f} s  {step}")
                     soak.do(step)
             except Exception as error:
-                for line in last:
+                # What was seen first may be what came of it.
+                for line in [*soak.history_problems(), *last]:
                     error.add_note(line)
                 raise
             finally:
+                soak.write.close()
                 wechat.faults.clear()
                 fork_server.clear()
                 if backend.is_down:

@@ -39,10 +39,12 @@ import wxmiddleware.stores.jsonfile
 import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql
+from fleet.history import Event, Recorder, digest
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware._engine import token as _token
+from wxmiddleware._engine.refresh import Refresh
 from wxmiddleware._engine.token import CachedToken
-from wxmiddleware._rules.models import NOTHING
+from wxmiddleware._rules.models import NOTHING, Failure, Grant
 from wxmiddleware.exceptions import TokenError, TokenUnavailable
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
@@ -75,6 +77,57 @@ class OnClock:
 
     def save(self, key: str, record: Record, version: Any) -> Any | None:
         return self._store.save(key, record, version)
+
+
+class LastWriterWins:
+    """A store without a compare-and-swap, as a soak must notice."""
+
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
+        self.shared = store.shared
+
+    def load(self, key: str) -> Loaded:
+        return self._store.load(key)
+
+    def save(self, key: str, record: Record, _version: Any) -> Any | None:
+        while (saved := self._store.save(key, record, self._store.load(key).version)) is None:
+            pass
+        return saved
+
+
+class Written:
+    """
+    A store whose use is written down.
+
+    Args:
+        store: The real one.
+        write: Called with each event's kind, and what belongs to it.
+    """
+
+    def __init__(self, store: TokenStore, write: Callable[..., None]) -> None:
+        self._store = store
+        self._write = write
+        self.shared = store.shared
+
+    def load(self, key: str) -> Loaded:
+        try:
+            return self._store.load(key)
+        except Exception:
+            self._write("failed")
+            raise
+
+    def save(self, key: str, record: Record, version: Any) -> Any | None:
+        lease = record.lease
+        held = {} if lease is None else {"owner": lease.owner, "until": lease.until}
+        token = digest(record.value)
+        self._write("save", token=token, generation=record.generation, version=repr(version), **held)
+        try:
+            saved = self._store.save(key, record, version)
+        except Exception:
+            self._write("failed")
+            raise
+        self._write("saved", version=None if saved is None else repr(saved))
+        return saved
 
 
 class Holding:
@@ -143,17 +196,21 @@ class Worker:
         self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         if setup["clock"]:
             be_patient()
+        self._record: Recorder | None = None
         store: TokenStore = store_from_url(setup["url"])
         options: dict[str, Any] = {}
         source = SOURCES[setup["kind"]]()
         if setup["clock"]:
             clock = self._clock = SharedClock(setup["clock"])
-            store = OnClock(store, clock)
+            store = self._on_clock = OnClock(store, clock)
             draw = random.Random(setup["number"]).random
             options = {"clock": clock, "wall": clock, "sleep": self._sleep, "draw": draw}
             source = SOURCES[setup["kind"]](timeout=FETCH_TIME, connect_timeout=FETCH_TIME)
         else:
             options = {"sleep": self._sleep_on}
+        if setup["history"]:
+            self._record = Recorder(setup["history"])
+            store, source = Written(store, self._write), self._written(source)
         self._may_be_held = setup["hold"] is not None
         if self._may_be_held:
             store = Holding(store, setup["hold"], self._held)
@@ -211,10 +268,12 @@ class Worker:
         """
         asking, token, error = self._provider, None, None
         self._alone = alone
+        self._write("ask", token=digest(rejected))
         try:
             token = asyncio.run(asking.aget_token(rejected)) if task else asking.get_token(rejected)
         except TokenError as exc:
             error = f"{type(exc).__name__}: {exc}"
+        self._write("answer", token=digest(token))
         self.settle()
         return {"token": token, "error": error}
 
@@ -224,9 +283,19 @@ class Worker:
         asyncio.run(anyio.sleep(0))  # what it imports is there when it is measured
 
     def sabotage(self, what: str) -> None:
-        """Break the library in this process, as a soak must notice: no ``renewal`` ahead, or no ``memory``."""
+        """
+        Break the library in this process, as a soak must notice.
+
+        Args:
+            what: What is taken out: the ``renewal`` ahead, the ``memory`` of a token while WeChat fails, the ``lease``
+                (another process's counts for nothing), or the compare-and-swap (``cas``).
+        """
         if what == "renewal":
             _token.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
+        elif what == "lease":
+            Refresh._leased = lambda *_: False
+        elif what == "cas":
+            self._on_clock._store = LastWriterWins(self._on_clock._store)
         else:
             remember = CachedToken.remember_failure
 
@@ -268,6 +337,25 @@ class Worker:
             assert flight.wait(CALLER_TIME) is not None, "The refresh comes to no end."
 
     # What it tells
+
+    def _write(self, what: Any, **more: Any) -> None:
+        if self._record is not None:
+            self._record(Event(what, os.getpid(), self._clock(), **more))
+
+    def _written(self, source: Any) -> Any:
+        """A source whose requests are written down."""
+        fetch = type(source).fetch
+
+        def written(source: Any, account: Account, **options: Any) -> Grant | Failure:
+            self._write("fetch")
+            answer: Grant | Failure = fetch(source, account, **options)
+            self._write("fetched", token=digest(answer.value) if isinstance(answer, Grant) else None)
+            return answer
+
+        kind = type(source)
+        return type(kind.__name__, (kind,), {"fetch": written, "__slots__": ()})(
+            timeout=FETCH_TIME, connect_timeout=FETCH_TIME
+        )
 
     def _held(self) -> None:
         self._tell(event="held")

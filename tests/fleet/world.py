@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from processes.prelude import SharedClock
@@ -27,6 +28,7 @@ class World:
         server: Where it is.
         clock: The test's, or ``None`` for real time.
         fork_server: Where workers come from.
+        history: Where they write down what they do, if anywhere; see `fleet.history`.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class World:
         server: SimulatorServer,
         clock: SharedClock | None,
         fork_server: ForkServer,
+        history: Path | None = None,
     ) -> None:
         self.backend = backend
         self.kind = kind
@@ -54,6 +57,7 @@ class World:
             "secret": account.secret,
             "base_url": account.base_url,
             "clock": None if clock is None else str(clock.path),
+            "history": None if history is None else str(history),
         }
 
     @property
