@@ -138,6 +138,13 @@ class TestRight:
 
         assert [] == scribe.rules
 
+    def test_not_known_yet(self, scribe: Scribe) -> None:
+        """A process may go back to the token before, if it was told that the newer one is refused."""
+        scribe.fetches(ONE, "none", "v1", "t1", 5).later(1).fetches(ONE, "v1", "v2", "t2", 6)
+        scribe.asked(TWO, "t2").asked(TWO, "t1", rejected="t2")
+
+        assert [] == scribe.rules
+
     def test_could_not_look(self, scribe: Scribe) -> None:
         """Nor is a newer one known to a process that could not read the store when it was asked before."""
         scribe.fetches(ONE, "none", "v1", "t1", 5).fetches(ONE, "v1", "v2", "t2", 6).later(LOOK)
