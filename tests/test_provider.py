@@ -273,6 +273,7 @@ class TestGetToken:
         world.clock.advance(7199.0)
         get(provider)
         landed()
+        world.clock.advance(10.0)  # not in the first seconds of its life
         get(provider, world.token(2))
         landed()
 
