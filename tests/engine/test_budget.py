@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -103,6 +104,28 @@ def test_request_that_was_not_sent(world: World) -> None:
     world.advance(30)
 
     assert "T1" == world.get(provider)
+
+
+@pytest.mark.parametrize("worlds", ["memory"], indirect=True)
+@pytest.mark.parametrize(("allowed", "asked"), [(1.5, [False, False]), (2.5, [False, False, True])])
+def test_forced_mode(worlds: Callable[..., World], allowed: float, asked: list[bool]) -> None:
+    """A request in forced mode is sent only if the budget allows it, and is counted."""
+    world = worlds(stable=True)
+    world.script("T1", "T1", "T2")
+    provider = world.provider()
+    world.get(provider)
+    key = provider._own.key
+    provider._own.amend(lambda record, _: replace(record, owed_until=world.clock.now + (300 - allowed) * 172.8))
+    if len(asked) == 2:
+        error = world.error(provider, "T1")
+        assert 86.4 == pytest.approx(error.retry_after)
+    else:
+        assert "T2" == world.get(provider, "T1")
+    record = world.store.load(key).record
+
+    assert asked == world.issuer.asked
+    assert record is not None
+    assert 299.5 * 172.8 == pytest.approx(record.owed_until - world.clock.now)
 
 
 @pytest.mark.parametrize("worlds", ["memory"], indirect=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.world import BUSY, Issuer, World
+from wxmiddleware import Happening
 from wxmiddleware._rules.models import Snapshot
 from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.sources._sending import may_send
@@ -63,6 +64,27 @@ def test_nobody_else_has_fetched(world: World, source: Careful) -> None:
     assert record is not None
     assert record.lease is None
     assert 172.8 == pytest.approx(record.owed_until - world.clock.now, abs=5.0)  # what was not sent costs nothing
+
+
+def test_in_forced_mode(world: World) -> None:
+    """A process that was held up past its lease before a request in forced mode starts again, and then sends."""
+    source = Careful("stable", kills=False, forcible=True)
+    source.script.extend(["T1", "T1", "T1", "T2"])
+    provider = world.provider(source=source)
+    world.get(provider)
+
+    def hold_up_the_next() -> None:
+        source.during, source.hold_up = None, lambda: world.advance(4.0)
+
+    source.during = hold_up_the_next
+
+    assert "T2" == world.get(provider, "T1")
+    assert [False, False, False, True] == source.asked
+    assert Happening.COOLING not in world.names()  # nothing has failed
+    record = world.store.load(provider._own.key).record
+    assert record is not None
+    assert 1 == record.forced
+    assert 4 * 172.8 == pytest.approx(record.owed_until - world.clock.now, abs=5.0)
 
 
 def test_in_time(world: World, source: Careful) -> None:

@@ -4,7 +4,12 @@ What a flight does: read the store, take the lease, fetch from WeChat, publish.
 The store is read first, since another process may have refreshed. The lease keeps other processes from fetching
 meanwhile. The new token is published with a compare-and-swap on the record's version, which does the work of fencing: a
 process that was paused past the end of its lease cannot overwrite a newer token. The lease only saves fetches, the swap
-keeps the record right. No step holds a lock. All times are on the process's clock: `link.py` knows that of the store.
+keeps the record right. No step holds a lock. All times are on the process's clock: `link.py` knows that of the store
+(the one exception is in `Refresh._minted`).
+
+If a renewal ahead of a token's end fails, the token in use stays in use until its end, and the renewal is tried again
+after the back-off. Only an answer that was lost, from a source that `kills`, cuts its life to `DOUBTFUL_LIFE`: the
+answer may have been a new token.
 """
 
 from __future__ import annotations
@@ -76,7 +81,6 @@ class Refresh:
     """
 
     __slots__ = (
-        "_alone",
         "_beaten",
         "_claimed",
         "_clock",
@@ -96,6 +100,7 @@ class Refresh:
         "_token",
         "_unusable",
         "_waited",
+        "_waited_for_store",
     )
 
     def __init__(self, token: CachedToken, reason: Reason, rejected: str | None, events: list[Event]) -> None:
@@ -115,7 +120,7 @@ class Refresh:
         self._unusable = ""  # why the token in the store cannot be used
         self._waited = 0.0  # seconds, for what other processes have saved to be seen
         self._holder = ("", -math.inf)  # the process that is waited for, and until when
-        self._alone = False  # whether it has waited for the store, and goes on without it
+        self._waited_for_store = False  # whether it has waited for a store that is away; once in a refresh
         self._paid = 0.0  # what the request costs of the day's budget
         self._given_up = False  # whether nothing was sent, as it had become too late
         self._beaten: Any = None  # the version over which another process has saved
@@ -135,28 +140,33 @@ class Refresh:
             if self._satisfied(seen):
                 token.looked(flight if self._reason is Reason.LOOK else None)
                 return token.snapshot
-            refusal = self._backoff_in_force(seen)
-            if refusal is not None:
-                return refusal
+            held_back = self._backoff_in_force(seen)
+            if held_back is not None:
+                return held_back
             leased = self._leased(seen)  # looked at once: the lease may end in this moment
             waits = token.plan.follow or leased
             if seen.version is None and (token.rotates or not waits):
-                if self._store_is_back():
+                if self._wait_for_store():
                     continue
                 if token.rotates:
                     return self._back_off(_NOWHERE_TO_KEEP, 1)
             if waits:
                 outcome = self._wait(seen, self._patience(seen) if leased else soon)
             else:
-                outcome = self._spent(seen) or self._attempt(seen)
+                outcome = self._budget_spent(seen) or self._attempt(seen)
             if outcome is not None:
                 return outcome
 
     def _read(self) -> Seen:
-        """Look at the store. The version is ``None`` if it can be read and not written, or does not keep its word."""
+        """
+        Look at the store.
+
+        The version is ``None`` if it cannot be read, if it can be read and not written, or if its reads do not show for
+        too long what was saved.
+        """
         seen = self._look()
         self._link.checked()
-        self._shows(seen)
+        self._stop_waiting_once_shown(seen)
         given_up = self._store.failed or self._losses >= _CLAIMS or self._waited_enough()
         return replace(seen, version=None) if given_up else seen
 
@@ -311,11 +321,9 @@ class Refresh:
         token.remember_failure(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
 
-    def _spent(self, seen: Seen) -> Failure | None:
+    def _budget_spent(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now since the day's budget is spent, else ``None``."""
-        token, now = self._token, self._clock()
-        cost = self._cost(seen)
-        wait = budget_wait(seen.record, now, cost) if cost else 0.0
+        token, now, wait = self._token, self._clock(), self._budget_wait(seen)
         if wait <= 0:
             return None
         if self._reason is Reason.REFUSED:
@@ -324,6 +332,11 @@ class Refresh:
         token.remember_failure(Cooldown(now + wait, failure))
         self._note(Happening.COOLING, f"{SPENT.message} That is in {wait:.0f} s.", seconds=wait, cause=failure.cause)
         return failure
+
+    def _budget_wait(self, seen: Seen) -> float:
+        """Seconds until the day's budget allows a request; 0 if it does now."""
+        cost = self._cost(seen)
+        return budget_wait(seen.record, self._clock(), cost) if cost else 0.0
 
     def _cost(self, seen: Seen) -> float:
         """For how many requests of the day's budget one counts now; 0 where the user wants one for each call."""
@@ -376,16 +389,16 @@ class Refresh:
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
 
-    def _store_is_back(self) -> bool:
+    def _wait_for_store(self) -> bool:
         """
-        Wait before going on without the store, once, and look meanwhile whether it is back.
+        Wait for up to 3 s before going on without the store, once in a refresh. ``True`` as soon as it is back.
 
         A restart or a failover takes it away for a moment, in which processes that fetched on their own would end each
         other's tokens. The jitter spreads those that have to (thundering herd).
         """
-        if self._alone:
+        if self._waited_for_store:
             return False
-        self._alone = True
+        self._waited_for_store = True
         world, waited, began = self._token.world, 0.0, self._clock()
         longest = 2.0 * world.draw() + (_BLIP if self._store.failed else 0.0)
         while max(waited, self._clock() - began) < longest:
@@ -404,7 +417,7 @@ class Refresh:
             self._holder = (seen.record.lease.owner, self._clock() + self._lease() + 1.0)
         return self._holder[1]
 
-    def _shows(self, seen: Seen) -> None:
+    def _stop_waiting_once_shown(self, seen: Seen) -> None:
         """Stop counting the wait for another process's save once a read shows it."""
         if seen.version is not None and seen.version != self._beaten:
             self._beaten, self._waited, self._lost_at = None, 0.0, math.inf
@@ -422,11 +435,11 @@ class Refresh:
         if seen.version is None:
             # Without a store each process fetches on its own.
             self._due()
-            return self._counts(replace(seen, record=self._charged(seen, None)))
+            return self._remember_charge(replace(seen, record=self._charged(seen, None)))
         lease = Lease(self._owner, self._clock() + self._lease())
         claim = self._store.save(self._charged(seen, lease), seen)
         if claim is not None:
-            self._claimed = self._counts(claim)
+            self._claimed = self._remember_charge(claim)
             self._due()
         return claim
 
@@ -440,7 +453,7 @@ class Refresh:
         back, self._paid = self._paid - cost, min(cost, self._paid)
         return charged(record, self._clock(), -back) if back > 0 else record
 
-    def _counts(self, claim: Seen) -> Seen:
+    def _remember_charge(self, claim: Seen) -> Seen:
         """Remember what is in the budget, also if this process's save is lost; its own lease is no other flight's."""
         self._link.learn(replace(claim.record, lease=None))
         return claim
@@ -502,11 +515,15 @@ class Refresh:
             return None
         claim = extended
         asked = self._ask(claim)
-        if self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING:
+        if self._not_sent(asked):
             return self._start_again(claim)
         if self._rejected is not None and isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._same_token_returned(claim, asked)
         return self._conclude(claim, asked)
+
+    def _not_sent(self, asked: _Asked) -> bool:
+        """Whether nothing was sent, since it had become too late for that."""
+        return self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING
 
     def _start_again(self, claim: Seen) -> RefreshResult | None:
         """After nothing was sent, since it had become too late for that."""
@@ -531,9 +548,9 @@ class Refresh:
         return _Asked(_plausible(answer), sent, self._clock())
 
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
-        """The endpoint returned the rejected token: use the forced mode, if its budget allows that."""
+        """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""
         token, now, wall = self._token, self._clock(), self._token.world.wall()
-        wait = forced_wait(claim.record, now, wall)
+        wait = max(forced_wait(claim.record, now, wall), self._budget_wait(claim))
         if not token.source.forcible or wait > 0:
             return self._confirmed(claim, asked, wait)
         day = china_day(wall)
@@ -542,15 +559,19 @@ class Refresh:
             forced=claim.record.forced + 1 if claim.record.forced_day == day else 1,
             forced_day=day,
             forced_at=now,
-            lease=Lease(self._owner, now + self._lease()),
         )
-        # The budget is spent before the request is sent: it is counted also if this process ends meanwhile.
+        # Both budgets are spent before the request is sent: it is counted also if this process ends meanwhile.
+        record = self._charged(replace(claim, record=record), Lease(self._owner, now + self._lease()))
         spent = replace(claim, record=record) if claim.version is None else self._store.save(record, claim)
         if spent is None:
             return None
-        self._claimed = spent
+        self._claimed = self._remember_charge(spent)
         self._due()
         asked = self._ask(spent, force=True)
+        if self._not_sent(asked):
+            old = claim.record
+            unspent = replace(record, forced=old.forced, forced_day=old.forced_day, forced_at=old.forced_at)
+            return self._start_again(replace(spent, record=unspent))
         if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
             return self._confirmed(spent, asked, forced_wait(record, now, wall))
         return self._conclude(spent, asked)
@@ -636,8 +657,9 @@ class Refresh:
 
     def _minted(self, seen: Seen, grant: Grant, asked: _Asked) -> Record:
         token, over = self._token, seen.record
-        refused = self._reason is Reason.REFUSED
+        rejected = self._reason is Reason.REFUSED
         now = self._clock()
+        # By the store's clock, which only `link` should know: generations of all processes must be comparable.
         told = token.world.wall() if seen.version is None else seen.store_time(now)
         return replace(
             over,
@@ -650,8 +672,8 @@ class Refresh:
             put_back=False,
             lease=None,
             cooldown=None,
-            refusals_at=now if refused else over.refusals_at,
-            refusals=token.streak(over) + 1 if refused else 0,
+            refusals_at=now if rejected else over.refusals_at,
+            refusals=token.streak(over) + 1 if rejected else 0,
             refresh=grant.refresh or over.refresh,
         )
 
@@ -673,7 +695,7 @@ class Refresh:
         # Processes with the right secret need not wait since another one's is wrong.
         mark = token.account.mark if failure.cause is Cause.FINAL else ""
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
-        refused = token.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
+        rejected = token.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and token.source.kills
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
@@ -684,7 +706,7 @@ class Refresh:
         record = replace(
             self._refunded(claim.record, 0.0 if failure.errcode is None else 1.0) if surely else claim.record,
             lease=None,
-            cooldown=Cooldown(self._clock() + told.retry_after, failure, streak, refused, mark),
+            cooldown=Cooldown(self._clock() + told.retry_after, failure, streak, rejected, mark),
             expires_at=min(claim.record.expires_at, end),
         )
         if claim.version is None or self._store.save(record, claim) is not None:
@@ -704,8 +726,8 @@ class Refresh:
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.superseded:
             before = 0 if token.cooldown is None else token.cooldown.refused
-            refused = token.snapshot.generation if self._reason is Reason.REFUSED else before
-            token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, refused), expires_at=expires_at)
+            rejected = token.snapshot.generation if self._reason is Reason.REFUSED else before
+            token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, rejected), expires_at=expires_at)
             self._note(
                 Happening.COOLING,
                 f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
