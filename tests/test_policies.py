@@ -33,7 +33,7 @@ from wxmiddleware._rules.policies import (
 INF = math.inf
 CLASSIC, STABLE = Timing(600.0), Timing(290.0)
 GOOD = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, hot_until=6600.0)
-REFUSED = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, refused=True)
+REFUSED = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, rejected=True)
 draws = st.floats(0.0, 1.0)
 
 
@@ -42,7 +42,7 @@ draws = st.floats(0.0, 1.0)
     [
         (Snapshot(), 0.0, State.EMPTY),
         (Snapshot(), -INF, State.EMPTY),
-        (Snapshot(refused=True), 0.0, State.EMPTY),
+        (Snapshot(rejected=True), 0.0, State.EMPTY),
         (GOOD, -1e9, State.FRESH),
         (GOOD, 0.0, State.FRESH),
         (GOOD, 6599.9, State.FRESH),

@@ -65,14 +65,14 @@ class TestNoToken:
     )
     def test_refresh_under_way(self, state: State, flying: Flying, supersede: bool) -> None:
         """The caller waits for it (single flight), also if it is overdue and this caller has not waited for it yet."""
-        view = View(state, flying, supersede=supersede, backing_off=True, may_probe=True, overruled=True)
+        view = View(state, flying, supersede=supersede, backing_off=True, may_read_in_backoff=True, overruled=True)
 
         assert (Step.WAIT, None) == next_move(view)
 
     @pytest.mark.parametrize("state", NONE_TO_USE)
     def test_probe(self, state: State) -> None:
         """During a back-off the caller waits for a read of the store: another process may have fetched."""
-        assert (Step.START, Reason.LOOK) == next_move(View(state, backing_off=True, may_probe=True))
+        assert (Step.START, Reason.LOOK) == next_move(View(state, backing_off=True, may_read_in_backoff=True))
 
     @pytest.mark.parametrize("state", NONE_TO_USE)
     def test_back_off(self, state: State) -> None:
@@ -84,7 +84,9 @@ class TestNoToken:
     @pytest.mark.parametrize("overruled", [False, True])
     def test_fetch(self, state: State, reason: Reason, flying: Flying, supersede: bool, overruled: bool) -> None:
         """The caller waits for a fetch; a rejection that is news overrules the back-off."""
-        view = View(state, flying, supersede=supersede, backing_off=overruled, overruled=overruled, may_probe=True)
+        view = View(
+            state, flying, supersede=supersede, backing_off=overruled, overruled=overruled, may_read_in_backoff=True
+        )
 
         assert (Step.START, reason) == next_move(view)
 

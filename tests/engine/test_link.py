@@ -258,9 +258,9 @@ class TestWhen:
 
     def test_during_a_back_off(self, link: StoreLink) -> None:
         """It is read once a second at most."""
-        link.probed(100.0)
+        link.reads_in_backoff(100.0)
 
-        assert [False, True] == [link.may_probe(now) for now in (100.9, 101.0)]
+        assert [False, True] == [link.may_read_in_backoff(now) for now in (100.9, 101.0)]
 
     @pytest.mark.parametrize(("shared", "expected"), [(True, [False, True]), (False, [False, False])])
     def test_out_of_touch(self, link: StoreLink, store: Store, shared: bool, expected: list[bool]) -> None:

@@ -39,7 +39,7 @@ class TestWhy:
             ("T0", token(1), False),
             (None, token(1), False),
             ("", Snapshot(), False),
-            ("T1", Snapshot("T1", 1, refused=True), False),
+            ("T1", Snapshot("T1", 1, rejected=True), False),
         ],
     )
     def test_another_token(self, rejected: str | None, snapshot: Snapshot, expected: bool) -> None:

@@ -32,7 +32,7 @@ class Happening(StrEnum):
     FETCH_FAILED = "fetch_failed"
     ADOPTED = "adopted"  # another process's token was taken from the store
     REFUSED = "refused"  # an API rejected the token in use
-    KEPT = "kept"  # the token was rejected again within 30 s of a refresh; it stays in use (rate limit)
+    KEPT = "kept"  # a rejection causes no fetch: it came too soon (rate limit), or the token before is used
     HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
     COOLING = "cooling"  # a fetch failed: no request is sent to WeChat for a while (back-off)
     OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account

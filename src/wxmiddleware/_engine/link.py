@@ -4,12 +4,24 @@ The way to the store: the only place that calls `load` and `save`, and the only 
 What is loaded comes out in times of this process's clock, and goes back in those of the store's (clock offset). So
 everything above compares leases, back-offs and ends of life as they stand. Each save is a compare-and-swap.
 
-When the store is called again, all in `StoreLink`: every `Timing.look` seconds while the token is good
-(`StoreLink.look_at`), every `OPEN_SECONDS` for a while after it failed; at most once a second while WeChat is not asked
-(`StoreLink.may_probe`); before anything else if it was not read for a minute (`StoreLink.out_of_touch`). And not at all
-while the circuit breaker is open: for `OPEN_SECONDS` after `FAILURE_THRESHOLD` failures in a row, for `OPEN_AFTER_HANG`
-after a call that hung. What a user asks for (`StoreLink.amend`) is tried in any case. Every refresh begins with a read,
-and polls the store every 0.1 s while another process holds the lease.
+When the store is called again. Every refresh begins with a read, and polls the store every 0.1 s while another process
+holds the lease. Only to read, a refresh is started
+
+- every `Timing.look` seconds while the token is good (`StoreLink.look_at`);
+- at most once a second while no request is sent to WeChat (`StoreLink.may_read_in_backoff`);
+- before the token is handed out, where each fetch ends the token before and the store was not read for a minute
+  (`StoreLink.out_of_touch`).
+
+After the store failed
+
+- once or twice in a row: by the next refresh, as before;
+- `FAILURE_THRESHOLD` times in a row: not for `OPEN_SECONDS`, as the circuit breaker is open;
+- with a call that hung, which did not return for `CALL_TIMEOUT` and is noticed when another flight is started
+  (`StoreLink.hangs`): not for `OPEN_AFTER_HANG`;
+- then, until `RECOVERY_WINDOW` after the last failure, every `OPEN_SECONDS` or so.
+
+While the circuit breaker is open these are tried all the same: a look whether the store is back, but not after a hang
+(`Session.is_back`); the save of a refresh token (`Session.insist`); what a user asks for (`StoreLink.read`, `amend`).
 """
 
 from __future__ import annotations
@@ -40,7 +52,7 @@ from .events import Happening
 
 _TRIES = 20  # compare-and-swaps that other processes may win before `amend` gives up
 _SLOW = 0.5  # seconds that a save may take without a lease being longer for it
-_PROBE = 1.0  # seconds between two reads during a back-off
+_READ_IN_BACKOFF = 1.0  # seconds between two reads during a back-off
 _CARRIES_ON = "This process carries on with what it has in memory."
 _HANGS = "The store does not answer."
 _NEVER_ANSWERED = " It has not answered since this process was started, so its settings are probably wrong."
@@ -94,7 +106,7 @@ class StoreLink:
         "_lag_told",
         "_lock",
         "_pending",
-        "_probe_at",
+        "_read_in_backoff_at",
         "key",
         "known",
         "save_takes",
@@ -110,7 +122,7 @@ class StoreLink:
         self._breaker = CircuitBreaker()
         self._answered = False  # whether the store has ever answered this process
         self._checked_at = -math.inf  # when it was last asked, whether or not it answered
-        self._probe_at = -math.inf
+        self._read_in_backoff_at = -math.inf
         self._lag_told = False  # whether the observers know that its reads lag behind its writes
         fork.begin(self)
 
@@ -136,14 +148,14 @@ class StoreLink:
         with self._lock:
             return self._breaker.recovering(now)
 
-    def may_probe(self, now: float) -> bool:
+    def may_read_in_backoff(self, now: float) -> bool:
         """Whether to read the store during a back-off: another process may have fetched a token."""
-        return now >= self._probe_at
+        return now >= self._read_in_backoff_at
 
-    def probed(self, now: float) -> None:
+    def reads_in_backoff(self, now: float) -> None:
         """Note that a read was started during a back-off."""
         with self._lock:
-            self._probe_at = now + _PROBE
+            self._read_in_backoff_at = now + _READ_IN_BACKOFF
 
     def out_of_touch(self, now: float) -> bool:
         """Whether the store, which others write to, was not read for so long that the token may be dead by now."""

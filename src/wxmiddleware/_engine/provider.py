@@ -172,8 +172,8 @@ class TokenProvider(fork.Closing):
 
         Args:
             rejected: The token that WeChat has just rejected in an API call (40001, 40014, 42001). If it is still the
-                newest that any process knows, it is replaced, and not handed out again; if not, this costs nothing. If
-                no other can be fetched, that error is raised here, and callers without a rejection keep the token.
+                newest that any process knows, it is replaced; if not, nothing is fetched, though the store may be read.
+                If no other can be fetched, this raises why; other callers keep the token.
             timeout: Seconds to wait at most, if there is need to wait. 0 does not wait.
 
         Raises:
@@ -193,7 +193,9 @@ class TokenProvider(fork.Closing):
         Get a token that WeChat will accept: `get_token` for tasks of asyncio and trio.
 
         The event loop goes on while a task waits. Cancelling the task ends its wait and nothing else. Where no thread
-        can be started to fetch a token, that is a `TokenUnavailable`; a token that is still good is given.
+        can be started at the moment to fetch a token, that is a `TokenUnavailable`; a token that is still good is
+        given. Where threads can never be started (WebAssembly, an isolated subinterpreter), the task fetches the token
+        itself, and the loop is blocked meanwhile.
         """
         if rejected is None:
             snapshot = self._cached.snapshot
@@ -239,7 +241,7 @@ class TokenProvider(fork.Closing):
                 if answer is not None:
                     raise answer.error()
                 raise TokenUnavailable(late, retry_after=1.0)
-            if answer.value != token and not answer.refused and cached.world.clock() < answer.expires_at:
+            if answer.value != token and not answer.rejected and cached.world.clock() < answer.expires_at:
                 return answer.value
         raise TokenUnavailable(
             "The token was rejected again and again while a new one was waited for.", retry_after=1.0

@@ -2,9 +2,10 @@
 What one process knows about one token, shared by all providers of the same account.
 
 A `CachedToken` holds the snapshot that is handed out, the flight that is under way (single flight: all callers wait
-for the same refresh), and the failure that is remembered (negative caching, back-off). Under its lock it only decides,
-by the table of `_rules/decisions.py`; nothing is read, sent, logged or called there. It does not know what a flight
-does: the registry hands it that.
+for the same refresh), and the failure that is remembered (back-off). Under its lock it only decides, by the table of
+`_rules/decisions.py`: neither the store, the source nor an observer is called there, and nothing is logged. It may take
+the link's lock, which is never held while the store is called, and when a store hangs it imports what names that store.
+It does not know what a flight does: the registry hands it that.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ class CachedToken:
                 self._stay_hot(view, now)
             return self.snapshot, None
         if view.backing_off and reason is Reason.LOOK and step is Step.START:
-            self.link.probed(now)
+            self.link.reads_in_backoff(now)
         flight = self._flight(reason, now, events)
         return (flight if step is Step.START else self.snapshot), flight
 
@@ -271,7 +272,7 @@ class CachedToken:
             look_due=now >= snapshot.look_at,
             backing_off=cooldown is not None and now < cooldown.until,
             overruled=rejection and cooldown is not None and overruled(cooldown, snapshot.generation),
-            may_probe=(self.store.shared or self.plan.follow) and self.link.may_probe(now),
+            may_read_in_backoff=(self.store.shared or self.plan.follow) and self.link.may_read_in_backoff(now),
             supersede=supersede,
             frozen=threads_freeze(),
         )
@@ -317,13 +318,13 @@ class CachedToken:
 
     def _stay_fresh(self) -> None:
         """Hand the token out until something is due: a read of the store, or a renewal."""
-        cooling = -math.inf if self.cooldown is None else self.cooldown.until
-        self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, cooling)))
+        backoff_end = -math.inf if self.cooldown is None else self.cooldown.until
+        self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, backoff_end)))
 
     def _hot_until(self, until: float) -> None:
         """Keep the token on the hot path until then, or until its end."""
         snapshot = self.snapshot
-        if snapshot.value and not snapshot.refused and self.plan.cache:
+        if snapshot.value and not snapshot.rejected and self.plan.cache:
             until = min(until, snapshot.expires_at)
             self.snapshot = replace(snapshot, hot_until=until, hot_ticks=self._in_ticks(until))
 
@@ -384,7 +385,7 @@ class CachedToken:
             return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
-        self.snapshot = replace(snapshot, refused=True, hot_until=-math.inf, hot_ticks=-math.inf)
+        self.snapshot = replace(snapshot, rejected=True, hot_until=-math.inf, hot_ticks=-math.inf)
         events.append(
             self.event(Happening.REFUSED, "WeChat rejected the token in use.", generation=snapshot.generation)
         )
@@ -587,7 +588,7 @@ class CachedToken:
         every later one. The token is renewed as soon as the back-off is over, unless the rejection was only a report
         (`hearsay`).
         """
-        if self.snapshot.refused:
+        if self.snapshot.rejected:
             self.refusals.keep(self.snapshot.generation)
             if not self.hearsay:
                 self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
@@ -596,9 +597,9 @@ class CachedToken:
     def reinstate(self) -> None:
         """Reinstate the rejected token: the rejection could not be acted upon, so it is handed out as before."""
         with self._lock:
-            if self.snapshot.refused:
+            if self.snapshot.rejected:
                 self.refusals.reinstate(self.snapshot.value)
-                self.snapshot = replace(self.snapshot, refused=False)
+                self.snapshot = replace(self.snapshot, rejected=False)
                 self._stay_fresh()
 
     # Rejections, of which the ledger knows

@@ -82,12 +82,12 @@ _ALLOW_AT_WECOM: Final = (
     "minute. For an app of a provider (服务商) it is the provider's IP allowlist (IP白名单), in its basic information."
 )
 _WECOM_SECRET: Final = "the secret: it is wrong, was reset, is another corp's, or its app is disabled."  # noqa: S105
-_REFUSED: Final = "The access token was rejected, and so was a newer one: it may be of another kind."
-_COMPONENT_REFUSED: Final = "The component_access_token was rejected, and so was a newer one."
+_REJECTED: Final = "The access token was rejected, and so was a newer one: it may be of another kind."
+_COMPONENT_REJECTED: Final = "The component_access_token was rejected, and so was a newer one."
 _AGAIN: Final = "Its owner has to authorise the platform again."
 _PLATFORM_SECRET: Final = "Check the platform's AppSecret: it is wrong or was reset."  # noqa: S105
 # Of a token that an API rejected, after all that could be done.
-_REFUSED_AGAIN: Final = (
+_REJECTED_AGAIN: Final = (
     "The token was rejected. WeChatAuth and with_token refresh it and call once more; what you see is the answer to "
     "that, or there was no new token, or no second call was possible. See the log of wxmiddleware."
 )
@@ -149,11 +149,11 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(_T, 89506, _FINAL, "The administrator refused this IP twice: it is blocked for 24 hours.", _STABLE),
     Row(_T, 89507, _FINAL, "The administrator refused this IP: it is blocked for an hour.", _STABLE),
     Row(_A, -1, None, "WeChat is busy; try again in a moment.", _CODES),
-    Row(_A, 40001, None, _REFUSED_AGAIN, _CODES),
+    Row(_A, 40001, None, _REJECTED_AGAIN, _CODES),
     Row(_A, 40003, None, "Check the openid: it is not one of this account's users.", _CODES),
     Row(_A, 40007, None, "Check the media_id: temporary media last three days, and belong to one account.", _CODES),
     Row(_A, 40013, None, "Check the AppID: WeChat does not know it, or it is not the token's own.", _CODES),
-    Row(_A, 40014, None, _REFUSED_AGAIN, _CODES),
+    Row(_A, 40014, None, _REJECTED_AGAIN, _CODES),
     Row(
         _A,
         40029,
@@ -202,7 +202,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "parameters. For a version that is not released say check_path=false and env_version.",
         _QR_CODE,
     ),
-    Row(_A, 42001, None, _REFUSED_AGAIN, _CODES),
+    Row(_A, 42001, None, _REJECTED_AGAIN, _CODES),
     Row(_A, 43002, None, "This API wants a POST.", _CODES),
     Row(_A, 43003, None, "Write https:// in the URL.", _COMMON),
     Row(_A, 43004, None, "The user does not follow this account.", _CODES),
@@ -249,9 +249,9 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(_A, 87014, None, "WeChat finds the content risky: do not publish it. It is no fault of the call.", _CHECK),
     Row(_J, -1, _PASSING, "WeChat is busy.", _CODES),
-    Row(_J, 40001, _PASSING, _REFUSED, _JSSDK),
-    Row(_J, 40014, _PASSING, _REFUSED, _CODES),
-    Row(_J, 42001, _PASSING, _REFUSED, _CODES),
+    Row(_J, 40001, _PASSING, _REJECTED, _JSSDK),
+    Row(_J, 40014, _PASSING, _REJECTED, _CODES),
+    Row(_J, 42001, _PASSING, _REJECTED, _CODES),
     Row(_J, 45009, _QUOTA, "The day's quota of ticket fetches is used up; see who else fetches.", _JSSDK),
     Row(_J, 45011, _PASSING, "Too many requests in this minute.", _CODES),
     Row(_J, 48001, _FINAL, "This account may not use this API.", _TROUBLES),
@@ -300,9 +300,9 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(_P, 61010, _FINAL, f"The auth_code is too old, or was used before. {_AGAIN}", _CODES),
     Row(_P, 61011, _FINAL, "Check the platform's AppID: WeChat does not know it.", _COMPONENT),
-    Row(_U, 40001, _PASSING, _COMPONENT_REFUSED, _AUTHORIZER_PAGE),
-    Row(_U, 40014, _PASSING, _COMPONENT_REFUSED, _AUTHORIZER_PAGE),
-    Row(_U, 42001, _PASSING, _COMPONENT_REFUSED, _AUTHORIZER_PAGE),
+    Row(_U, 40001, _PASSING, _COMPONENT_REJECTED, _AUTHORIZER_PAGE),
+    Row(_U, 40014, _PASSING, _COMPONENT_REJECTED, _AUTHORIZER_PAGE),
+    Row(_U, 42001, _PASSING, _COMPONENT_REJECTED, _AUTHORIZER_PAGE),
     Row(
         _U,
         61003,
@@ -331,11 +331,11 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(_V, 40003, None, "Check the userid: this corp has no such member.", _WECOM_CODES),
     Row(_V, 40007, None, "Check the media_id: temporary media last three days, and belong to one corp.", _WECOM_CODES),
-    Row(_V, 40014, None, _REFUSED_AGAIN, _WECOM_CODES),
+    Row(_V, 40014, None, _REJECTED_AGAIN, _WECOM_CODES),
     Row(_V, 40056, None, "Check the agentid: the corp has no such app.", _WECOM_CODES),
     Row(_V, 40096, None, "Check the external_userid: it is wrong, or not one of this corp's contacts.", _WECOM_CODES),
     Row(_V, 41001, None, "There is no access_token in the URL; WeCom reads it nowhere else.", _WECOM_CODES),
-    Row(_V, 42001, None, _REFUSED_AGAIN, _WECOM_CODES),
+    Row(_V, 42001, None, _REJECTED_AGAIN, _WECOM_CODES),
     Row(
         _V,
         45009,

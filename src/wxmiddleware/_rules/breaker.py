@@ -13,7 +13,9 @@ from .policies import FAILURE_THRESHOLD, OPEN_AFTER_HANG, OPEN_SECONDS, RECOVERY
 
 class CircuitBreaker:
     """
-    Closed, calls go through; open, they do not. It closes when its time is over, or a call succeeds.
+    Closed, calls go through; open, only those go through that see whether the store is back, and after a hang not these
+    either. It closes when its time is over (then it takes as many failures as before to open it again), when a call
+    succeeds, or when its owner closes it for a call that must be tried.
 
     Times are seconds on the process's clock.
     """

@@ -2,6 +2,9 @@
 Who waits, and who is served: what a caller gets, as a table.
 
 A pure function of what is known at that moment; `token.py` gathers that, and does what comes out.
+A rejection may be answered before the table is asked (`CachedToken.decide`): one that comes too soon after the last
+fetch (rate limit) gets its error, and leaves the token in use; and if the token was minted a moment ago, the one before
+takes its place, so that the table sees a good token.
 
 | token              | what is known                                                     | the caller     | starts    |
 | ------------------ | ----------------------------------------------------------------- | -------------- | --------- |
@@ -39,7 +42,7 @@ class Reason(StrEnum):
 
 
 class Flying(Enum):
-    """How it stands with a refresh (single flight: there is one at most)."""
+    """Whether a refresh is under way (single flight: there is one at most)."""
 
     NONE = 0
     LIVE = 1
@@ -68,7 +71,7 @@ class View(NamedTuple):
         look_due: The shared store is to be read again.
         backing_off: No request is sent to WeChat, after a failure.
         overruled: The caller's rejection overrules that.
-        may_probe: The store may be read during a back-off: another process may have fetched.
+        may_read_in_backoff: The store may be read during a back-off: another process may have fetched.
         supersede: The caller has waited for the overdue refresh already.
         frozen: Background threads run only while a request waits, so being overdue says nothing.
     """
@@ -81,7 +84,7 @@ class View(NamedTuple):
     look_due: bool = False
     backing_off: bool = False
     overruled: bool = False
-    may_probe: bool = False
+    may_read_in_backoff: bool = False
     supersede: bool = False
     frozen: bool = False
 
@@ -105,7 +108,7 @@ def next_move(view: View) -> tuple[Step, Reason | None]:
     if view.flying is Flying.LIVE or (view.flying is Flying.OVERDUE and not view.supersede):
         return Step.WAIT, None
     if view.backing_off and not view.overruled:
-        return (Step.START, Reason.LOOK) if view.may_probe else (Step.FAIL, None)
+        return (Step.START, Reason.LOOK) if view.may_read_in_backoff else (Step.FAIL, None)
     return Step.START, _REASONS.get(view.state, Reason.EXPIRED)
 
 

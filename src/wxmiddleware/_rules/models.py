@@ -461,7 +461,7 @@ class Snapshot:
         sent_at: When the request that brought it was sent.
         received_at: When its answer was there.
         own: Whether this process asked for it.
-        refused: Whether an API rejected it.
+        rejected: Whether an API rejected it.
     """
 
     value: str = field(default="", repr=False)
@@ -474,7 +474,7 @@ class Snapshot:
     sent_at: float = -math.inf
     received_at: float = -math.inf
     own: bool = False
-    refused: bool = False
+    rejected: bool = False
 
 
 NOTHING = Snapshot()

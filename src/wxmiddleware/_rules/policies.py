@@ -33,7 +33,7 @@ OPEN_AFTER_HANG = 30.0
 # WeChat allows 20 forced refreshes a day, 30 s apart; half of them stay with the account's owner.
 FORCED_PAUSE = 30.0
 FORCED_PER_DAY = 10
-# The day's budget of requests, counted in the record: so many in any 24 hours, after so many that may come at once.
+# The day's budget of requests, counted in the record: 300 at once, then 500 a day: at most 800 in any 24 hours.
 # WeChat allows 2000 fetches a day of the classic endpoint, also for what else the account's owner has.
 BUDGET_PER_DAY = 500
 BUDGET_AT_ONCE = 300
@@ -88,7 +88,7 @@ def state(snapshot: Snapshot, now: float) -> State:
     """Tell what `snapshot` is good for."""
     if not snapshot.value:
         return State.EMPTY
-    if snapshot.refused:
+    if snapshot.rejected:
         return State.REFUSED
     if now >= snapshot.expires_at:
         return State.EXPIRED
@@ -188,7 +188,7 @@ def budget_wait(record: Record, now: float, cost: float = 1.0) -> float:
     Seconds until the day's budget allows a request: 0 if it does now.
 
     The budget is a token bucket, kept as one time (GCRA): each request moves `Record.owed_until` on by what it takes to
-    pay for it. Any 24 hours see at most `BUDGET_AT_ONCE` and `BUDGET_PER_DAY` requests together.
+    pay for it. Any 24 hours see at most the sum of `BUDGET_AT_ONCE` and `BUDGET_PER_DAY` requests.
 
     Args:
         record: The fleet's.

@@ -1,18 +1,24 @@
 """
 The ledger of rejections: what one process knows of tokens that an API rejected.
 
-Why a rejection causes no fetch, in this order:
+Why a rejection causes no fetch. Before a refresh is started (`CachedToken.decide`):
 
 - it names another token than the one in use, or that one is marked as rejected already (`concerns`): the caller gets
-  the newer token, or waits for it;
+  the token in use, which is newer (or, for the seconds of the next case, older), or waits for the next one;
 - the token was minted a moment ago, and the one before may still be good (`CachedToken`): the caller gets that one;
-- it comes too soon after a fetch that another rejection caused (rate limit): this process knows it (`Refusals.report`),
-  or the record in the store tells (`Refusals.wait`). After ten such fetches in a row that cured nothing the limit backs
-  off exponentially (`Refusals.streak`);
-- no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`);
+- it comes too soon after a fetch that another rejection caused (rate limit), as this process knows (`Refusals.report`).
+  After ten such fetches in a row that cured nothing the limit backs off exponentially (`Refusals.streak`);
+- another refresh is under way: the caller waits for that;
+- no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`).
+
+In the refresh, once the store was read (`Refresh.run`):
+
+- the store has a newer token;
+- the record tells of the rate limit (`Refusals.wait`) or of the back-off of another process;
+- another process holds the lease, or may alone fetch (``follow=True``): the caller waits for its token;
 - the day's budget of requests does not allow one (`policies.budget_wait`).
 
-What says no leaves the token in use (`TOO_SOON`), for callers whose calls were not rejected.
+A rate limit, a back-off or a spent budget leaves the token in use for callers whose calls were not rejected.
 
 Pure: the times come in as arguments. The token's lock guards it.
 """
@@ -30,8 +36,8 @@ _JUST_NOW = 1.0  # seconds
 
 TOO_SOON = Failure(
     Cause.PASSING,
-    "WeChat rejected the token within 30 s of a fetch that another rejection had caused. Rejections cause one fetch in "
-    "30 s at most (rate limit), so this token stays in use.",
+    "WeChat rejected the token too soon after a fetch that another rejection had caused. Rejections cause one fetch in "
+    "30 s at most, and after ten that cured nothing one in 1 to 10 min (rate limit), so this token stays in use.",
 )
 SPENT = Failure(
     Cause.PASSING,
@@ -46,7 +52,7 @@ ASK_WHO = (
 
 def concerns(rejected: str | None, snapshot: Snapshot) -> bool:
     """Whether a rejection of the value `rejected` is one of the token in use, and the first since it was marked."""
-    return bool(rejected) and rejected == snapshot.value and not snapshot.refused
+    return bool(rejected) and rejected == snapshot.value and not snapshot.rejected
 
 
 def overruled(cooldown: Cooldown, generation: int) -> bool:
@@ -68,7 +74,8 @@ class Report:
         wait: Seconds until a rejection may cause a fetch; 0 if this one may.
         why: The reason of the wait.
         first: Whether it is the first of this token.
-        kept: Whether the token stays in use all the same: it was rejected before, and no fetch could replace it.
+        kept: Whether the token stays in use all the same: it was rejected before, and no fetch could replace it. (The
+            event `KEPT` is another thing: it tells of a rejection that causes no fetch, `wait`.)
         foreign: Whether another system seems to fetch tokens, too.
     """
 
@@ -152,8 +159,8 @@ class Refusals:
             alone: The store cannot be reached. Where each fetch ends the token before, the processes of this fleet then
                 end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
         """
-        generation, refused_at = self._first
-        if generation == record.generation and refused_at - record.received_at >= REFUSAL_CURED_AFTER:
+        generation, rejected_at = self._first
+        if generation == record.generation and rejected_at - record.received_at >= REFUSAL_CURED_AFTER:
             return 0
         uncured = 0 if self._cured == record.generation else record.refusals
         return max(uncured, self._alone) if alone and self._kills else uncured
