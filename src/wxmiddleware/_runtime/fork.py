@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import suppress
 from typing import NoReturn, Protocol, Self
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 
 class Forkable(Protocol):
@@ -23,7 +23,9 @@ _pid = os.getpid()
 _once: dict[int, threading.RLock] = {}
 _members: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
 _LOCKS = ("_lock", "_changed", "opening")
-_lock_names: dict[type, tuple[str, ...]] = {}  # which of these a class has
+# Which of these a class has. Weak: what holds classes to the very end of the interpreter keeps their users' objects,
+# too, whose finalisers then find no builtins any more.
+_lock_names: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def register(member: Forkable) -> None:
