@@ -294,7 +294,10 @@ class Soak:
     def _meet_fate(self, fate: str, waiting: dict[Member, tuple[Seat, int]]) -> None:
         world, wechat = self.world, self.world.wechat
         lease = self._look().lease
-        seat = next(seat for seat in self.seats if lease and f"/{seat.member.pid}/" in lease.owner)
+        holders = [seat for seat in self.seats if lease and f"/{seat.member.pid}/" in lease.owner]
+        if not holders:
+            raise Broken("A fetch is under way, and no process holds a lease.")
+        (seat,) = holders
         if fate == "kill" and seat.number < ELDERS:
             fate = "stop"
         self._count(f"fetcher {fate}")
