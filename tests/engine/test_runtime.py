@@ -17,6 +17,7 @@ import anyio.to_thread
 import pytest
 import requests
 import requests.adapters
+from trio._core import _thread_cache
 
 from engine.world import Tasks, World
 from wxmiddleware import TokenProvider, TokenUnavailable, with_token
@@ -25,6 +26,12 @@ from wxmiddleware._engine.registry import registry
 from wxmiddleware._runtime import threads
 from wxmiddleware.requests import WeChatAuth
 from wxmiddleware.sources import _connect
+
+
+@pytest.fixture(autouse=True)
+def _no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio keeps idle threads for ten seconds, also those of earlier tests; here it begins without any."""
+    monkeypatch.setattr(_thread_cache, "THREAD_CACHE", _thread_cache.ThreadCache())
 
 
 @pytest.fixture
