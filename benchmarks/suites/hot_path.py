@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,6 @@ from requests.adapters import BaseAdapter
 import wxmiddleware.httpx
 import wxmiddleware.requests
 from wxmiddleware import Account, TokenProvider, with_token
-from wxmiddleware._runtime.clock import clock
 from wxmiddleware.asgi import TokenMiddleware as AsgiMiddleware
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Failure, Grant
@@ -93,7 +93,7 @@ def subjects() -> dict[str, dict[str, Loop]]:
     """What is measured, and in which ways."""
     provider = TokenProvider(Account("wx0123456789abcdef", "a-secret-of-nobody"), source=Scripted())
     provider.get_token()
-    bare = by_hand.Bare(TOKEN, clock)
+    bare = by_hand.Bare(TOKEN, time.monotonic)
     put, looked_at, looked_at_async = (
         with_token(provider),
         by_hand.looks_at_answer(bare),
