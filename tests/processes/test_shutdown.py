@@ -63,8 +63,11 @@ def test_loop_ends_during_a_flight(program: StartProgram, wechat: WeChat, backen
 def test_interrupt(program: StartProgram, wechat: WeChat) -> None:
     """Ctrl-C ends a wait for the token at once."""
     hang = wechat.faults.add(STABLE, "hang")
+    # A test runner in the background may have been started with SIGINT ignored.
     running = program(f"""
+        import signal
         from processes.prelude import *
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         provider = {PATIENT}
         try:
             provider.get_token()
