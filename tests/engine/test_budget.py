@@ -15,6 +15,7 @@ from wxmiddleware import TokenProvider, TokenUnavailable
 from wxmiddleware.exceptions import TokenError
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.sources import Cause, Failure, Grant
+from wxmiddleware.stores import Record
 from wxmiddleware.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.parametrize("face", ["threads"], indirect=True)
@@ -35,6 +36,11 @@ class Endless(deque[Any]):
         self._number += 1
         answer = next(self._answers)
         return Grant(f"T{self._number}", answer) if isinstance(answer, float) else answer
+
+
+def record_in(world: World, key: str) -> Record:
+    """What the store holds."""
+    return world.store.load(key).record or Record()
 
 
 def live(world: World, *providers: TokenProvider, seconds: float = DAY) -> int:
@@ -92,6 +98,23 @@ def test_store_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch, metho
     monkeypatch.setattr(world.store, method, None)
 
     assert live(world, *fleet) < 2000
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+def test_store_that_is_wiped(world: World) -> None:
+    """What a process knows of the budget it writes into a store that has lost it."""
+    world.script("T1", "T2")
+    provider = world.provider()
+    key = provider._own.key
+    world.get(provider)
+    paid = record_in(world, key).owed_until
+    world.store.save(key, Record(), world.store.load(key).version)
+    world.advance(60)
+    world.get(provider, "T1")
+    world.settle()
+
+    assert "T2" == record_in(world, key).value
+    assert paid + 150.0 < record_in(world, key).owed_until
 
 
 @pytest.mark.parametrize("worlds", ["memory"], indirect=True)

@@ -110,6 +110,18 @@ class TestClocks:
 
         assert (7300.0, 7240.0) == (first.record.expires_at, second.record.expires_at)
 
+    def test_lease_that_was_read_slowly(self, session: Session, store: Store, process: Clock) -> None:
+        """A lease holds for as long as if it had been read at the read's end; a token ends as early as at its start."""
+        record = replace(RECORD.shifted(900.0), lease=Lease("elsewhere", 1008.0))
+        FleetStore.save(store, KEY, record, FleetStore.load(store, KEY).version)
+        store.before = lambda name: process.advance(0.5)
+
+        seen = session.load()
+
+        assert seen is not None
+        assert seen.record.lease is not None
+        assert (108.5, 7200.0) == (seen.record.lease.until, seen.record.expires_at)
+
     def test_slow_read(self, session: Session, store: Store, process: Clock) -> None:
         """A read that takes a second is repeated, as the clock offset cannot be told from it; once at most."""
         store.before = lambda name: process.advance(1.0)

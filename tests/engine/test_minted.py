@@ -95,6 +95,25 @@ def test_no_token_before(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+def test_fetched_without_the_store(world: World) -> None:
+    """While the store is away processes end each other's tokens, and those before: the one before does not serve."""
+    world.script("T1", "T2", "T3")
+    provider = world.provider()
+    world.get(provider)
+
+    def fail(key: str) -> object:
+        raise OSError
+
+    world.store.load = fail
+    world.advance(7100)
+    world.get(provider)
+    world.settle()
+    assert "T2" == world.get(provider)
+
+    assert "T3" == world.get(provider, "T2")
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
 def test_another_process_has_renewed(world: World) -> None:
     """So it is where the new token comes from the store; with a newer one the wait is over."""
     provider = renewed(world)

@@ -15,6 +15,7 @@ from wxmiddleware.simulator import SimulatorServer, WeChat
 
 from .backends import BACKENDS, Backend
 from .fork_server import ForkServer
+from .soak import Seat, Soak
 from .world import World
 
 MakeWorld = Callable[..., World]
@@ -47,6 +48,23 @@ def backend_of() -> Iterator[Callable[[str], Backend]]:
     yield backend_of
     for backend in started.values():
         backend.close()
+
+
+@pytest.fixture
+def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Break the library in all workers of the soaks that begin from now on; see `fleet.worker.Worker.sabotage`."""
+
+    def begin(what: str) -> None:
+        forked = Soak._seat
+
+        def sabotaged(soak: Soak, number: int) -> Seat:
+            seat = forked(soak, number)
+            seat.member.do("sabotage", what=what)
+            return seat
+
+        monkeypatch.setattr(Soak, "_seat", sabotaged)
+
+    return begin
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from .backends import Backend
 from .fork_server import ForkServer
 from .history import HALF, LOOK, Checker, Event, Reader, Recorder, digest, newer
 from .schedule import SEATS, Setting, Step
-from .soak import Broken, Seat, Soak, Tally, live
+from .soak import Broken, Tally, live
 
 ONE, TWO, THREE = 101, 102, 103
 LEASE = 23.0
@@ -281,19 +281,13 @@ def test_sabotage(
     fork_server: ForkServer,
     backend_of: Callable[[str], Backend],
     monkeypatch: pytest.MonkeyPatch,
+    sabotage: Callable[[str], None],
     what: str,
     rules: str,
 ) -> None:
     """A fleet's history shows that it heeds no lease, or that its last writer wins; else it is in order."""
     backend = backend_of("jsonfile")
     _live(fork_server, backend, monkeypatch)
-    forked = Soak._seat
-
-    def sabotaged(soak: Soak, number: int) -> Seat:
-        seat = forked(soak, number)
-        seat.member.do("sabotage", what=what)
-        return seat
-
-    monkeypatch.setattr(Soak, "_seat", sabotaged)
+    sabotage(what)
     with pytest.raises(Broken, match=f"history: ({rules}):"):
         _live(fork_server, backend, monkeypatch)

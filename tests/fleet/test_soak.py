@@ -9,7 +9,7 @@ import pytest
 from .backends import Backend
 from .fork_server import ForkServer
 from .schedule import Setting, schedule
-from .soak import Broken, Seat, Soak, Tally, live
+from .soak import Broken, Soak, Tally, live
 
 EPISODES = 12
 
@@ -57,18 +57,11 @@ def test_failure_can_be_repeated(
 def test_sabotage(
     fork_server: ForkServer,
     backend_of: Callable[[str], Backend],
-    monkeypatch: pytest.MonkeyPatch,
+    sabotage: Callable[[str], None],
     what: str,
     complaint: str,
 ) -> None:
     """A fleet that renews nothing ahead, or throws its token away when WeChat fails, does not get through a life."""
-    forked = Soak._seat
-
-    def sabotaged(soak: Soak, number: int) -> Seat:
-        seat = forked(soak, number)
-        seat.member.do("sabotage", what=what)
-        return seat
-
-    monkeypatch.setattr(Soak, "_seat", sabotaged)
+    sabotage(what)
     with pytest.raises(Broken, match=f"{complaint}|fetches without a cause"):  # whichever is seen first
         live(backend_of("jsonfile"), fork_server, Setting("jsonfile", "stable", overlap=300.0), 3, 40, Tally())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from sources.conftest import LONG, PeerFactory
+from sources.conftest import LONG, Peer, PeerFactory
 
 from wxmiddleware import Account, ClassicToken
 from wxmiddleware._runtime.clock import clock
@@ -240,6 +240,17 @@ class TestLookUp:
         return future
 
 
+def fetched(someone: Peer, tls: bool) -> Grant | Failure:
+    """Ask a server for a token over a session of the user's own."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = False
+        account = Account("wx1", SECRET, base_url=f"{'https' if tls else 'http'}://127.0.0.1:{someone.port}")
+        answer = ClassicToken(session=session).fetch(account)
+    someone.stop.set()
+    return answer
+
+
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 def test_held_up_before_sending(tls: bool, peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,12 +272,7 @@ def test_held_up_before_sending(tls: bool, peer: PeerFactory, monkeypatch: pytes
 
     monkeypatch.setattr(_deadline, "_opened", hold_up)
     monkeypatch.setattr(_deadline, "clock", lambda: clock() + late)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.verify = False
-        account = Account("wx1", SECRET, base_url=f"{'https' if tls else 'http'}://127.0.0.1:{someone.port}")
-        failure = ClassicToken(session=session).fetch(account)
-    someone.stop.set()
+    failure = fetched(someone, tls)
 
     assert isinstance(failure, Failure)
     assert failure.cause is Cause.PASSING
@@ -284,12 +290,8 @@ def test_lease_that_ended_before_sending(tls: bool, peer: PeerFactory) -> None:
         asked.append(seconds)
         return len(asked) == 1  # before the name is looked up
 
-    with requests.Session() as session, under_lease(covers):
-        session.trust_env = False
-        session.verify = False
-        account = Account("wx1", SECRET, base_url=f"{'https' if tls else 'http'}://127.0.0.1:{someone.port}")
-        failure = ClassicToken(session=session).fetch(account)
-    someone.stop.set()
+    with under_lease(covers):
+        failure = fetched(someone, tls)
 
     assert isinstance(failure, Failure)
     assert failure.cause is Cause.PASSING

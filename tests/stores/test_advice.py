@@ -35,6 +35,8 @@ def told(store: TokenStore, *, asked: int = 1) -> Event:
     getattr(store, "close", lambda: None)()
     found = [event for event in events if event.name is Happening.STORE_FAILED]
     assert len(found) == asked
+    # It may be readable, and take no saves: then it is neither back, nor do its reads lag.
+    assert not {Happening.STORE_BACK, Happening.STORE_LAGS} & {event.name for event in events}
     assert not [event for event in events if PASSWORD in repr(event) or "pa55word" in repr(event)]
     return found[0]
 

@@ -384,7 +384,7 @@ class Refresh:
         claim = self._claim(seen)
         self._beaten = seen.version if claim is None and not self._store.failed else None
         outcome = None if claim is None else self._fetch(claim)
-        if outcome is None and not self._store.failed:
+        if outcome is None:
             self._losses += 1
             self._lost_at = min(self._lost_at, self._clock())
         return outcome
