@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import programs
 
+from wxmiddleware._engine.registry import registry
+from wxmiddleware._runtime.clock import clock
 from wxmiddleware.simulator import SimulatedClock
+from wxmiddleware.stores.memory import process_store
 
 pytest_plugins = ["pytester"]
 
@@ -31,6 +34,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """See that no test without a marker starts a server: on a laptop it would be slow, or red."""
     programs.may_start = any(map(item.get_closest_marker, programs.MARKERS))
     return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _forgetful() -> Iterator[None]:
+    """Let the process remember no token of an account into the next test, which may use the same name and host."""
+    yield
+    registry._lately.clear()
+    process_store(clock)._records.clear()
 
 
 @pytest.fixture

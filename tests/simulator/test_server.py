@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.simulator import SimulatorServer, WeChat, _server
 
 from .conftest import Client
 
@@ -124,6 +124,20 @@ def test_own_failure_is_logged(
     assert client.call("GET", "/cgi-bin/nothing").status_code == 500
     wechat_server.stop()
     assert [record.name for record in caplog.records] == ["wxmiddleware.simulator"]
+
+
+def test_no_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A free port is one that no simulator of this process has had: tokens of the last one may still be remembered."""
+    with SimulatorServer() as first:
+        had = int(first.url.rpartition(":")[2])
+    free = iter([had])
+    real = _server._Server
+    monkeypatch.setattr(_server, "_Server", lambda host, port, app: real(host, next(free, port), app))
+
+    with SimulatorServer() as another:
+        assert another.url != first.url
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", had))
 
 
 def test_port_taken(wechat: WeChat, wechat_server: SimulatorServer) -> None:

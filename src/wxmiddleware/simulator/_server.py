@@ -26,6 +26,10 @@ __all__ = ["SimulatorServer"]
 
 _logger = logging.getLogger("wxmiddleware.simulator")
 
+# The free ports that this process has used up. What it remembers of one WeChat (tokens, by appid and host) must not
+# meet the next one at the same address, as happens by chance in a long run of tests.
+_used: set[int] = set()
+
 
 class _Handler(WSGIRequestHandler):
     """Says nothing of requests (their lines hold secrets and tokens), and lets the app know when to stop."""
@@ -116,7 +120,7 @@ class SimulatorServer:
     Args:
         wechat: The rules, the faults and the counters; by default a new one.
         host: The address to listen on.
-        port: The port, or 0 for a free one.
+        port: The port, or 0 for a free one that no simulator of this process has had.
         admin: Also serve ``/_simulator/``; see :func:`create_app`.
         hosts: Names and addresses under which browsers may reach it, beside ``host``, ``localhost`` and loopback
             addresses; see :func:`create_app`. With ``0.0.0.0`` or ``::`` as ``host``, every address.
@@ -157,17 +161,24 @@ class SimulatorServer:
         """Listen and serve; connections are accepted when it returns."""
         if self._server is not None:
             raise ConfigurationError("The simulator runs already; stop() it first.")
-        try:
-            server = _Server(self._host, self._port, self._app)
-        except SystemExit:  # werkzeug's way to say that the port is taken
-            raise OSError(f"Nobody can listen on {self._host}:{self._port}: the port is taken.") from None
+        server = self._bind()
+        while not self._port and server.port in _used:
+            with contextlib.closing(server.socket):  # held until another one is found, so that it is another one
+                server = self._bind()
         self._port = server.port
+        _used.add(self._port)
         self._server = server
         self._thread = threading.Thread(
             target=server.serve_forever, args=(0.02,), name="wxmiddleware-simulator", daemon=True
         )
         self._thread.start()
         return self
+
+    def _bind(self) -> _Server:
+        try:
+            return _Server(self._host, self._port, self._app)
+        except SystemExit:  # werkzeug's way to say that the port is taken
+            raise OSError(f"Nobody can listen on {self._host}:{self._port}: the port is taken.") from None
 
     def stop(self) -> None:
         """Stop listening and end every connection, hanging ones too. Does nothing if it does not run."""
