@@ -19,7 +19,7 @@ import httpx
 from wxmiddleware import Account, TokenProvider, with_token
 from wxmiddleware.sources import ClassicToken
 
-from .peers import CURABLE, TIMEOUT, Refused, is_installed
+from .peers import RETRYABLE, TIMEOUT, Refused, is_installed
 from .peers import Ours as SyncOurs
 
 Call = Callable[[str], Awaitable[dict[str, Any]]]
@@ -143,7 +143,7 @@ class Dict:
 
     async def call(self) -> dict[str, Any]:
         answer = await self._call(await self.token())
-        if answer["errcode"] in CURABLE:
+        if answer["errcode"] in RETRYABLE:
             self._cache["end"] = 0
             answer = await self._call(await self.token())
         return answer

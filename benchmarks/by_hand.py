@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-CURABLE = (40001, 40014, 42001)
+RETRYABLE = (40001, 40014, 42001)
 
 _token: ContextVar[str | None] = ContextVar("by_hand", default=None)
 
@@ -140,14 +140,14 @@ def looks_at_answer(bare: Bare, *, method: bool = False) -> Callable[[Any], Any]
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             result = function(bare.get(), *args, **kwargs)
-            if isinstance(result, dict) and result.get("errcode") in CURABLE:
+            if isinstance(result, dict) and result.get("errcode") in RETRYABLE:
                 return function(bare.get(), *args, **kwargs)
             return result
 
         @functools.wraps(function)
         def method_wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = function(self, bare.get(), *args, **kwargs)
-            if isinstance(result, dict) and result.get("errcode") in CURABLE:
+            if isinstance(result, dict) and result.get("errcode") in RETRYABLE:
                 return function(self, bare.get(), *args, **kwargs)
             return result
 
@@ -163,7 +163,7 @@ def looks_at_answer_async(bare: Bare) -> Callable[[Any], Any]:
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             result = await function(await bare.aget(), *args, **kwargs)
-            if isinstance(result, dict) and result.get("errcode") in CURABLE:
+            if isinstance(result, dict) and result.get("errcode") in RETRYABLE:
                 return await function(await bare.aget(), *args, **kwargs)
             return result
 

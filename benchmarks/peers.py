@@ -22,7 +22,7 @@ from wxmiddleware import Account, TokenProvider, with_token
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import TokenStore
 
-CURABLE = (40001, 40014, 42001)
+RETRYABLE = (40001, 40014, 42001)
 TIMEOUT = 30.0  # seconds
 
 
@@ -231,7 +231,7 @@ class Dict:
 
     def call(self) -> None:
         answer = self._endpoint.user_info(self.token())
-        if answer.get("errcode") in CURABLE:
+        if answer.get("errcode") in RETRYABLE:
             self._cache["end"] = 0
             answer = self._endpoint.user_info(self.token())
         _check(answer)

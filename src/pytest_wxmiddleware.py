@@ -68,7 +68,7 @@ def wechat_account(wechat: WeChat, wechat_server: SimulatorServer) -> Account:
 @pytest.fixture
 def wechat_pusher(wechat: WeChat) -> Iterator[Callable[..., Pusher]]:
     """
-    Make a ``Pusher`` of the simulated WeChat's: ``wechat_pusher(WSGICarrier(app), token="...").text("hello")``.
+    Make a ``Pusher`` of the simulated WeChat's: ``wechat_pusher(WSGITransport(app), token="...").text("hello")``.
     It takes the arguments of ``Pusher`` save ``wechat``.
 
     A handler is late when ``wechat_clock`` has moved on by more than 5 s meanwhile, however long it really takes.

@@ -19,7 +19,7 @@ from support.leaks import shown
 from wxmiddleware import Account, ProviderPool, TokenProvider, with_token
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
-from wxmiddleware.requests import WeChatAuth, shield
+from wxmiddleware.requests import WeChatAuth, mask_errors
 from wxmiddleware.stores.encrypted import EncryptedStore
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memcached import MemcachedStore
@@ -98,10 +98,10 @@ def test_a_session_with_our_auth() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    session = shield(requests.Session())
+    session = mask_errors(requests.Session())
     session.auth = WeChatAuth(provider())
     copied = copy.deepcopy(session)
-    plain = pickle.loads(pickle.dumps(shield(requests.Session())))
+    plain = pickle.loads(pickle.dumps(mask_errors(requests.Session())))
 
     assert copied.auth.provider is session.auth.provider
     assert copied is not session

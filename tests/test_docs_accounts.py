@@ -79,7 +79,9 @@ def test_table() -> None:
     }
     shown = {row[0]: row[3] for row in rows}
 
-    assert {kind: ", ".join(map(str, sorted(each.curable))) or "none" for kind, each in sources.items()} == shown
+    assert {
+        kind: ", ".join(map(str, sorted(each.retryable_errcodes))) or "none" for kind, each in sources.items()
+    } == shown
     assert {"component": ComponentToken, "authorizer": AuthorizerToken}.items() <= sources.items()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wxmiddleware._rules.errcodes import CURABLE, request_id, token_endpoint_failure
+from wxmiddleware._rules.errcodes import RETRYABLE, request_id, token_endpoint_failure
 from wxmiddleware._rules.models import Cause
 from wxmiddleware.exceptions import TokenRefused
 
@@ -13,7 +13,7 @@ RID = "6aac005a-01bfdbee-79769285"
 
 def test_curable() -> None:
     """A new token cures three errors of an API call and no other."""
-    assert {40001, 40014, 42001} == CURABLE
+    assert {40001, 40014, 42001} == RETRYABLE
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 from support.scripted_provider import OK, REFUSED, ScriptedProvider
 from werkzeug.datastructures import FileStorage
 
-from wxmiddleware._outbound.answers import CURABLE
+from wxmiddleware._outbound.answers import RETRYABLE
 from wxmiddleware._outbound.arguments import Arguments
 from wxmiddleware._outbound.retry import CallResult, GetNewer, Send, aheal, heal, retry_rule
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
@@ -26,7 +26,7 @@ FIRST = CallResult(REFUSED, errcode=40001)
 
 
 def _rule(provider: ScriptedProvider, *, rewind: bool = True, first: CallResult = FIRST) -> Any:
-    return retry_rule(provider, "T1", first, codes=CURABLE, rewind=lambda: rewind)  # type: ignore[arg-type]
+    return retry_rule(provider, "T1", first, codes=RETRYABLE, rewind=lambda: rewind)  # type: ignore[arg-type]
 
 
 def _end(rule: Any, reply: Any) -> CallResult:
@@ -115,7 +115,7 @@ def test_tokens_do_not_show() -> None:
 @pytest.mark.parametrize("error", [TokenUnavailable("cooling"), TokenRefused("", errcode=40243), ProviderClosed()])
 def test_the_drivers_take_no_token_for_an_answer(error: Exception) -> None:
     """Both drivers give WeChat's own answer when the refresh fails."""
-    given: dict[str, Any] = {"codes": CURABLE, "rewind": lambda: True, "timeout": 3}
+    given: dict[str, Any] = {"codes": RETRYABLE, "rewind": lambda: True, "timeout": 3}
 
     def again(token: str) -> Any:
         raise AssertionError(token)

@@ -589,7 +589,7 @@ class TestClose:
             lambda provider: anyio.run(provider.aget_token, "T"),
             TokenProvider.peek,
             TokenProvider.status,
-            TokenProvider.settle,
+            TokenProvider.drain,
             lambda provider: provider.confirm("T"),
             lambda provider: provider.worth_waiting(1.0),
         ],
@@ -776,14 +776,14 @@ class TestSettle:
         world.source.fetch = hang  # type: ignore[method-assign]
         provider = world.provider(timeout=7)
         provider.peek()
-        provider.settle()
+        provider.drain()
         go_on.set()
 
         assert ([7.0] if freeze else []) == waits
 
     def test_nothing_under_way(self, world: World) -> None:
         """Without a refresh there is nothing to do."""
-        world.provider().settle()
+        world.provider().drain()
 
         assert world.source.fetches == 0
 

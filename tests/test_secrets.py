@@ -76,7 +76,7 @@ def ip_not_allowed(scene: Scene) -> None:
 
 def broken_source(scene: Scene) -> None:
     class Broken:
-        kind, timeout, ahead, kills, forcible = "broken", 5.0, 600.0, True, False
+        kind, timeout, refresh_ahead, revokes_previous, can_force = "broken", 5.0, 600.0, True, False
 
         def fetch(self, account: Account, *, force: bool = False) -> Grant:
             raise RuntimeError(account.secret, account)

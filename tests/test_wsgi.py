@@ -480,10 +480,10 @@ class TestFrozenWorker:
         provider = fake_provider()
         response = call(TokenMiddleware(Hello(body), provider))
         list(response.body)
-        before = provider.settled
+        before = provider.drained
         response.body.close()
 
-        assert (before, provider.settled) == (0, 1)
+        assert (before, provider.drained) == (0, 1)
 
     def test_close_raises(self) -> None:
         """It is waited for also when the app's close() raises."""
@@ -492,7 +492,7 @@ class TestFrozenWorker:
 
         with pytest.raises(ZeroDivisionError):
             response.body.close()
-        assert provider.settled == 1
+        assert provider.drained == 1
 
     def test_closed(self) -> None:
         """A provider that was closed meanwhile has nothing to wait for."""
@@ -501,10 +501,10 @@ class TestFrozenWorker:
         provider.closed = True
         response.body.close()
 
-        assert provider.settled == 0
+        assert provider.drained == 0
 
     def test_file(self) -> None:
-        """A file still reaches the server as it is; the next request may settle."""
+        """A file still reaches the server as it is; the next request may drain."""
         body = FileWrapper(io.BytesIO())
         environ = environ_of(**{"wsgi.file_wrapper": FileWrapper})
 
@@ -517,7 +517,7 @@ def test_does_not_settle_elsewhere() -> None:
 
     call(TokenMiddleware(Hello(Body()), provider)).body.close()
 
-    assert provider.settled == 0
+    assert provider.drained == 0
 
 
 class TestSelection:

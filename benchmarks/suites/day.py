@@ -52,7 +52,7 @@ class Trouble:
             refusals=moments(8),
             wechat_down=[(at, at + 600) for at in moments(4)],
             store_down=[(at, at + 300) for at in moments(3)],
-            kills=moments(30),
+            revokes_previous=moments(30),
             thefts=[length / 48 * number for number in range(1, 12)],  # half-hourly until six in the morning
         )
 
@@ -205,7 +205,7 @@ class Day:
         trouble = self._trouble
         events: list[tuple[float, Callable[[], object]]] = []
         events += [(at, self._wechat.revoke) for at in trouble.refusals]
-        events += [(at, kill) for at in trouble.kills]
+        events += [(at, kill) for at in trouble.revokes_previous]
         events += [(at, steal) for at in trouble.thefts]
         for begin, end in trouble.wechat_down:
             events += [(begin, wechat_down), (end, lambda: faults.pop().remove())]

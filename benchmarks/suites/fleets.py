@@ -61,14 +61,14 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                         def crowd(world: Any = world, fleet: Any = fleet) -> str:
                             before = world.fetches
                             answers = [token for each in all_do(fleet, "crowd", count=CROWD) for token in each]
-                            all_do(fleet, "settle")
+                            all_do(fleet, "drain")
                             return f"{world.fetches - before} / {sum(map(_is_error, answers))}"
 
                         rows["cold"].append(crowd())
                         world.agreed(*fleet)
                         world.clock.advance(7200 - 300)
                         rows["ahead"].append(crowd())
-                        all_do(fleet, "settle")
+                        all_do(fleet, "drain")
                         world.clock.advance(60)
                         all_do(fleet, "ask")  # who has the old one looks at the store
                         world.agreed(*fleet)

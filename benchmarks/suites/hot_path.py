@@ -33,7 +33,7 @@ OURS, HAND = "ours", "by hand"
 class Scripted:
     """A source that answers at once."""
 
-    kind, timeout, ahead, kills, forcible = "scripted", 5.0, 600.0, False, False
+    kind, timeout, refresh_ahead, revokes_previous, can_force = "scripted", 5.0, 600.0, False, False
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         return Grant(TOKEN, 7200)

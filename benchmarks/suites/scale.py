@@ -51,7 +51,7 @@ def run(*, quick: bool) -> Iterator[Table]:
 class Counting:
     """A source that answers at once, each time with another token."""
 
-    kind, timeout, ahead, kills, forcible = "scripted", 5.0, 600.0, False, False
+    kind, timeout, refresh_ahead, revokes_previous, can_force = "scripted", 5.0, 600.0, False, False
 
     def __init__(self) -> None:
         self.fetches = 0

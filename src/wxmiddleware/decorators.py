@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 
 from ._outbound.answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
 from ._outbound.arguments import PLAIN, Arguments
-from ._outbound.retry import CallResult, aheal, curable, heal
+from ._outbound.retry import CallResult, aheal, codes_of, heal
 from ._runtime.checks import checked_codes, checked_timeout, is_async, is_provider
 from ._runtime.masking import mask_error, masked_errors
 from .context import current_provider, serving_var
@@ -228,7 +228,7 @@ class _Decorator:
                 else:
                     answer = call(token, args, kwargs)
             except Exception as error:
-                wanted = curable(provider) if codes is None else codes
+                wanted = codes_of(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)
                 if first is None:
                     mask_error(error)
@@ -242,7 +242,7 @@ class _Decorator:
                 if asks_to_be_awaited(answer):
                     return self._resumed(provider, token, answer, _with(call, args, kwargs), rewind)
                 first = CallResult(answer, errcode=errcode_of(answer))
-                wanted = curable(provider) if codes is None else codes
+                wanted = codes_of(provider) if codes is None else codes
                 if first.errcode not in wanted:
                     return answer
                 del answer
@@ -282,7 +282,7 @@ class _Decorator:
                 else:
                     answer = await call(token, args, kwargs)
             except Exception as error:
-                wanted = curable(provider) if codes is None else codes
+                wanted = codes_of(provider) if codes is None else codes
                 first = _outcome_of_error(error, wanted)
                 if first is None:
                     mask_error(error)
@@ -294,7 +294,7 @@ class _Decorator:
                 if type(answer) is dict and answer.get("errcode", zero) is zero and "base_resp" not in answer:
                     return answer
                 first = CallResult(answer, errcode=await aerrcode_of(answer))
-                wanted = curable(provider) if codes is None else codes
+                wanted = codes_of(provider) if codes is None else codes
                 if first.errcode not in wanted:
                     return answer
                 del answer
@@ -312,7 +312,7 @@ class _Decorator:
         rewind: Callable[[], bool],
     ) -> Any:
         """Go on with a plain function that returned an awaitable."""
-        codes = curable(provider) if self.codes is None else self.codes
+        codes = codes_of(provider) if self.codes is None else self.codes
         try:
             value = await answer
         except Exception as error:

@@ -88,7 +88,7 @@ class JSSDK(fork.InOneProcess):
     ) -> None:
         if not isinstance(provider, TokenProvider):
             raise ConfigurationError(f"JSSDK(provider) takes a TokenProvider, not a {type(provider).__name__}.")
-        self.tickets = provider.sibling(ticket(provider))
+        self.tickets = provider.with_source(ticket(provider))
         self._wall = wall
         self._nonce = nonce
 

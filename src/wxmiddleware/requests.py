@@ -3,13 +3,13 @@ The access token for requests: an ``auth`` that heals rejected calls, and a shie
 
 ::
 
-    session = shield(requests.Session())
+    session = mask_errors(requests.Session())
     session.auth = WeChatAuth(provider)
     session.get("https://api.weixin.qq.com/cgi-bin/user/info", params={"openid": "oABC"})
 
 The token is in the URL that goes over the wire, where WeChat wants it. It is taken out of ``response.url``,
 ``response.request`` and ``response.history`` before the caller gets them. What cannot be seen from an ``auth`` is an
-error that a session raises because no answer came; urllib3 quotes the URL there, and `shield` takes the token out.
+error that a session raises because no answer came; urllib3 quotes the URL there, and `mask_errors` takes the token out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ._outbound.auth import TokenAuth, sent_token, signed, signed_url, token_in,
 from ._outbound.retry import CallResult, heal
 from ._runtime import masking
 
-__all__ = ["WeChatAuth", "shield"]
+__all__ = ["WeChatAuth", "mask_errors"]
 
 SessionT = TypeVar("SessionT", bound=requests.Session)
 
@@ -48,7 +48,7 @@ class WeChatAuth(TokenAuth, AuthBase):
         return request
 
 
-def shield(session: SessionT) -> SessionT:
+def mask_errors(session: SessionT) -> SessionT:
     """
     Keep tokens and secrets out of the errors that a session raises when no answer comes, and give it back.
 
@@ -74,7 +74,7 @@ def _reduced(session: requests.Session, protocol: object) -> tuple[Any, ...]:
 def _shielded_anew(kind: type[requests.Session], state: Any) -> requests.Session:
     session = object.__new__(kind)
     session.__setstate__(state)  # type: ignore[attr-defined]
-    return shield(session)
+    return mask_errors(session)
 
 
 class _Shielded:

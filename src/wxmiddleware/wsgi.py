@@ -190,7 +190,7 @@ class _SettlingBody(_Body):
         finally:
             provider = self._serving[0].provider
             if not provider.closed:
-                provider.settle()
+                provider.drain()
 
 
 def _chooser(prefixes: tuple[str, ...] | None) -> Callable[[WSGIEnvironment], bool] | None:

@@ -20,7 +20,7 @@ from support.leaks import everything_logged, shown
 
 from wxmiddleware import Account, TokenError, TokenProvider, raise_for_errcode
 from wxmiddleware._runtime import masking
-from wxmiddleware.requests import WeChatAuth, shield
+from wxmiddleware.requests import WeChatAuth, mask_errors
 from wxmiddleware.simulator import WeChat
 
 PATH = "/cgi-bin/user/info?openid=oFollower"
@@ -231,9 +231,9 @@ def test_only_a_shield_covers_what_an_auth_cannot_see(scripted: Any) -> None:
     url = _closed_port()
     scripted.tokens = [FIRST]
     scripted.account.base_url = url
-    shielded, bare = shield(requests.Session()), requests.Session()
+    shielded, bare = mask_errors(requests.Session()), requests.Session()
     texts = []
-    for session in (bare, shielded, shield(shielded)):
+    for session in (bare, shielded, mask_errors(shielded)):
         session.auth = WeChatAuth(scripted)
         with pytest.raises(requests.ConnectionError) as caught:
             session.get(url + PATH, timeout=5)
@@ -260,7 +260,7 @@ def test_what_an_auth_can_see_it_covers(api: Api, scripted: Any) -> None:
 
 def test_a_shield_is_for_tokens_put_there_by_hand_too(api: Api) -> None:
     """A session without our auth is covered as well, and so are secrets, and adapters that are mounted later."""
-    with shield(requests.Session()) as session:
+    with mask_errors(requests.Session()) as session:
         session.mount("http://", requests.adapters.HTTPAdapter(max_retries=1))
         with pytest.raises(requests.ConnectionError) as caught:
             session.get(f"{_closed_port()}/cgi-bin/token", params={"secret": FIRST}, timeout=5)

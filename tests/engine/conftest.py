@@ -27,7 +27,7 @@ def worlds(request: pytest.FixtureRequest, face: Face) -> Iterator[Callable[...,
 
     yield make
     for world in made:
-        world.settle()
+        world.drain()
         world.check()
 
 

@@ -54,7 +54,7 @@ def test_blip_while_the_circuit_breaker_is_open(world: World, fleet: list[TokenP
         world.advance(3)
         fleet[0]._own.expect_the_end()
         assert "T1" == world.get(fleet[0])
-        world.settle()
+        world.drain()
     assert 3 == len(calls)
     world.advance(1)
 

@@ -53,7 +53,7 @@ def live(world: World, *providers: TokenProvider, seconds: float = DAY) -> int:
                 world.get(provider, world.get(provider))
             except TokenError as error:
                 waits.append(error.retry_after or 1.0)
-            world.settle(provider)
+            world.drain(provider)
         world.advance(max(1.0, min(waits, default=1.0)))
     return world.issuer.fetches - before
 
@@ -111,7 +111,7 @@ def test_store_that_is_wiped(world: World) -> None:
     world.store.save(key, Record(), world.store.load(key).version)
     world.advance(60)
     world.get(provider, "T1")
-    world.settle()
+    world.drain()
 
     assert "T2" == record_in(world, key).value
     assert paid + 150.0 < record_in(world, key).owed_until
@@ -154,7 +154,7 @@ def test_forced_mode(worlds: Callable[..., World], allowed: float, asked: list[b
 @pytest.mark.parametrize("worlds", ["memory"], indirect=True)
 def test_message(world: World) -> None:
     """Who gets no token as the budget is spent reads that, and when the next request is sent."""
-    issuer = Issuer("stable", ahead=0.0, kills=False, script=Endless(1.0))
+    issuer = Issuer("stable", refresh_ahead=0.0, revokes_previous=False, script=Endless(1.0))
     provider = world.provider(source=issuer)
     error: TokenError | None = None
     while error is None:
@@ -173,7 +173,7 @@ def test_message(world: World) -> None:
 @pytest.mark.parametrize("worlds", ["memory"], indirect=True)
 def test_user_who_wants_a_fetch_for_each_call(world: World) -> None:
     """With ``cache=False`` and no store, each call has its request, however many."""
-    issuer = Issuer("stable", ahead=290.0, kills=False, script=Endless(7200.0))
+    issuer = Issuer("stable", refresh_ahead=290.0, revokes_previous=False, script=Endless(7200.0))
     provider = world.provider(source=issuer, store=None, cache=False)
     for _ in range(350):
         provider.get_token()

@@ -23,13 +23,13 @@ def test_fleet_that_heals_every_time(world: World, size: int) -> None:
         world.advance(60)
         provider = fleet[turn % size]
         dead = world.get(provider)
-        world.settle()
+        world.drain()
         try:
             again = world.get(provider, dead)
             provider.confirm(again)
         except TokenError:
             failed += 1
-        world.settle()
+        world.drain()
     world.issuer.script.clear()
 
     assert 0 == failed
@@ -56,7 +56,7 @@ def test_record_tells(world: World) -> None:
     for provider in fleet:
         assert "T2" == world.get(provider, "T1")
         provider.confirm("T2")
-        world.settle()
+        world.drain()
     record = world.store.load(key).record
 
     assert record is not None
@@ -75,7 +75,7 @@ def test_nothing_cured(world: World) -> None:
         world.advance(31)
         provider = fleet[turn % 3]
         dead = world.get(provider)
-        world.settle()
+        world.drain()
         try:
             world.get(provider, dead)
         except TokenError:

@@ -112,7 +112,7 @@ class TestAnotherProgram:
         put(world, key, replace(bare(world, "C"), **times))
         world.advance(60)
         world.get(follower)
-        world.settle()
+        world.drain()
 
         assert ["A", "B", "C"] == [*got, world.get(follower)]
 
@@ -143,7 +143,7 @@ class TestAnotherProgram:
         put(world, key, replace(bare(world, "A"), sent_at=world.clock.now, received_at=world.clock.now))
         world.advance(60)
         world.get(follower)
-        world.settle()
+        world.drain()
 
         assert "A" == world.get(follower)
 

@@ -32,7 +32,7 @@ def gate(world: World) -> Iterator[threading.Event]:
     opened = threading.Event()
     yield opened
     opened.set()
-    world.settle()
+    world.drain()
 
 
 def hang(world: World, gate: threading.Event) -> None:
@@ -61,7 +61,7 @@ def look(world: World, *providers: TokenProvider) -> list[str]:
     world.advance(60)
     for provider in providers:
         world.get(provider)
-        world.settle(provider)
+        world.drain(provider)
     return [world.get(provider) for provider in providers]
 
 
@@ -90,7 +90,7 @@ def test_late_answer_of_a_store_that_hung(world: World, gate: threading.Event) -
     for _ in range(5):
         world.advance(12)
         world.get(provider)
-        world.settle()
+        world.drain()
 
     assert [Happening.STORE_FAILED] == told
     assert [0.0, 68.0] == [at - began for at in calls[:2]]
@@ -118,7 +118,7 @@ def test_doubt_of_another_process(world: World, key: str) -> None:
     put(world, key, replace(record, expires_at=record.expires_at - 6900))
 
     look(world, provider)
-    world.settle()
+    world.drain()
     assert "T2" == world.get(provider)
 
 
@@ -286,7 +286,7 @@ def test_poisoned_record(world: World, key: str, poison: dict[str, Any]) -> None
             world.get(provider, value) if value not in ("T1", "T2", "T3") else value
             for provider, value in zip((here, there), held, strict=True)
         ]
-        world.settle()
+        world.drain()
     record = world.store.load(key).record
 
     assert held[0] == held[1] == record.value

@@ -23,7 +23,7 @@ def renewed(world: World) -> TokenProvider:
     world.get(provider)
     world.advance(6601)
     world.get(provider)
-    world.settle()
+    world.drain()
     assert "T2" == world.get(provider)
     return provider
 
@@ -74,7 +74,7 @@ def test_the_one_before_ends(world: World) -> None:
     world.get(provider)
     world.advance(98)
     world.get(provider)
-    world.settle()
+    world.drain()
     assert "T1" == world.get(provider, "T2")
     world.advance(2)
 
@@ -107,7 +107,7 @@ def test_fetched_without_the_store(world: World) -> None:
     world.store.load = fail
     world.advance(7100)
     world.get(provider)
-    world.settle()
+    world.drain()
     assert "T2" == world.get(provider)
 
     assert "T3" == world.get(provider, "T2")
@@ -136,7 +136,7 @@ def test_another_process_has_renewed(world: World) -> None:
 @pytest.mark.parametrize(("age", "foreign"), [(0.0, False), (9.0, False), (10.0, True), (60.0, True)])
 def test_other_system(world: World, age: float, foreign: bool) -> None:
     """A token that is rejected in its first seconds tells nothing of another system."""
-    ledger = Refusals(kills=True)
+    ledger = Refusals(revokes_previous=True)
     reports = [
         ledger.report(Snapshot(f"T{number}", number, received_at=100.0 * number, own=True), 100.0 * number + age)
         for number in range(1, 4)
@@ -160,14 +160,16 @@ def test_apis_that_lag(world: World, lag: float, stable: bool, overlap: float) -
             return Grant(answer["access_token"], answer["expires_in"])
 
     kind = "stable" if stable else "classic"
-    provider = world.provider(source=Source(kind, ahead=290.0 if stable else 600.0, kills=not stable, forcible=stable))
+    provider = world.provider(
+        source=Source(kind, refresh_ahead=290.0 if stable else 600.0, revokes_previous=not stable, can_force=stable)
+    )
     provider.get_token()
     wechat.propagation_lag = lag
     failed = refused = 0
     for _ in range(3):
         world.advance(provider.status().renews_in or 0.0)
         provider.get_token()
-        world.settle()
+        world.drain()
         for _ in range(200):
             token = provider.get_token()
             if not wechat.is_valid(token):

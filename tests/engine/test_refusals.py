@@ -17,7 +17,7 @@ from wxmiddleware._rules.refusals import Refusals, Report, concerns, overruled
 
 @pytest.fixture
 def ledger() -> Refusals:
-    return Refusals(kills=True)
+    return Refusals(revokes_previous=True)
 
 
 def token(generation: int, *, received_at: float = 0.0, own: bool = False) -> Snapshot:
@@ -167,7 +167,7 @@ class TestStreak:
 
     def test_alone_and_harmless(self) -> None:
         """Where a fetch ends no other token, what is counted alone does not matter."""
-        ledger = Refusals(kills=False)
+        ledger = Refusals(revokes_previous=False)
         ledger.fetched(Record(), alone=True)
 
         assert 0 == ledger.streak(Record(), alone=True)

@@ -78,7 +78,7 @@ class TestNoThread:
         world.get(provider)
         world.advance(6560)
         world.get(provider)  # who was asked nothing for long looks at the store first
-        world.settle()
+        world.drain()
         refuse_threads()
         world.advance(41)
 
@@ -157,7 +157,7 @@ class TestNoDaemons:
         first = world.get(provider)
         world.advance(6700)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert ("T1", "T2") == (first, world.get(provider))
 

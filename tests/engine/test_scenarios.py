@@ -63,7 +63,7 @@ def after_an_outage(world: World, *, pause: float = 31) -> list[TokenProvider]:
     world.advance(pause)
     world.store.load = load
     world.get(fleet[1])
-    world.settle()
+    world.drain()
     record = load(fleet[1]._own.key).record
     assert record is not None
     assert record.value == "T3"
@@ -103,7 +103,7 @@ class TestStates:
         world.issuer.wait_for(2)
         assert ["T1"] * 64 == world.herd(provider)
         held.set()
-        world.settle()
+        world.drain()
         assert "T2" == world.get(provider)
         assert 2 == world.issuer.fetches
 
@@ -136,12 +136,12 @@ class TestStates:
         world.get(provider)
         world.advance(3599)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
         assert 1 == world.issuer.fetches
         world.advance(1)
 
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
         assert "T2" == world.get(provider)
 
     def test_no_wait(self, world: World) -> None:
@@ -162,7 +162,7 @@ class TestStates:
 
         assert provider.peek() is None
         held.set()
-        world.settle()
+        world.drain()
         assert "T1" == provider.peek()
 
     def test_fetch_every_time(self, world: World) -> None:
@@ -325,7 +325,7 @@ class TestRefused:
 
         Each accepted call lasts until another process fetches. When the store is back, there is no such brake.
         """
-        world.issuer.kills = kills
+        world.issuer.revokes_previous = kills
         world.script(*(f"T{n}" for n in range(1, 500)))
         provider = world.provider()
         load, world.store.load = world.store.load, None
@@ -418,10 +418,10 @@ class TestRefused:
         world.get(there)
         world.advance(90)
         world.get(here)
-        world.settle()
+        world.drain()
         world.advance(11)  # the next look is not due yet
         world.get(there)
-        world.settle()
+        world.drain()
         dead, sent = {"T1", "T2"}, []
 
         @with_token(here)
@@ -447,7 +447,7 @@ class TestRefused:
         assert 2 == world.issuer.fetches
         world.advance(2)
         assert "T1" == world.get(provider)  # and it is renewed in the background
-        world.settle()
+        world.drain()
         assert "T2" == world.get(provider)
 
     @pytest.mark.parametrize("failure", [BUSY, LOST, WRONG, QUOTA], ids=["busy", "lost", "wrong", "quota"])
@@ -462,13 +462,13 @@ class TestRefused:
             errors += [world.error(provider, "T1").errcode, world.error(other, "T1").errcode]
             assert "T1" == world.get(provider)
             assert "T1" == world.get(other)
-            world.settle()
+            world.drain()
         at_once = world.issuer.fetches
         for _ in range(10):
             world.advance(20)
             errors.append(world.error(provider, "T1").errcode)
             assert "T1" == world.get(other)
-            world.settle()
+            world.drain()
 
         assert {failure.errcode} == set(errors)
         assert 2 == at_once
@@ -502,7 +502,7 @@ class TestRefused:
         world.error(provider, "T1")
         world.advance(280)
         before = world.get(provider)
-        world.settle()
+        world.drain()
         world.advance(20)
 
         assert "T1" == before
@@ -515,7 +515,7 @@ class TestRefused:
         world.get(provider)
         world.advance(6601)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert "T3" == world.get(provider, "T1")
 
@@ -543,7 +543,7 @@ class TestRefused:
         world.get(provider)
         world.advance(6601)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert isinstance(world.error(provider, "T1"), TokenRefused)
 
@@ -571,13 +571,13 @@ class TestPutBack:
         assert "T5" == world.get(third, "T4")
         world.advance(31)
         world.get(there)
-        world.settle()
+        world.drain()
         assert "T5" == world.get(there)
         assert 5 == world.issuer.fetches
 
     def test_where_nothing_kills(self, world: World) -> None:
         """Where the others' fetches killed nothing, it is as good as any."""
-        world.issuer.kills = False
+        world.issuer.revokes_previous = False
         here, _, _ = after_an_outage(world)
 
         assert "T3" == world.get(here, "T2")
@@ -647,11 +647,11 @@ class TestStable:
         stable.get(provider)
         stable.advance(6909)
         stable.get(provider)
-        stable.settle()
+        stable.drain()
         assert 1 == stable.issuer.fetches
         stable.advance(1)
         stable.get(provider)
-        stable.settle()
+        stable.drain()
 
         assert "T2" == stable.get(provider)
 
@@ -663,13 +663,13 @@ class TestStable:
         stable.advance(6910)
         for _ in range(200):
             stable.get(provider)
-            stable.settle()
+            stable.drain()
 
         assert "T1" == stable.get(provider)
         assert 2 == stable.issuer.fetches
         stable.advance(218)
         stable.get(provider)
-        stable.settle()
+        stable.drain()
         assert "T2" == stable.get(provider)
 
     def test_newer_token_in_normal_mode(self, stable: World) -> None:
@@ -725,7 +725,7 @@ class TestStable:
         stable.issuer.wait_for(2)
         assert isinstance(stable.error(provider, "T1", timeout=0), TokenUnavailable)
         held.set()
-        stable.settle()
+        stable.drain()
 
         assert "T2" == stable.get(provider)
 
@@ -795,13 +795,13 @@ class TestFailures:
         pauses = []
         for _ in range(5):
             assert "T1" == world.get(provider)
-            world.settle()
+            world.drain()
             pause = provider.status().cooling
             assert pause is not None
             pauses.append(round(pause))
             world.advance(pause)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
 
         assert [1, 2, 4, 8, 16] == pauses
         assert "T2" == world.get(provider)
@@ -822,12 +822,12 @@ class TestFailures:
         world.get(provider)
         world.advance(6601)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
 
         assert provider.status().expires_in == pytest.approx(290)
         world.advance(15)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
         assert "T2" == world.get(provider)
 
     def test_lost_answer_of_another_process(self, world: World) -> None:
@@ -838,10 +838,10 @@ class TestFailures:
         world.get(there)
         world.advance(101)
         world.get(there)
-        world.settle()
+        world.drain()
         if isinstance(world.store, FleetStore):
             world.get(here)
-            world.settle()
+            world.drain()
 
             assert here.status().expires_in == pytest.approx(290)
 
@@ -852,7 +852,7 @@ class TestFailures:
         stable.get(provider)
         stable.advance(101)
         stable.get(provider)
-        stable.settle()
+        stable.drain()
 
         assert provider.status().expires_in == pytest.approx(7099)
 
@@ -878,10 +878,10 @@ class TestFailures:
         world.get(provider)
         world.advance(6590 + 11)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
         world.advance(598)
         assert "T1" == world.get(provider)
-        world.settle()
+        world.drain()
         assert 2 == world.issuer.fetches
         world.advance(2)
 
@@ -984,12 +984,12 @@ class TestFleet:
         world.issuer.wait_for(2)
 
         assert "T1" == world.get(there)
-        world.settle(there)
+        world.drain(there)
         held.set()
-        world.settle()
+        world.drain()
         world.advance(20)
         world.get(there)
-        world.settle()
+        world.drain()
         assert "T2" == world.get(there)
 
     def test_leader_gone(self, world: World) -> None:
@@ -1108,7 +1108,7 @@ class TestFleet:
         world.store._records.clear()
         world.advance(61)
         world.get(here)
-        world.settle()
+        world.drain()
 
         if isinstance(world.store, FleetStore):
             assert "T1" == world.get(there)
@@ -1132,7 +1132,7 @@ class TestFleet:
         world.store._records.clear()
         world.advance(61)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert [] == saved
         assert there == world.store._records
@@ -1148,7 +1148,7 @@ class TestFleet:
         world.store.save(key, old, world.store.load(key).version)
         world.advance(61)
         world.get(here)
-        world.settle()
+        world.drain()
 
         if isinstance(world.store, FleetStore):
             assert "T2" == world.get(there)
@@ -1162,7 +1162,7 @@ class TestFleet:
         world.get(there, "T1")
         world.advance(60)
         world.get(here)
-        world.settle()
+        world.drain()
 
         assert "T2" == world.get(here)
 
@@ -1207,9 +1207,9 @@ class TestFleet:
         world.store.load = fail
 
         assert ["T1"] * 64 == world.herd(provider)
-        world.settle()
+        world.drain()
         assert ["T1"] * 64 == world.herd(provider)
-        world.settle()
+        world.drain()
         assert len(calls) == 1
 
     def test_out_of_touch_without_waiting(self, world: World) -> None:
@@ -1230,7 +1230,7 @@ class TestFleet:
 
         assert "T1" == world.get(provider, timeout=0)
         go.set()
-        world.settle()
+        world.drain()
 
     @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
     def test_out_of_touch_in_a_loop(self, world: World, face: Tasks) -> None:
@@ -1254,7 +1254,7 @@ class TestFleet:
 
         found = face.run(main)
         go.set()
-        world.settle()
+        world.drain()
 
         assert ["T1"] * 4 == found
 
@@ -1305,12 +1305,12 @@ class TestFleet:
             world.advance(step)
             provider._own.snapshot = replace(provider._own.snapshot, look_at=0.0, hot_until=0.0, hot_ticks=0.0)
             world.get(provider)
-            world.settle()
+            world.drain()
             asked.append(len(calls))
         world.store.load = load
         world.advance(60)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert asked[1] == asked[2] == asked[3] < asked[4]
         assert Happening.STORE_BACK in world.names()
@@ -1324,11 +1324,11 @@ class TestFleet:
         store: Any = world.store
         load, store.load = store.load, None
         world.get(provider)
-        world.settle()
+        world.drain()
         store.load = load
         world.advance(OPEN_SECONDS * 1.25)
         world.get(provider)
-        world.settle()
+        world.drain()
 
         assert "T1" == world.get(other)
 
@@ -1347,7 +1347,7 @@ class TestFleet:
         world.store.load = fail
         for _ in range(10):
             world.get(provider)
-            world.settle()
+            world.drain()
 
         assert 1 <= len(calls) <= 2
 
@@ -1429,10 +1429,10 @@ class TestFleet:
         world.get(follower)
         world.advance(6700)
         world.get(owner)
-        world.settle(owner)
+        world.drain(owner)
         world.advance(60)
         world.get(follower)
-        world.settle(follower)
+        world.drain(follower)
 
         assert "T2" == world.get(follower)
         assert 2 == world.issuer.fetches

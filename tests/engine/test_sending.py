@@ -68,7 +68,7 @@ def test_nobody_else_has_fetched(world: World, source: Careful) -> None:
 
 def test_in_forced_mode(world: World) -> None:
     """A process that was held up past its lease before a request in forced mode starts again, and then sends."""
-    source = Careful("stable", kills=False, forcible=True)
+    source = Careful("stable", revokes_previous=False, can_force=True)
     source.script.extend(["T1", "T1", "T1", "T2"])
     provider = world.provider(source=source)
     world.get(provider)

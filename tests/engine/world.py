@@ -48,9 +48,9 @@ class Issuer:
 
     kind: str = "classic"
     timeout: float = 5.0
-    ahead: float = 600.0
-    kills: bool = True
-    forcible: bool = False
+    refresh_ahead: float = 600.0
+    revokes_previous: bool = True
+    can_force: bool = False
     script: deque[Any] = field(default_factory=deque)
     asked: list[bool] = field(default_factory=list)  # one entry a fetch: whether it was forced
     too_many: int = 0
@@ -95,7 +95,7 @@ class World:
         self.wall = Clock(1_700_000_000.0)
         self.issuer = Issuer()
         if stable:
-            self.issuer = Issuer("stable", ahead=290.0, kills=False, forcible=True)
+            self.issuer = Issuer("stable", refresh_ahead=290.0, revokes_previous=False, can_force=True)
         self.store: Any = make_store(self.clock)  # scenarios look inside, and replace its methods
         self.face = face
         self.account = Account("wx0123456789abcdef", SECRET)
@@ -149,7 +149,7 @@ class World:
         """So many callers at once; what each got, or the error it got."""
         return self.face.many(provider, rejected, size)
 
-    def settle(self, *providers: TokenProvider) -> None:
+    def drain(self, *providers: TokenProvider) -> None:
         """Wait until no refresh is under way."""
         for provider in providers or self._providers:
             flight = provider._own.flight

@@ -101,7 +101,7 @@ def test_stopped(make_world: MakeWorld, store: str, kind: str, point: str) -> No
     world.wechat.faults.clear()  # if its request hangs, the answer is there when it wakes up
     leader.cont()
     leader.go_on()
-    leader.do("settle")
+    leader.do("drain")
 
     assert {world.agreed(leader, *others)} == set(tokens)
     assert world.fetches == before + 1
@@ -118,7 +118,7 @@ def test_stopped_and_nobody_came(make_world: MakeWorld, store: str) -> None:
     world.clock.advance(LEASE + 0.5)
     leader.cont()
     leader.go_on()
-    leader.do("settle")
+    leader.do("drain")
 
     world.agreed(leader, *world.workers(2))
     assert world.fetches == 1
@@ -142,7 +142,7 @@ def test_stopped_and_minted_last(make_world: MakeWorld, store: str) -> None:
     world.wechat.faults.clear()
     assert world.wechat.wait_for(lambda: world.wechat.minted() == 2, 60)
     leader.cont()
-    leader.do("settle")
+    leader.do("drain")
     assert not any(map(world.wechat.is_valid, tokens))
     world.clock.advance(31)
 

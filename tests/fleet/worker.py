@@ -249,14 +249,14 @@ class Worker:
     def ask(self, rejected: str | None = None) -> str:
         """Get a token, and wait until what that has set going has come to its end."""
         token = self._provider.get_token(rejected)
-        self.settle()
+        self.drain()
         return token
 
     def try_ask(self, rejected: str) -> str | None:
         """As `ask`; nothing, if there is no token to be had."""
         with suppress(TokenUnavailable):
             return self.ask(rejected)
-        self.settle()
+        self.drain()
         return None
 
     def attempt(self, rejected: str | None = None, *, task: bool = False, alone: bool = False) -> dict[str, str | None]:
@@ -274,7 +274,7 @@ class Worker:
         except TokenError as exc:
             error = f"{type(exc).__name__}: {exc}"
         self._write("answer", token=digest(token))
-        self.settle()
+        self.drain()
         return {"token": token, "error": error}
 
     def watch(self) -> None:
@@ -331,7 +331,7 @@ class Worker:
         """WeChat accepted `token` in a repeated call."""
         self._provider.confirm(token)
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait until no refresh is under way."""
         while (flight := self._provider._own.flight) is not None and not flight.done:  # a look may start another one
             assert flight.wait(CALLER_TIME) is not None, "The refresh comes to no end."

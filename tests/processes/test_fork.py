@@ -196,7 +196,7 @@ def test_settle_after_a_fork(program: StartProgram, wechat: WeChat, hook: str) -
         provider = make_provider(timeout=1000.0)
         in_thread(provider.get_token)
         hear()
-        say(forked(provider.settle, hook={hook}))
+        say(forked(provider.drain, hook={hook}))
         """)
 
     assert wechat.wait_for(lambda: hang.hits == 1, timeout=20)

@@ -26,14 +26,14 @@ from werkzeug.serving import make_server
 from simulator.webhooks import AES_KEY, TEXT, TOKEN, Webhook, envelope, fields_of, seal, sign
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import (
-    ASGICarrier,
+    ASGITransport,
     Delivery,
     PushAnswer,
     Pusher,
     PushRequest,
     SimulatedClock,
     WeChat,
-    WSGICarrier,
+    WSGITransport,
 )
 from wxmiddleware.simulator._pusher import BUSY
 
@@ -50,7 +50,7 @@ def make(wechat_pusher: Make, wechat: WeChat) -> Make:
         if isinstance(app, Webhook):
             app.receiver = options.get("receiver", wechat.appid)
         key = None if mode == "plain" else AES_KEY
-        return wechat_pusher(WSGICarrier(app), **{"token": TOKEN, "aes_key": key, "mode": mode, **options})
+        return wechat_pusher(WSGITransport(app), **{"token": TOKEN, "aes_key": key, "mode": mode, **options})
 
     return made
 
@@ -83,7 +83,7 @@ class TestRight:
 
         assert [] == delivery.codes
         assert "you said hello 你好 😀" == delivery.text == delivery.shown
-        assert (1, mode != "plain") == (len(delivery.tries), delivery.encrypted)
+        assert (1, mode != "plain") == (len(delivery.attempts), delivery.encrypted)
 
     @pytest.mark.parametrize("mode", ["plain", *ENCRYPTED])
     @pytest.mark.parametrize("answer", ["", "success"])
@@ -231,7 +231,7 @@ class TestRight:
     def test_asgi(self, wechat_pusher: Make) -> None:
         """An ASGI app is pushed to as well."""
         webhook = Webhook()
-        delivery = wechat_pusher(ASGICarrier(asgi(webhook)), token=TOKEN).text("hello")
+        delivery = wechat_pusher(ASGITransport(asgi(webhook)), token=TOKEN).text("hello")
 
         assert ([], "you said hello") == (delivery.codes, delivery.text)
 
@@ -294,7 +294,7 @@ class TestWrong:
             "a"
         )
 
-        assert (codes, BUSY, 1) == (delivery.codes, delivery.shown, len(delivery.tries))
+        assert (codes, BUSY, 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
 
     @pytest.mark.parametrize(
         ("text", "ok"),
@@ -399,14 +399,14 @@ class TestWrong:
         """An error of the server is a failure; whether it is tried again is a knob."""
         delivery = make(Webhook(status="500 Oh no"), retry_status=retried).text("a")
 
-        assert (["status"], BUSY, 3 if retried else 1) == (delivery.codes, delivery.shown, len(delivery.tries))
+        assert (["status"], BUSY, 3 if retried else 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
 
     def test_wecom_status(self, make: Make) -> None:
         """WeCom tries again whatever the knob says: its page does."""
         webhook = Webhook(status="500 Oh no")
         delivery = make(webhook, "safe", profile="wecom", receiver=CORPID, retry_status=False).text("a")
 
-        assert 3 == len(delivery.tries)
+        assert 3 == len(delivery.attempts)
 
     def test_raises(self, make: Make) -> None:
         """What the app raises is a 500, and can be looked at."""
@@ -415,11 +415,11 @@ class TestWrong:
             raise LookupError("secret")
 
         delivery = make(Webhook(reply=reply)).text("a")
-        answer = delivery.tries[0].answer
+        answer = delivery.attempts[0].answer
 
         assert answer is not None
         assert "LookupError" in str(delivery.problems[0])
-        assert "secret" not in repr((delivery, delivery.tries))
+        assert "secret" not in repr((delivery, delivery.attempts))
         assert ("secret",) == getattr(answer.error, "args", None)
 
     @pytest.mark.parametrize("answer", ["{}\n", '"{}"', "\ufeff{}", "1{}", "success"])
@@ -433,7 +433,7 @@ class TestWrong:
         before = wechat.accounts[wechat.appid].callback_url
         delivery = wechat_pusher(echo, token=TOKEN).verify()
 
-        assert (["echo"], None, 1) == (delivery.codes, delivery.shown, len(delivery.tries))
+        assert (["echo"], None, 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
         assert before == wechat.accounts[wechat.appid].callback_url
 
     def test_wecom_echo_not_decrypted(self, wechat_pusher: Make) -> None:
@@ -469,8 +469,8 @@ class TestTime:
         delivery = make(webhook, "safe").text("a")
 
         assert (["late"], BUSY) == (delivery.codes, delivery.shown)
-        assert [5.01] * 3 == [pytest.approx(each.seconds) for each in delivery.tries]
-        assert 1 == len({each.request.url for each in delivery.tries})
+        assert [5.01] * 3 == [pytest.approx(each.seconds) for each in delivery.attempts]
+        assert 1 == len({each.request.url for each in delivery.attempts})
         assert 1 == len(set(webhook.bodies))
 
     def test_in_time(self, make: Make, wechat_clock: SimulatedClock) -> None:
@@ -491,15 +491,15 @@ class TestTime:
         webhook.reply = reply
         delivery = make(webhook).text("a")
 
-        assert ("you said a", [1, 0]) == (delivery.shown, [len(each.problems) for each in delivery.tries])
+        assert ("you said a", [1, 0]) == (delivery.shown, [len(each.problems) for each in delivery.attempts])
 
     @pytest.mark.parametrize("mode", ["plain", "safe"])
     def test_signs_anew(self, make: Make, wechat_clock: SimulatedClock, mode: str) -> None:
         """On request a repeat has new stamps, and always the same MsgId."""
         webhook = Webhook(reply=lambda message: f"{wechat_clock.advance(6)}"[:0])
-        delivery = make(webhook, mode, retry_signs_anew=True, tries=4).text("a")
+        delivery = make(webhook, mode, retry_signs_anew=True, attempts=4).text("a")
 
-        assert 4 == len({each.request.url for each in delivery.tries})
+        assert 4 == len({each.request.url for each in delivery.attempts})
         assert 1 == len({message["MsgId"] for message in webhook.messages})
         assert 4 == len({query["timestamp"] for query in webhook.queries})
 
@@ -517,7 +517,7 @@ class TestTime:
         webhook.reply = reply
         delivery = make(webhook).text("a")
 
-        assert (True, 2) == (delivery.ok, len(delivery.tries))
+        assert (True, 2) == (delivery.ok, len(delivery.attempts))
 
     def test_cut(self, wechat_pusher: Make, wechat_clock: SimulatedClock) -> None:
         """Over HTTP the connection is cut when the time is over."""
@@ -553,7 +553,7 @@ class TestTime:
             wechat_clock.advance(6)
             seen.put((await receive())["type"])
 
-        codes = wechat_pusher(ASGICarrier(app), token=TOKEN, tries=2).text("a").codes
+        codes = wechat_pusher(ASGITransport(app), token=TOKEN, attempts=2).text("a").codes
 
         assert (["late"], ["http.disconnect"] * 2) == (codes, [seen.get(timeout=20) for _ in range(2)])
 
@@ -569,7 +569,7 @@ class TestTime:
                 await asyncio.sleep(0)
             ended.set()
 
-        pusher = wechat_pusher(ASGICarrier(app), token=TOKEN)
+        pusher = wechat_pusher(ASGITransport(app), token=TOKEN)
 
         assert pusher.text("a").ok
         answered.set()
@@ -589,7 +589,7 @@ class TestTime:
             return Response(request.state.greeting)
 
         app = Starlette(routes=[Route("/wechat", answer, methods=["POST"])], lifespan=lifespan)
-        pusher = wechat_pusher(ASGICarrier(app), token=TOKEN)
+        pusher = wechat_pusher(ASGITransport(app), token=TOKEN)
         oks = [pusher.text("a").ok, pusher.text("a").ok]
         pusher.close()
 
@@ -603,7 +603,7 @@ class TestTime:
             assert scope["type"] == "http"
             assert not raises
 
-        assert ["status"] == wechat_pusher(ASGICarrier(app), token=TOKEN).text("a").codes
+        assert ["status"] == wechat_pusher(ASGITransport(app), token=TOKEN).text("a").codes
 
     def test_nobody_there(self, wechat_pusher: Make) -> None:
         """A port where nobody listens is tried three times, a verification or a forged push once."""
@@ -612,20 +612,20 @@ class TestTime:
         pusher = wechat_pusher(f"http://127.0.0.1:{port}/", token=TOKEN)
         text, verified = pusher.text("a"), pusher.verify()
 
-        assert (["lost"], 3) == (text.codes, len(text.tries))
-        assert (["lost"], 1) == (verified.codes, len(verified.tries))
+        assert (["lost"], 3) == (text.codes, len(text.attempts))
+        assert (["lost"], 1) == (verified.codes, len(verified.attempts))
         assert ["lost"] == pusher.text("a", forged=True).codes
 
     def test_backstop(self, wechat_pusher: Make) -> None:
         """With a clock that stands still a handler that never answers is late all the same."""
         never = threading.Event()
 
-        def carrier(request: PushRequest) -> PushAnswer:
+        def transport(request: PushRequest) -> PushAnswer:
             request.cut.then(never.set)
             never.wait()
             return PushAnswer(200)
 
-        assert ["late"] == wechat_pusher(carrier, token=TOKEN, backstop=0.01, tries=1).text("a").codes
+        assert ["late"] == wechat_pusher(transport, token=TOKEN, backstop=0.01, attempts=1).text("a").codes
 
     def test_wecom_verification(self, make: Make, wechat_clock: SimulatedClock) -> None:
         """WeCom waits for a verification no longer than a second."""
@@ -646,7 +646,7 @@ class TestSuspension:
     def test_suspended(self, make: Make, wechat_clock: SimulatedClock) -> None:
         """Three pushes without an answer suspend, a minute ends it."""
         webhook = Webhook(status="500 Oh no")
-        pusher = make(webhook, tries=1)
+        pusher = make(webhook, attempts=1)
         codes = [pusher.text("a").codes for _ in range(4)]
         wechat_clock.advance(59)
         codes.append(pusher.text("a").codes)
@@ -660,7 +660,7 @@ class TestSuspension:
     def test_in_a_row(self, make: Make) -> None:
         """One good answer in between and nothing is suspended."""
         webhook = Webhook()
-        pusher = make(webhook, tries=1)
+        pusher = make(webhook, attempts=1)
         for status in ("500 No", "500 No", "200 OK", "500 No", "500 No"):
             webhook.status = status
             pusher.text("a")
@@ -670,7 +670,7 @@ class TestSuspension:
     @pytest.mark.parametrize("options", [{"suspend_after": 0}, {"mode": "safe", "profile": "wecom"}])
     def test_never(self, make: Make, options: dict[str, Any]) -> None:
         """It can be turned off, and WeCom does not do it."""
-        pusher = make(Webhook(status="500 No"), tries=1, **options)
+        pusher = make(Webhook(status="500 No"), attempts=1, **options)
 
         assert [["status"]] * 5 == [pusher.text("a").codes for _ in range(5)]
 
@@ -704,7 +704,7 @@ class TestHandling:
             {"profile": "wecom"},
             {"profile": "wecom", "aes_key": AES_KEY, "mode": "compatible"},
             {"patience": -1},
-            {"tries": 0},
+            {"attempts": 0},
             {"to": None},
             {"to": "ftp://a/"},
             {"to": "127.0.0.1:8000/wechat"},
@@ -740,7 +740,7 @@ class TestHandling:
         """Neither token nor key is in what is shown of a pusher and its deliveries."""
         pusher = make(Webhook(), "safe", url="http://service.test/wechat?key=hidden")
         delivery = pusher.text("a", forged=True)
-        shown = f"{pusher!r}{pusher._judge!r}{delivery!r}{delivery.tries!r}"
+        shown = f"{pusher!r}{pusher._judge!r}{delivery!r}{delivery.attempts!r}"
 
         assert not [secret for secret in (TOKEN, AES_KEY, "hidden") if secret in f"{pusher!r}{delivery!r}"]
         assert not [secret for secret in (TOKEN, AES_KEY) if secret in shown]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
 from simulator.webhooks import AES_KEY, TOKEN
-from wxmiddleware.simulator import Pusher, WeChat, WSGICarrier
+from wxmiddleware.simulator import Pusher, WeChat, WSGITransport
 
 wechatpy = pytest.importorskip("wechatpy")
 werobot = pytest.importorskip("werobot")
@@ -145,7 +145,7 @@ def test_any_text(text: str) -> None:
     """Any text that XML can hold arrives at wechatpy as it was written, in safe mode."""
     wechat = WeChat(appid="wx0123456789abcdef")
     webhook = Wechatpy(wechat.appid, "safe")
-    Pusher(wechat, WSGICarrier(webhook), token=TOKEN, aes_key=AES_KEY).text(f"<{text}>")
+    Pusher(wechat, WSGITransport(webhook), token=TOKEN, aes_key=AES_KEY).text(f"<{text}>")
 
     assert f"<{text}>" == webhook.messages[0].content
 
@@ -165,4 +165,4 @@ def test_werobot_reads_back(wechat: WeChat) -> None:
 
 def pushing(make: Make, app: Any, mode: str, **options: Any) -> Pusher:
     key = None if mode == "plain" else AES_KEY
-    return make(WSGICarrier(app), token=TOKEN, aes_key=key, mode=mode, **options)
+    return make(WSGITransport(app), token=TOKEN, aes_key=key, mode=mode, **options)

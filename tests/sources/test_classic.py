@@ -60,4 +60,9 @@ def test_character() -> None:
     """It kills the token before, cannot be forced, and is renewed ten minutes before the end."""
     source = ClassicToken()
 
-    assert ("classic", True, False, 600) == (source.kind, source.kills, source.forcible, source.ahead)
+    assert ("classic", True, False, 600) == (
+        source.kind,
+        source.revokes_previous,
+        source.can_force,
+        source.refresh_ahead,
+    )

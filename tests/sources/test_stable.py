@@ -46,7 +46,7 @@ def test_normal_mode(wechat: WeChat, wechat_account: Account, wechat_clock: Simu
 def test_last_minutes(wechat: WeChat, wechat_account: Account, wechat_clock: SimulatedClock) -> None:
     """Within the window in which a provider renews, WeChat gives a new token."""
     first = StableToken().fetch(wechat_account)
-    wechat_clock.advance(7200 - StableToken().ahead)
+    wechat_clock.advance(7200 - StableToken().refresh_ahead)
     second = StableToken().fetch(wechat_account)
 
     assert isinstance(first, Grant)
@@ -77,5 +77,5 @@ def test_character() -> None:
     """It does not kill the token before, can be forced, and is renewed where normal mode gives a new one."""
     source = StableToken()
 
-    assert ("stable", False, True) == (source.kind, source.kills, source.forcible)
-    assert source.ahead < 300
+    assert ("stable", False, True) == (source.kind, source.revokes_previous, source.can_force)
+    assert source.refresh_ahead < 300

@@ -35,7 +35,7 @@ class Scene:
     def __init__(self, wechat: WeChat, account: Account, clock: SimulatedClock) -> None:
         self.wechat, self.account, self.clock = wechat, account, clock
         self.provider = self.make()
-        self.tickets = self.provider.sibling(JsapiTicket(self.provider))
+        self.tickets = self.provider.with_source(JsapiTicket(self.provider))
 
     def make(self, **options: Any) -> TokenProvider:
         return TokenProvider(self.account, clock=self.clock, wall=self.clock, **options)
@@ -61,7 +61,7 @@ def test_ticket(scene: Scene) -> None:
 
 def test_card(scene: Scene) -> None:
     """The ticket for cards is another one, in a row of its own."""
-    cards = scene.provider.sibling(CardTicket(scene.provider))
+    cards = scene.provider.with_source(CardTicket(scene.provider))
 
     ticket = cards.get_token()
 
@@ -74,7 +74,7 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer) -> None:
     """WeCom has a ticket for the corp and one for the app, at addresses of its own."""
     wechat.add_app("ww1", "secret-of-an-app")
     provider = TokenProvider(WeComAccount("ww1", "secret-of-an-app", base_url=wechat_server.url))
-    corp, app = (provider.sibling(kind(provider)).get_token() for kind in (JsapiTicket, AgentTicket))
+    corp, app = (provider.with_source(kind(provider)).get_token() for kind in (JsapiTicket, AgentTicket))
 
     assert [corp, app] == wechat._corps.tickets_of("ww1")
     assert (1, 1) == (wechat.calls("/cgi-bin/get_jsapi_ticket"), wechat.calls("/cgi-bin/ticket/get"))
@@ -98,7 +98,7 @@ def test_wecom_healed(wechat: WeChat, wechat_server: SimulatorServer) -> None:
     provider = TokenProvider(WeComAccount("ww1", "secret-of-an-app", base_url=wechat_server.url))
     provider.get_token()
     app.revoke()
-    provider.sibling(JsapiTicket(provider)).get_token()
+    provider.with_source(JsapiTicket(provider)).get_token()
 
     assert (2, 2) == (app.fetches, wechat.calls("/cgi-bin/get_jsapi_ticket"))
 
@@ -145,7 +145,7 @@ def test_token_closed(scene: Scene) -> None:
 
     assert "closed" in str(scene.error())
     with pytest.raises(ProviderClosed):
-        scene.provider.sibling(JsapiTicket(scene.provider))
+        scene.provider.with_source(JsapiTicket(scene.provider))
 
 
 def test_no_errcode_is_about_tickets(scene: Scene) -> None:
@@ -159,7 +159,7 @@ def test_no_errcode_is_about_tickets(scene: Scene) -> None:
 
     call()
 
-    assert frozenset() == scene.tickets.curable
+    assert frozenset() == scene.tickets.retryable_errcodes
     assert (1, 1) == (len(calls), scene.wechat.calls(PATH))
 
 
@@ -203,7 +203,7 @@ def test_shared_store(scene: Scene, tmp_path: Path) -> None:
     found = set()
     for _ in range(2):  # a store each, as in two processes
         provider = scene.make(store=JSONFileStore(path, clock=scene.clock))
-        found.add(provider.sibling(JsapiTicket(provider)).get_token())
+        found.add(provider.with_source(JsapiTicket(provider)).get_token())
 
     assert {scene.wechat.current_ticket()} == found
     assert (1, 1) == (scene.wechat.fetches(), scene.wechat.calls(PATH))
@@ -214,7 +214,7 @@ def test_sibling_shares_everything_else(scene: Scene, tmp_path: Path) -> None:
     """A sibling has the store, the observers and the clocks of the provider that it was made by."""
     seen: list[Any] = []
     provider = scene.make(store=JSONFileStore(tmp_path / "tokens.json"), observers=[seen.append], timeout=3.0)
-    sibling = provider.sibling(JsapiTicket(provider))
+    sibling = provider.with_source(JsapiTicket(provider))
 
     assert provider._own.store is sibling._own.store
     assert provider._own.world == sibling._own.world
@@ -286,7 +286,7 @@ def test_one_deadline(wechat: WeChat, wechat_account: Account) -> None:
     late: list[float | None] = []
 
     class Late:
-        account, curable = wechat_account, frozenset({40001})
+        account, retryable_errcodes = wechat_account, frozenset({40001})
 
         def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
             late.append(timeout)
@@ -321,7 +321,7 @@ def test_faults(scene: Scene, kind: str) -> None:
     """Whatever goes wrong on the way, the access token does not show."""
     options: dict[str, Any] = {"seconds": 0.3} if kind == "hang" else {}
     scene.wechat.faults.add(PATH, kind, None, **options)
-    tickets = scene.provider.sibling(JsapiTicket(scene.provider, connect_timeout=0.1, timeout=0.2))
+    tickets = scene.provider.with_source(JsapiTicket(scene.provider, connect_timeout=0.1, timeout=0.2))
     with pytest.raises(TokenUnavailable) as caught:
         tickets.get_token()
 
@@ -357,14 +357,14 @@ def test_other_account(scene: Scene) -> None:
 def test_other_kind_of_account(scene: Scene) -> None:
     """Cards are WeChat's, agents are WeCom's."""
     with pytest.raises(ConfigurationError, match="AgentTicket is not for an Account; it takes a WeComAccount"):
-        scene.provider.sibling(AgentTicket(scene.provider))
+        scene.provider.with_source(AgentTicket(scene.provider))
 
 
 def test_classic(wechat: WeChat, wechat_account: Account) -> None:
     """Any provider will do, whatever its endpoint."""
     provider = TokenProvider(wechat_account, source=ClassicToken())
 
-    ticket = provider.sibling(JsapiTicket(provider)).get_token()
+    ticket = provider.with_source(JsapiTicket(provider)).get_token()
 
     assert wechat.current_ticket() == ticket
     assert 1 == wechat.fetches(slot="classic")

@@ -61,7 +61,7 @@ class Requests(ClientAdapter):
 
     @contextlib.contextmanager
     def client(self) -> Iterator[requests.Session]:
-        with wxmiddleware.requests.shield(requests.Session()) as session:
+        with wxmiddleware.requests.mask_errors(requests.Session()) as session:
             session.trust_env = False
             session.auth = self.auth
             yield session

@@ -13,7 +13,7 @@ class FakeProvider:
     """
     Hands out `at_hand` at once, and `fetched` only to those who wait; or raises `error` for these.
 
-    `waits` lists the timeouts that were asked for, `settled` counts the calls of `settle`.
+    `waits` lists the timeouts that were asked for, `drained` counts the calls of `drain`.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class FakeProvider:
         self.error = error
         self.closed = closed
         self.waits: list[float | None] = []
-        self.settled = 0
+        self.drained = 0
 
     def peek(self) -> str | None:
         return self.at_hand
@@ -40,8 +40,8 @@ class FakeProvider:
         await anyio.lowlevel.checkpoint()
         return self.get_token(rejected, timeout=timeout)
 
-    def settle(self) -> None:
-        self.settled += 1
+    def drain(self) -> None:
+        self.drained += 1
 
 
 def fake_provider(*args: Any, **options: Any) -> Any:

@@ -19,8 +19,8 @@ class EndlessSource(ScriptedSource):
         asked: For which accounts, fetch by fetch.
     """
 
-    ahead = 600.0
-    kills = True
+    refresh_ahead = 600.0
+    revokes_previous = True
 
     def __init__(self, token: str = "{appid}-T{number}", kind: str = "fake") -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from wxmiddleware.stores import TokenStore
 
 
 def tickets(provider: TokenProvider) -> None:
-    assert_type(provider.sibling(JsapiTicket(provider)), TokenProvider)
+    assert_type(provider.with_source(JsapiTicket(provider)), TokenProvider)
     assert_type(JSSDK(provider, ticket=AgentTicket).signature("https://example.com/"), Config)
 
 

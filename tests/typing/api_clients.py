@@ -24,7 +24,7 @@ class Client:
 
 
 def check(provider: TokenProvider) -> None:
-    session = wxmiddleware.requests.shield(Session())
+    session = wxmiddleware.requests.mask_errors(Session())
     assert_type(session, Session)
     session.auth = wxmiddleware.requests.WeChatAuth(provider)
     requests.get("x", auth=wxmiddleware.requests.WeChatAuth(provider, hosts=["a"], codes={40014}, timeout=3), timeout=1)

@@ -307,7 +307,7 @@ class TestProviders:
     def test_ticket(self, provider: TokenProvider) -> None:
         """So it is with a ticket."""
         with pytest.raises(ConfigurationError, match="that of a jsapi_ticket does not serve"):
-            Webhook(token="x", late=provider.sibling(JsapiTicket(provider)))
+            Webhook(token="x", late=provider.with_source(JsapiTicket(provider)))
 
 
 @pytest.fixture

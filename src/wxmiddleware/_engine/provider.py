@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
-from .._rules.errcodes import CURABLE
+from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
 from .._rules.policies import LONGEST_FETCH, State, Timing, state
 from .._runtime import fork, masking
@@ -139,7 +139,7 @@ class TokenProvider(fork.Closing):
         if check is not None:
             check(account)
         plan = Plan(
-            Timing(source.ahead, None if refresh_after is None else float(refresh_after)),
+            Timing(source.refresh_ahead, None if refresh_after is None else float(refresh_after)),
             follow=bool(follow),
             cache=bool(cache),
             reuse=bool(cache) or store is not None,
@@ -291,7 +291,7 @@ class TokenProvider(fork.Closing):
         """
         self._live().cured(token)
 
-    def sibling(self, source: TokenSource) -> TokenProvider:
+    def with_source(self, source: TokenSource) -> TokenProvider:
         """
         Make a provider of another kind of token of this account, such as `JsapiTicket`.
 
@@ -318,9 +318,9 @@ class TokenProvider(fork.Closing):
         )
 
     @property
-    def curable(self) -> frozenset[int]:
+    def retryable_errcodes(self) -> frozenset[int]:
         """The errcodes of API calls that a newer token cures."""
-        found: frozenset[int] = getattr(self._own.source, "curable", CURABLE)
+        found: frozenset[int] = getattr(self._own.source, "retryable_errcodes", RETRYABLE)
         return found
 
     def retry_now(self) -> None:
@@ -349,7 +349,7 @@ class TokenProvider(fork.Closing):
         """
         return self._own.wrong_until()
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """
         Let a refresh that is under way come to its end, in a worker whose background threads freeze between requests.
 

@@ -8,8 +8,8 @@ keeps the record right. No step holds a lock. All times are on the process's clo
 (the one exception is in `Refresh._minted`).
 
 If a renewal ahead of a token's end fails, the token in use stays in use until its end, and the renewal is tried again
-after the back-off. Only an answer that was lost, from a source that `kills`, cuts its life to `DOUBTFUL_LIFE`: the
-answer may have been a new token.
+after the back-off. Only an answer that was lost, from a source that `revokes_previous`, cuts its life to
+`DOUBTFUL_LIFE`: the answer may have been a new token.
 """
 
 from __future__ import annotations
@@ -304,7 +304,7 @@ class Refresh:
         """
         if self._reason is not Reason.REFUSED or self._token.plan.follow:
             return False
-        return self._token.source.kills and seen.record.put_back
+        return self._token.source.revokes_previous and seen.record.put_back
 
     def _backoff_in_force(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
@@ -343,7 +343,7 @@ class Refresh:
         token = self._token
         if not token.plan.reuse:
             return 0.0
-        alone = token.source.kills and (seen.version is None or not token.store.shared)
+        alone = token.source.revokes_previous and (seen.version is None or not token.store.shared)
         return request_cost(alone=alone, rejection=self._reason is Reason.REFUSED)
 
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
@@ -551,7 +551,7 @@ class Refresh:
         """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""
         token, now, wall = self._token, self._clock(), self._token.world.wall()
         wait = max(forced_wait(claim.record, now, wall), self._budget_wait(claim))
-        if not token.source.forcible or wait > 0:
+        if not token.source.can_force or wait > 0:
             return self._confirmed(claim, asked, wait)
         day = china_day(wall)
         record = replace(
@@ -697,7 +697,7 @@ class Refresh:
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
         rejected = token.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
-        doubtful = failure.cause is Cause.AMBIGUOUS and token.source.kills
+        doubtful = failure.cause is Cause.AMBIGUOUS and token.source.revokes_previous
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._back_off(failure, streak, expires_at=end)
         assert told.retry_after is not None

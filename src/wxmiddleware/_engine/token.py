@@ -121,7 +121,7 @@ class CachedToken:
         link: The way to the store, and what is known of it.
         refusals: The ledger of rejections.
         ticks: The cheapest clock, which the hot path compares with the snapshot's `hot_ticks`.
-        hearsay: The source's: whether a rejection is only a report, and not WeChat's own answer.
+        rejections_are_advisory: The source's: whether a rejection is only a report, and not WeChat's own answer.
         rotates: The source's: whether each token is asked for with something that came with the one before.
         listeners: The providers whose observers are told.
     """
@@ -137,11 +137,11 @@ class CachedToken:
         "account",
         "cooldown",
         "flight",
-        "hearsay",
         "link",
         "listeners",
         "plan",
         "refusals",
+        "rejections_are_advisory",
         "rotates",
         "snapshot",
         "source",
@@ -166,12 +166,12 @@ class CachedToken:
         self.world: Final = world
         self.ticks: Final = ticks_of(world.clock)
         self.rotates: Final = bool(getattr(source, "rotates", False))
-        self.hearsay: Final = bool(getattr(source, "hearsay", False))
+        self.rejections_are_advisory: Final = bool(getattr(source, "rejections_are_advisory", False))
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
         secret = f":{account.mark}" if alone else ""
         key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self._refresh: Final = refresh
-        self.refusals: Final = Refusals(kills=source.kills)
+        self.refusals: Final = Refusals(revokes_previous=source.revokes_previous)
         self.link: Final = StoreLink(store, key, world.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[RefreshResult] | None = None
@@ -291,7 +291,7 @@ class CachedToken:
 
     def _out_of_touch(self, now: float) -> bool:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
-        return self.source.kills and self.link.out_of_touch(now)
+        return self.source.revokes_previous and self.link.out_of_touch(now)
 
     def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[RefreshResult]:
         work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
@@ -346,7 +346,7 @@ class CachedToken:
         # What processes fetched on their own ends each other's tokens, and those before.
         if (
             not good
-            or self.hearsay
+            or self.rejections_are_advisory
             or not self.plan.cache
             or now - new.received_at >= JUST_MINTED
             or self.link.recovering(now)
@@ -586,11 +586,11 @@ class CachedToken:
 
         An API may reject a token that all others accept. The caller whose call was rejected gets an error, and so does
         every later one. The token is renewed as soon as the back-off is over, unless the rejection was only a report
-        (`hearsay`).
+        (`rejections_are_advisory`).
         """
         if self.snapshot.rejected:
             self.refusals.keep(self.snapshot.generation)
-            if not self.hearsay:
+            if not self.rejections_are_advisory:
                 self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
             self.reinstate()
 
@@ -734,7 +734,7 @@ def _other_system(source: TokenSource) -> str:
             "another system fetches from /cgi-bin/token for this appid. Take StableToken() here, the default: that "
             "endpoint does not touch its token. Or let one system fetch, and the others read its store (follow=True)."
         )
-    elif source.forcible:
+    elif source.can_force:
         who = (
             "another system replaces the token of this appid, for instance by stable_token with force_refresh. Have it "
             "stop that; a fetch from /cgi-bin/token is not the reason, as WeChat keeps the two kinds of token apart."

@@ -25,12 +25,12 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .._rules.errcodes import CURABLE
+from .._rules.errcodes import RETRYABLE
 from ..exceptions import TokenError
 from .bodies import LIMIT, abody_of, body_of, may_be_object
 
 __all__ = [
-    "CURABLE",
+    "RETRYABLE",
     "aerrcode_of",
     "asks_to_be_awaited",
     "errcode_of",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-def refused(errcode: int | None, codes: Collection[int] = CURABLE) -> bool:
+def refused(errcode: int | None, codes: Collection[int] = RETRYABLE) -> bool:
     """Tell whether an errcode, if there is one, says that the token was rejected."""
     return errcode is not None and errcode in codes
 

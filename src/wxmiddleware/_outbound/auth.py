@@ -11,7 +11,7 @@ from .._runtime.checks import checked_codes, checked_timeout, is_provider
 from ..exceptions import ConfigurationError, ProviderClosed
 from .answers import refused
 from .arguments import Arguments
-from .retry import CallResult, curable, retry_rule
+from .retry import CallResult, codes_of, retry_rule
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TokenAuth:
             raise ProviderClosed("This provider was closed. Make a new one for WeChatAuth().")
         self.provider: Final = provider
         self._scope = Scope(provider.account.base_url, hosts)
-        self._codes: Collection[int] = curable(provider) if codes is None else checked_codes(codes) or ()
+        self._codes: Collection[int] = codes_of(provider) if codes is None else checked_codes(codes) or ()
         self._timeout = checked_timeout(timeout)
 
     def __repr__(self) -> str:

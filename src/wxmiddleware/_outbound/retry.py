@@ -17,7 +17,7 @@ from .._runtime.drive import adrive, drive
 from .._runtime.masking import mask_error
 from ..context import note_refreshed
 from ..exceptions import ProviderClosed, TokenError
-from .answers import CURABLE, aerrcode_of, errcode_of, errcode_of_error, note_not_renewed, refused
+from .answers import RETRYABLE, aerrcode_of, errcode_of, errcode_of_error, note_not_renewed, refused
 from .bodies import adiscard, discard
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = [
     "Send",
     "aheal",
     "anewer",
-    "curable",
+    "codes_of",
     "heal",
     "newer",
     "retry_rule",
@@ -89,9 +89,9 @@ class Send:
     token: str = field(repr=False)
 
 
-def curable(provider: TokenProvider) -> Collection[int]:
+def codes_of(provider: TokenProvider) -> Collection[int]:
     """Give the errcodes that mean a rejected token: the provider knows of what kind its account is."""
-    codes: Collection[int] = getattr(provider, "curable", CURABLE)
+    codes: Collection[int] = getattr(provider, "retryable_errcodes", RETRYABLE)
     return codes
 
 

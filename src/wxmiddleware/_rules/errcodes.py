@@ -2,7 +2,7 @@
 What an errcode means: what we do about it at a token endpoint, and what a person should do.
 
 Which advice there is stands in `_advice`. At a token endpoint 40001 is a wrong secret; on an API call it is a rejected
-token (see `CURABLE`).
+token (see `RETRYABLE`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .advice import Place, advice_at, causes_at
 from .models import Cause, Failure
 
 # A new token cures these, when an API call answers them. Never when a token endpoint does.
-CURABLE = frozenset({40001, 40014, 42001})
+RETRYABLE = frozenset({40001, 40014, 42001})
 # With these a token endpoint says that the secret is wrong; WeCom with 40001 alone.
 WRONG_SECRET = frozenset({40001, 40125})
 

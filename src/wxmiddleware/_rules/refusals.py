@@ -91,13 +91,23 @@ class Refusals:
     The rejections of one token's generations. Times are seconds on the process's clock.
 
     Args:
-        kills: Whether each fetch ends the token before.
+        revokes_previous: Whether each fetch ends the token before.
     """
 
-    __slots__ = ("_alone", "_cured", "_first", "_kept", "_kills", "_recent", "_revoked", "_throttled_until", "_why")
+    __slots__ = (
+        "_alone",
+        "_cured",
+        "_first",
+        "_kept",
+        "_recent",
+        "_revoked",
+        "_revokes_previous",
+        "_throttled_until",
+        "_why",
+    )
 
-    def __init__(self, *, kills: bool) -> None:
-        self._kills = kills
+    def __init__(self, *, revokes_previous: bool) -> None:
+        self._revokes_previous = revokes_previous
         self._throttled_until = -math.inf  # until then a rejection has no effect: no fetch, and the token stays in use
         self._why = TOO_SOON
         self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
@@ -163,7 +173,7 @@ class Refusals:
         if generation == record.generation and rejected_at - record.received_at >= REFUSAL_CURED_AFTER:
             return 0
         uncured = 0 if self._cured == record.generation else record.refusals
-        return max(uncured, self._alone) if alone and self._kills else uncured
+        return max(uncured, self._alone) if alone and self._revokes_previous else uncured
 
     def fetched(self, before: Record, *, alone: bool) -> None:
         """Note that a rejection has caused a fetch; its token replaces `before`, in this process alone if `alone`."""

@@ -148,7 +148,7 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
 
     cached = provider._live()
     life = cached.snapshot.expires_at - cached.snapshot.received_at
-    wanted = min(cached.source.ahead, life / 4) if options.min_ttl is None else options.min_ttl
+    wanted = min(cached.source.refresh_ahead, life / 4) if options.min_ttl is None else options.min_ttl
     if (provider.status().expires_in or 0.0) < wanted:
         cached.expect_the_end()
         provider.get_token()  # starts the renewal
@@ -265,7 +265,7 @@ def _push(options: argparse.Namespace) -> int:
         body=options.body,
         profile=options.profile,
         patience=options.patience,
-        tries=options.tries,
+        attempts=options.attempts,
         wait=options.wait,
     )
 
@@ -553,7 +553,7 @@ def _push_options() -> argparse.ArgumentParser:
     common.add_argument("--forged", action="store_true", help="sign wrongly: not to be answered is right then")
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
-    common.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
+    common.add_argument("--attempts", type=int, metavar="N", help="how often one message is pushed at most (3)")
     wait = "wait for a reply through the customer-service API of `simulate`, whose URL is in WECHAT_BASE_URL"
     common.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help=f"{wait} (60)")
     for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):

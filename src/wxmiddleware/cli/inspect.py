@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, str]]
 
-_AHEAD = {StableToken.kind: StableToken.ahead, ClassicToken.kind: ClassicToken.ahead}
+_AHEAD = {StableToken.kind: StableToken.refresh_ahead, ClassicToken.kind: ClassicToken.refresh_ahead}
 _UNREADABLE = "unreadable"
 
 

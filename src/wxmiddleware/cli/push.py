@@ -11,7 +11,7 @@ from wxmiddleware.exceptions import ConfigurationError
 
 from ..simulator._checks import Problem
 from ..simulator._late import Mailbox
-from ..simulator._pusher import DEFAULT_OPENID, Delivery, Pusher, Try
+from ..simulator._pusher import DEFAULT_OPENID, Attempt, Delivery, Pusher
 from ..simulator._wechat import WeChat
 
 _SHOWN = 2000  # characters of an answer
@@ -119,7 +119,7 @@ def _fields(given: Sequence[str]) -> dict[str, str]:
 def _lines(delivery: Delivery, forged: bool) -> list[str]:
     number = "MsgId {}".format(delivery.message["MsgId"]) if "MsgId" in delivery.message else ""
     lines = [f"{', '.join(part for part in (delivery.kind, 'forged' if forged else '', number) if part)}"]
-    for count, each in enumerate(delivery.tries, 1):
+    for count, each in enumerate(delivery.attempts, 1):
         lines.append(f"try {count}  {each.seconds:6.3f} s  {_came_back(each)}")
         lines += [f"       {problem}" for problem in each.problems if problem not in delivery.problems]
     if delivery.encrypted and delivery.reply is not None:
@@ -145,7 +145,7 @@ def _seen(delivery: Delivery, forged: bool) -> list[str]:
     return [f"The user sees: a reply of the type {_short(str(kind))}" if kind else "The user sees: a reply"]
 
 
-def _came_back(attempt: Try) -> str:
+def _came_back(attempt: Attempt) -> str:
     if attempt.answer is None:
         return "no answer"
     return f"{attempt.answer.status}  {_short(attempt.answer.body.decode('utf-8', 'replace')) or '(empty)'}"
@@ -165,14 +165,14 @@ def _as_dict(delivery: Delivery) -> dict[str, Any]:
         "ok": delivery.ok,
         "kind": delivery.kind,
         "message": dict(delivery.message),
-        "tries": [
+        "attempts": [
             {
                 "seconds": round(each.seconds, 3),
                 "status": None if each.answer is None else each.answer.status,
                 "body": None if each.answer is None else each.answer.body.decode("utf-8", "replace"),
                 "problems": problems(each.problems),
             }
-            for each in delivery.tries
+            for each in delivery.attempts
         ],
         "problems": problems(delivery.problems),
         "reply": delivery.reply,

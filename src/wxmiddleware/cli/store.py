@@ -86,9 +86,9 @@ class OnlyWithStore:
     def __init__(self, source: TokenSource, store: FleetStore) -> None:
         self.kind = source.kind
         self.timeout = source.timeout
-        self.ahead = source.ahead
-        self.kills = source.kills
-        self.forcible = source.forcible
+        self.refresh_ahead = source.refresh_ahead
+        self.revokes_previous = source.revokes_previous
+        self.can_force = source.can_force
         self._source = source
         self._store = store
 

@@ -10,7 +10,7 @@ import requests
 from .._engine.provider import TokenProvider
 from .._outbound.auth import without_token
 from ..exceptions import ConfigurationError
-from ..requests import WeChatAuth, shield
+from ..requests import WeChatAuth, mask_errors
 
 _WECHAT = ("api.weixin.qq.com", "qyapi.weixin.qq.com")
 
@@ -33,7 +33,7 @@ def adopt(client: Any, provider: TokenProvider, session: requests.Session, base:
             f"The client is of account {appid}, the provider of {provider.account.appid}. Give each its own."
         )
     session.auth = auth
-    shield(session)
+    mask_errors(session)
     known: Any = client
     known._provider = provider
     if not isinstance(client, mixin):

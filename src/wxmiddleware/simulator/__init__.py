@@ -29,17 +29,17 @@ from ._faults import Fault, Faults
 from ._log import LogEntry
 from ._outbox import Sent, Upload
 from ._platforms import SimulatedPlatform
-from ._pusher import Delivery, Pusher, Try
+from ._pusher import Attempt, Delivery, Pusher
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
-from ._transports import ASGICarrier, Carrier, PushAnswer, PushRequest, WSGICarrier
+from ._transports import ASGITransport, PushAnswer, PushRequest, Transport, WSGITransport
 from ._wechat import WeChat
 from ._wecom import SimulatedApp
 
 __all__ = [
     "APICall",
-    "ASGICarrier",
-    "Carrier",
+    "ASGITransport",
+    "Attempt",
     "Delivery",
     "Fault",
     "Faults",
@@ -54,9 +54,9 @@ __all__ = [
     "SimulatedClock",
     "SimulatedPlatform",
     "SimulatorServer",
-    "Try",
+    "Transport",
     "Upload",
-    "WSGICarrier",
+    "WSGITransport",
     "WeChat",
     "create_app",
 ]

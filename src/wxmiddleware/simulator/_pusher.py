@@ -20,12 +20,12 @@ from . import _xml
 from ._checks import Format, Judge, Mode, Problem, Profile, Verdict
 from ._seal import Seal, signature
 from ._settings import Knob, flag, seconds, whole
-from ._transports import Carrier, PushAnswer, PushRequest, carrier_to
+from ._transports import PushAnswer, PushRequest, Transport, transport_to
 
 if TYPE_CHECKING:
     from ._wechat import WeChat
 
-__all__ = ["Delivery", "Pusher", "Try"]
+__all__ = ["Attempt", "Delivery", "Pusher"]
 
 BUSY = "该公众号暂时无法提供服务，请稍后再试"  # noqa: RUF001  # WeChat's own comma
 """What WeChat shows a user whose message was not answered as it should be."""
@@ -39,7 +39,7 @@ _UNTOLD = {"late", "lost", "status"}  # nothing that can be read came back
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """
     One request and what came back.
 
@@ -66,7 +66,7 @@ class Delivery:
     Attributes:
         kind: ``verify``, the type of the message such as ``text``, the name of the event or of a platform's notice.
         message: The fields that were pushed, decrypted; empty for a verification.
-        tries: The requests, first to last; none while pushes are suspended.
+        attempts: The requests, first to last; none while pushes are suspended.
         problems: What WeChat minds about the last of them; none if it is content.
         reply: The fields of the reply, decrypted; ``None`` if there is none that can be read.
         encrypted: Whether the reply was encrypted.
@@ -74,7 +74,7 @@ class Delivery:
 
     kind: str
     message: Mapping[str, Any] = field(repr=False)
-    tries: tuple[Try, ...] = field(repr=False)
+    attempts: tuple[Attempt, ...] = field(repr=False)
     problems: tuple[Problem, ...]
     reply: dict[str, Any] | None = None
     encrypted: bool = False
@@ -126,7 +126,8 @@ class Pusher:
 
     Args:
         wechat: Whose clock and AppID to use.
-        to: The webhook's URL, or a carrier into an app in this process: ``WSGICarrier(app)``, ``ASGICarrier(app)``.
+        to: The webhook's URL, or a transport into an app in this process: ``WSGITransport(app)``,
+            ``ASGITransport(app)``.
         token: The webhook's token.
         aes_key: The EncodingAESKey, 43 characters. Only plain mode does without.
         mode: ``plain``, ``compatible`` or ``safe``; by default ``safe`` with an ``aes_key`` and ``plain`` without.
@@ -139,9 +140,9 @@ class Pusher:
         to_user: ``ToUserName`` of the messages: by default an id like ``gh_97417a04a28d``, or the CorpID.
         openid: Who writes, if a call does not say.
         agent_id: WeCom's ``AgentID``.
-        url: With a carrier: the URL that the app is to see.
+        url: With a transport: the URL that the app is to see.
         patience: Seconds that WeChat waits. 5; a WeCom verification has 1 (docs/wechat.md#verifying-a-webhook).
-        tries: How often one message is pushed at most. 3; uncertain, it may be 4
+        attempts: How often one message is pushed at most. 3; uncertain, it may be 4
             (docs/wechat.md#deadlines-and-repeats).
         retry_signs_anew: Whether a repeat has a new timestamp, nonce, ciphertext and signature. Uncertain; off means
             that the very same request is sent again.
@@ -160,7 +161,7 @@ class Pusher:
     """
 
     patience = Knob(seconds)
-    tries = Knob(whole(1))
+    attempts = Knob(whole(1))
     retry_signs_anew = Knob(flag)
     retry_status = Knob(flag)
     suspend_after = Knob(whole(0))
@@ -170,7 +171,7 @@ class Pusher:
     def __init__(
         self,
         wechat: WeChat,
-        to: str | Carrier,
+        to: str | Transport,
         *,
         token: str,
         aes_key: str | None = None,
@@ -183,7 +184,7 @@ class Pusher:
         agent_id: int = 1000002,
         url: str = DEFAULT_URL,
         patience: float = 5.0,
-        tries: int = 3,
+        attempts: int = 3,
         retry_signs_anew: bool = False,
         retry_status: bool = True,
         suspend_after: int = 3,
@@ -207,13 +208,13 @@ class Pusher:
         self.url = _checked(to if isinstance(to, str) else url)
         self.openid = openid
         self.patience = patience
-        self.tries = tries
+        self.attempts = attempts
         self.retry_signs_anew = retry_signs_anew
         self.retry_status = retry_status
         self.suspend_after = suspend_after
         self.suspension = suspension
         self.backstop = backstop
-        self._carrier = carrier_to(to)
+        self._carrier = transport_to(to)
         self._token = token
         receiver = wechat.appid if receiver is None else receiver
         self._seal = None if aes_key is None else Seal(aes_key, receiver)
@@ -308,7 +309,7 @@ class Pusher:
             return list(self._deliveries)
 
     def close(self) -> None:
-        """Close the carrier. A handler that still works on a push that WeChat has given up goes on."""
+        """Close the transport. A handler that still works on a push that WeChat has given up goes on."""
         close = getattr(self._carrier, "close", None)
         if close is not None:
             close()
@@ -379,10 +380,10 @@ class Pusher:
         if self._suspended() and sketch.echostr is None and not sketch.forged:
             text = f"Pushes are suspended for {self.suspension:g} s after failures in a row; nothing was sent."
             return self._kept(Delivery(sketch.kind, sketch.message, (), (Problem("suspended", text),)))
-        done: list[Try] = []
+        done: list[Attempt] = []
         verdict = Verdict(())
         once = sketch.echostr is not None or sketch.forged
-        for _ in range(1 if once else self.tries):
+        for _ in range(1 if once else self.attempts):
             attempt, verdict = self._try(sketch)
             done.append(attempt)
             if not self._is_repeated(verdict):
@@ -395,21 +396,21 @@ class Pusher:
             Delivery(sketch.kind, sketch.message, tuple(done), verdict.problems, verdict.reply, verdict.encrypted)
         )
 
-    def _try(self, sketch: _Sketch) -> tuple[Try, Verdict]:
+    def _try(self, sketch: _Sketch) -> tuple[Attempt, Verdict]:
         request = self._request(sketch)
         limit = min(self.patience, 1.0) if sketch.echostr is not None and self._profile == "wecom" else self.patience
         at = self.wechat.clock()
         answer, took = self._answer(request, at, limit)
         if isinstance(answer, Problem):
             verdict = Verdict((answer,))
-            return Try(at, took, request, None, verdict.problems), verdict
+            return Attempt(at, took, request, None, verdict.problems), verdict
         if sketch.forged:
             verdict = self._judge.stranger(answer, sketch.echostr)
         elif sketch.echostr is not None:
             verdict = self._judge.echo(answer, sketch.echostr)
         else:
             verdict = self._judge.reply(answer, sketch.message)
-        return Try(at, took, request, answer, verdict.problems), verdict
+        return Attempt(at, took, request, answer, verdict.problems), verdict
 
     def _answer(self, request: PushRequest, at: float, limit: float) -> tuple[PushAnswer | Problem, float]:
         found: list[tuple[PushAnswer | Problem, float]] = []

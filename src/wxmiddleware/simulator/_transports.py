@@ -20,7 +20,7 @@ from wxmiddleware.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["ASGICarrier", "Carrier", "PushAnswer", "PushRequest", "WSGICarrier"]
+__all__ = ["ASGITransport", "PushAnswer", "PushRequest", "Transport", "WSGITransport"]
 
 PUSHED_FROM = ("106.55.206.146", "106.55.206.211")
 """What ``getcallbackip`` answers; pushes into an app in this process come from the first."""
@@ -67,7 +67,7 @@ class PushRequest:
         url: The whole URL, with signature, timestamp and nonce in its query.
         body: What is posted.
         content_type: Of the body; ``None`` without one.
-        cut: Called when WeChat stops waiting; a carrier may leave it alone.
+        cut: Called when WeChat stops waiting; a transport may leave it alone.
     """
 
     method: str
@@ -93,7 +93,7 @@ class PushAnswer:
     error: BaseException | None = field(default=None, repr=False)
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """Takes a request to the one who answers. What it raises counts as no answer."""
 
     def __call__(self, request: PushRequest) -> PushAnswer: ...
@@ -125,7 +125,7 @@ def _shut(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class WSGICarrier:
+class WSGITransport:
     """
     Into a WSGI app in this process, such as a Flask app.
 
@@ -162,7 +162,7 @@ _ASGIApp = Callable[
 ]
 
 
-class ASGICarrier:
+class ASGITransport:
     """
     Into an ASGI app in this process, such as a Starlette or FastAPI app.
 
@@ -252,12 +252,12 @@ class ASGICarrier:
             await self._app(scope, receive, send)
         except Exception as error:
             _settle(answer, PushAnswer(500, error=error))
-        finally:  # also when the carrier is closed
+        finally:  # also when the transport is closed
             _settle(answer, PushAnswer(500, error=RuntimeError("The app ended without an answer.")))
 
 
 class _Life:
-    """The app's lifespan: started before the first request, ended with the carrier. An app may know of none."""
+    """The app's lifespan: started before the first request, ended with the transport. An app may know of none."""
 
     def __init__(self, app: _ASGIApp) -> None:
         self._app = app
@@ -301,9 +301,9 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
 
 
-def carrier_to(to: object) -> Carrier:
+def transport_to(to: object) -> Transport:
     """
-    Give the carrier that fits: a URL goes over HTTP, a carrier is one.
+    Give the transport that fits: a URL goes over HTTP, a transport is one.
 
     Raises:
         ConfigurationError: It is neither.
@@ -312,4 +312,4 @@ def carrier_to(to: object) -> Carrier:
         return HTTPCarrier()
     if callable(to):
         return to
-    raise ConfigurationError("A push goes to a URL, or through a carrier such as WSGICarrier(app).")
+    raise ConfigurationError("A push goes to a URL, or through a transport such as WSGITransport(app).")

@@ -42,19 +42,19 @@ class TokenSource(Protocol):
     Attributes:
         kind: A short word for keys and logs, such as ``stable``.
         timeout: Seconds that one `fetch` may take in all.
-        ahead: Seconds before the end of a token's life in which it is renewed.
-        kills: Whether every successful fetch revokes the token before.
-        forcible: Whether ``fetch(force=True)`` brings another token than the current one.
+        refresh_ahead: Seconds before the end of a token's life in which it is renewed.
+        revokes_previous: Whether every successful fetch revokes the token before.
+        can_force: Whether ``fetch(force=True)`` brings another token than the current one.
 
     A source may say more:
 
-    - ``curable``: the errcodes of API calls that a newer token cures, if not 40001, 40014 and 42001;
+    - ``retryable_errcodes``: the errcodes of API calls that a newer token cures, if not 40001, 40014 and 42001;
     - ``check(account)``: raise `ConfigurationError` if this is not one of its accounts;
     - ``rotates``: true if each token is fetched with something that came with the one before (refresh token rotation).
       `fetch` is then also given ``refresh=``, the record's, and nothing is fetched while the store cannot be reached;
-    - ``hearsay``: true if it is not WeChat's APIs that reject a token, but somebody who reports it, such as a user's
-      browser. A report leads to a fetch like a rejection; if that brings no other token, the reported one stays in use
-      until its end, and is not renewed before its time.
+    - ``rejections_are_advisory``: true if it is not WeChat's APIs that reject a token, but somebody who reports it,
+      such as a user's browser. A report leads to a fetch like a rejection; if that brings no other token, the reported
+      one stays in use until its end, and is not renewed before its time.
     """
 
     @property
@@ -62,11 +62,11 @@ class TokenSource(Protocol):
     @property
     def timeout(self) -> float: ...
     @property
-    def ahead(self) -> float: ...
+    def refresh_ahead(self) -> float: ...
     @property
-    def kills(self) -> bool: ...
+    def revokes_previous(self) -> bool: ...
     @property
-    def forcible(self) -> bool: ...
+    def can_force(self) -> bool: ...
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """

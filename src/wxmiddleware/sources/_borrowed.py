@@ -25,7 +25,7 @@ class Lender(Protocol):
     @property
     def account(self) -> Account: ...
     @property
-    def curable(self) -> frozenset[int]: ...
+    def retryable_errcodes(self) -> frozenset[int]: ...
     def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str: ...
     def confirm(self, token: str) -> None: ...
 
@@ -53,10 +53,10 @@ def borrow(provider: Lender, seconds: float, ask: Callable[[str, float], _Answer
     try:
         token = provider.get_token(timeout=seconds)
         answer = _ask(ask, token, end)
-        if isinstance(answer, Failure) and answer.errcode in provider.curable:
+        if isinstance(answer, Failure) and answer.errcode in provider.retryable_errcodes:
             fresh = provider.get_token(rejected=token, timeout=max(0.0, end - clock()))
             answer = _ask(ask, fresh, end)
-            if not isinstance(answer, Failure) or answer.errcode not in (None, *provider.curable):
+            if not isinstance(answer, Failure) or answer.errcode not in (None, *provider.retryable_errcodes):
                 provider.confirm(fresh)
     except TokenError as error:
         return _of_error(error)

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 from urllib3 import exceptions as low
 
-from .._rules.errcodes import CURABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
+from .._rules.errcodes import RETRYABLE, TOKEN_ERRORS, WRONG_SECRET, ErrorTable, token_endpoint_failure
 from .._rules.models import (
     LONGEST_LIFE,
     Account,
@@ -73,7 +73,7 @@ class Endpoint:
     session: requests.Session | None = field(default=None, repr=False)
 
     # What an API call answers if it takes the token no longer.
-    curable: ClassVar[frozenset[int]] = CURABLE
+    retryable_errcodes: ClassVar[frozenset[int]] = RETRYABLE
     # Whose tokens these are.
     accounts: ClassVar[tuple[type[Account], ...]] = (Account,)
 

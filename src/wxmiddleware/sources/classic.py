@@ -23,9 +23,9 @@ class ClassicToken(Endpoint):
     """
 
     kind = "classic"
-    ahead = 600.0
-    kills = True
-    forcible = False
+    refresh_ahead = 600.0
+    revokes_previous = True
+    can_force = False
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token. Every answer is a new one, so `force` changes nothing."""

@@ -68,9 +68,9 @@ class ComponentToken(Endpoint):
     ticket: Callable[[], str | None]
 
     kind = "component"
-    ahead = 600.0  # WeChat suggests 1 h 50
-    kills = True
-    forcible = False
+    refresh_ahead = 600.0  # WeChat suggests 1 h 50
+    revokes_previous = True
+    can_force = False
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token. Every answer is a new one, so `force` changes nothing."""
@@ -115,9 +115,9 @@ class AuthorizerToken(Endpoint):
     provider: Lender
 
     kind = "authorizer"
-    ahead = 600.0
-    kills = True  # nobody has said that it does not
-    forcible = False
+    refresh_ahead = 600.0
+    revokes_previous = True  # nobody has said that it does not
+    can_force = False
     rotates = True
     accounts: ClassVar[tuple[type[Account], ...]] = (AuthorizerAccount,)
 

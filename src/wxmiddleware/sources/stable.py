@@ -23,9 +23,9 @@ class StableToken(Endpoint):
 
     kind = "stable"
     # Normal mode hands back the same token until its last 300 s; asking earlier would be asking on every use.
-    ahead = 290.0
-    kills = False
-    forcible = True
+    refresh_ahead = 290.0
+    revokes_previous = False
+    can_force = True
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the token; with `force`, for another one (20 times a day and 30 s apart is all that WeChat does)."""

@@ -36,13 +36,13 @@ class _Ticket(Endpoint):
 
     provider: Lender
 
-    ahead = 600.0
+    refresh_ahead = 600.0
     # Uncertain: whether the one before dies when a new one is made. Then pages in users' hands would be dead, too, and
     # nothing that is done here could help them.
-    kills = False
-    forcible = False
-    curable: ClassVar[frozenset[int]] = frozenset()
-    hearsay: ClassVar[bool] = True  # it is the browser that says so
+    revokes_previous = False
+    can_force = False
+    retryable_errcodes: ClassVar[frozenset[int]] = frozenset()
+    rejections_are_advisory: ClassVar[bool] = True  # it is the browser that says so
 
     def __post_init__(self) -> None:
         Endpoint.__post_init__(self)
@@ -81,7 +81,7 @@ class JsapiTicket(_Ticket):
 
     ::
 
-        tickets = provider.sibling(JsapiTicket(provider))
+        tickets = provider.with_source(JsapiTicket(provider))
         tickets.get_token()
 
     Usually `wxmiddleware.jssdk.JSSDK` does this. WeChat calls the number of fetches a day "very limited" and WeCom

@@ -33,11 +33,11 @@ class WeComToken(Endpoint):
 
     kind = "wecom"
     # Within its life a token comes back as it was, so asking much earlier would be asking on every use.
-    ahead = 120.0
-    kills = False
-    forcible = False
+    refresh_ahead = 120.0
+    revokes_previous = False
+    can_force = False
 
-    curable: ClassVar[frozenset[int]] = frozenset({40014, 42001})
+    retryable_errcodes: ClassVar[frozenset[int]] = frozenset({40014, 42001})
     accounts: ClassVar[tuple[type[Account], ...]] = (WeComAccount,)
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:

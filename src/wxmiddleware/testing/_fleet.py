@@ -94,9 +94,9 @@ class ScriptedSource:
 
     kind = "stable"
     timeout = 5.0
-    ahead = 290.0
-    kills = False
-    forcible = False
+    refresh_ahead = 290.0
+    revokes_previous = False
+    can_force = False
 
     def __init__(self, *answers: str | Grant | Failure) -> None:
         self.fetches = 0
@@ -164,7 +164,7 @@ class Process:
         self._store.after_claim = self._fleet.pause()
         return self._store.after_claim
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait for what it does in the background."""
         flight = self.provider._own.flight
         if flight is not None:
@@ -208,7 +208,7 @@ class Fleet:
             pause.end()
         self.threads.shutdown()
         for process in self._processes:
-            process.settle()
+            process.drain()
             process.provider.close()
 
     def process(self) -> Process:

@@ -154,7 +154,7 @@ class RefreshRules:
             _empty(store)
             fleet.clock.advance(60.0)
             assert holder.token() == "T1", "A process lost its token with the store's."
-            holder.settle()
+            holder.drain()
 
             self._kept(store, "T1")
             assert newcomer.token() == "T1", f"A token that was written back is not there for the others. {_SWAP}"
