@@ -127,7 +127,7 @@ class Authlib(_Blind):
 
 
 class Dict:
-    """The cache of the tutorials, which forgets a refused token."""
+    """The cache of the tutorials, which forgets a rejected token."""
 
     name, window = "dict cache", 30.0
 

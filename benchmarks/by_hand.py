@@ -134,7 +134,7 @@ def noop_asgi(app: Any) -> Any:
 
 
 def looks_at_answer(bare: Bare, *, method: bool = False) -> Callable[[Any], Any]:
-    """A decorator that puts the token first (after ``self``), and calls once more if the answer says it is refused."""
+    """A decorator that puts the token first (after ``self``), and calls once more if the answer says it is rejected."""
 
     def decorate(function: Any) -> Any:
         @functools.wraps(function)

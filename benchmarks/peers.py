@@ -3,7 +3,7 @@ What else one could use, each put to the same work in as few lines as its own do
 
 The work is one call to WeChat's ``user/info`` with a token of the classic endpoint. google-auth, authlib and botocore
 know nothing of WeChat; they are taken for what they are good at anywhere, a token that is fetched again in time. A
-refused token is none of their work: they look for HTTP 401 (google-auth) or for nothing at all, and WeChat says 200.
+rejected token is none of their work: they look for HTTP 401 (google-auth) or for nothing at all, and WeChat says 200.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Peer(Protocol):
 
     Attributes:
         name: What the tables call it.
-        heals: Whether a refused token is its work at all.
+        heals: Whether a rejected token is its work at all.
         window: Seconds before the end of a token's life at which it is sure to renew it.
     """
 
@@ -215,7 +215,7 @@ class Botocore:
 
 
 class Dict:
-    """The cache of the tutorials, which forgets a refused token."""
+    """The cache of the tutorials, which forgets a rejected token."""
 
     name, heals, window = "dict cache", True, 30.0
 

@@ -2,7 +2,7 @@
 What happens in the half minute of the demo, and what must have come of it.
 
 The figures hang together. The first token lives for 10 s and is renewed in its last quarter, at about 7.5 s. At 11 s
-another service forces a token that lives for 18 s; the processes learn of it by a refusal and, as WeChat says whole
+another service forces a token that lives for 18 s; the processes learn of it by a rejection and, as WeChat says whole
 seconds, count on 17. Each begins to think of the next in the last quarter, at a moment of its own (23.8 s to 24.7 s).
 The first to do so asks and fails, and the store tells the others to wait. After a second or two one of them asks
 again. The outage is over by then; had they waited for the end of their token, at 28 s, they would have had less than a
@@ -107,7 +107,7 @@ class Story:
         self._began = 0.0
         self._outage: Fault | None = None
         self._workers: dict[int, str] = {}
-        self._refused: set[int] = set()
+        self._rejected: set[int] = set()
         self._answered_before = self._fetches_for_theft = 0
         self._seen_token: tuple[str | None, TokenNow | None] = (None, None)
         self._token_began = 0.0
@@ -191,10 +191,10 @@ class Story:
         self._act("Another service forces a new token. The one in use is dead from this moment.", "bad")
 
     def _meanwhile(self) -> None:
-        met, healed = len(self._refused), sum(tally.healed for tally in self.tallies)
+        met, healed = len(self._rejected), sum(tally.healed for tally in self.tallies)
         self._fetches_for_theft = self.answered - self._answered_before
         self._act(
-            f"{met} processes met a refusal and asked for a token {_times(self._fetches_for_theft)} in all; "
+            f"{met} processes met a rejection and asked for a token {_times(self._fetches_for_theft)} in all; "
             f"{healed} calls were repeated and accepted. The dict trusts its clock."
         )
 
@@ -226,8 +226,8 @@ class Story:
             if told is not None:
                 at = max(0.0, self.now - (time.time() - float(event["wx_at"])))
                 self.timeline.append(Moment(at, self._who(self.servers[number], event["wx_pid"]), *told))
-            if event["wx_name"] == "refused":
-                self._refused.add(event["wx_pid"])
+            if event["wx_name"] == "rejected":
+                self._rejected.add(event["wx_pid"])
 
     def _who(self, server: Server, pid: int) -> str:
         if pid not in self._workers:
@@ -262,8 +262,8 @@ class Story:
         return 0 if self._outage is None else self._outage.hits
 
     @property
-    def refusals(self) -> int:
-        """How many calls of the apps were refused."""
+    def rejections(self) -> int:
+        """How many calls of the apps were rejected."""
         appid = self.wechat.appid
         return sum(entry.errcode in _REFUSED and entry.appid == appid for entry in self.wechat.log)
 
@@ -274,7 +274,7 @@ class Story:
         tallies = self.tallies
         done, errors = sum(t.done for t in tallies), sum(t.errors for t in tallies)
         slowest = max(t.slowest for t in tallies)
-        healed, refusals = sum(t.healed for t in tallies), self.refusals
+        healed, rejections = sum(t.healed for t in tallies), self.rejections
         minted, stolen = self.wechat.minted(self.wechat.appid), self.wechat.stolen(self.wechat.appid)
         return [
             Check(
@@ -282,9 +282,9 @@ class Story:
                 f"{done} requests of users, {errors} errors; the slowest answer took {slowest * 1000:.0f} ms.",
             ),
             Check(
-                healed == refusals and self._fetches_for_theft == 1 and all(t.healed for t in tallies),
-                f"The theft met {len(self._refused)} of {self.processes} processes: WeChat refused {refusals} calls, "
-                f"{healed} were healed, with {_fetches(self._fetches_for_theft)} for all.",
+                healed == rejections and self._fetches_for_theft == 1 and all(t.healed for t in tallies),
+                f"The theft met {len(self._rejected)} of {self.processes} processes: WeChat rejected {rejections} "
+                f"calls, {healed} were healed, with {_fetches(self._fetches_for_theft)} for all.",
             ),
             Check(
                 self.answered == _OCCASIONS,
@@ -323,9 +323,9 @@ def _told(event: dict[str, Any]) -> tuple[str, str] | None:
     """Put an event of the library's into words, with a mood."""
     after = f"{float(event.get('wx_seconds', 0.0)) * 1000:.0f} ms"
     match event["wx_name"], event.get("wx_reason"):
-        case "refused", _:
-            return "is refused: errcode 40001", "bad"
-        case "fetch_done", "refused":
+        case "rejected", _:
+            return "is rejected: errcode 40001", "bad"
+        case "fetch_done", "rejected":
             return f"has the new token {after} later and repeats the call", "good"
         case "fetch_done", "first":
             return f"has its first token after {after}", "good"

@@ -99,7 +99,7 @@ class AppChecks:
 
         assert answer.status_code == 200
         assert [sent.body["text"]["content"] for sent in wechat.sent] == ["before", "after"]
-        assert wechat.refusals() == 1
+        assert wechat.rejections() == 1
 
     def test_passes_on_what_wechat_says(self, client: Any) -> None:
         """An error that no token cures is shown as it is."""

@@ -1,4 +1,4 @@
-"""Is this answer a refused token? Real streams come over a real connection; the retry itself: test_healing.py."""
+"""Is this answer a rejected token? Real streams come over a real connection; the retry itself: test_healing.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import werkzeug
 
 from wxmiddleware import raise_for_errcode
 from wxmiddleware._outbound import bodies as _bodies
-from wxmiddleware._outbound.answers import RETRYABLE, aerrcode_of, errcode_of, errcode_of_error, refused
+from wxmiddleware._outbound.answers import RETRYABLE, aerrcode_of, errcode_of, errcode_of_error, is_rejection
 from wxmiddleware._outbound.bodies import LIMIT, adiscard, discard
 from wxmiddleware.exceptions import APIError, TokenRefused
 
@@ -544,5 +544,5 @@ def test_an_exception_tells_its_errcode(expected: int | None, error: Exception) 
 )
 def test_three_codes_mean_a_refused_token(expected: bool, errcode: int | None) -> None:
     """WeChat has three codes that a new token cures."""
-    assert expected == refused(errcode)
+    assert expected == is_rejection(errcode)
     assert frozenset({40001, 40014, 42001}) == RETRYABLE

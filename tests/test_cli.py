@@ -468,7 +468,7 @@ class TestInspect:
         assert (status["appid"], status["host"], status["state"]) == (account.appid, account.host, "fresh")
         assert 7190 < status["expires_in"] <= 7200
         assert 6900 < status["renews_in"] < status["expires_in"]
-        assert status["cooling"] is None
+        assert status["backing_off"] is None
         assert str(wechat.current(slot="stable")) not in out
 
     def test_failure(self, account: Account, wechat: WeChat, capsys: Any) -> None:
@@ -495,8 +495,8 @@ class TestInspect:
         status = json.loads(out)
         assert status["state"] == "empty"
         assert status["expires_in"] is None
-        assert status["cooling"] > 0
-        assert account.host in status["reason"]
+        assert status["backing_off"] > 0
+        assert account.host in status["failure"]
 
     @pytest.mark.parametrize("rich", [True, False])
     def test_terminal(self, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: Any, rich: bool) -> None:
@@ -514,7 +514,7 @@ class TestInspect:
         assert ("\x1b[" in out) is rich
 
 
-FAILURE = Failure(Cause.FINAL, "No. \x1b[31m", errcode=40164, errmsg="invalid ip 10.0.0.1", rid="a-b")
+FAILURE = Failure(Cause.PERMANENT, "No. \x1b[31m", errcode=40164, errmsg="invalid ip 10.0.0.1", rid="a-b")
 
 
 class TestInspectStore:
@@ -545,7 +545,7 @@ class TestInspectStore:
             (
                 {
                     "expires_at": lambda now: now - 1,
-                    "cooldown": lambda now: Cooldown(now + 60, Failure(Cause.FINAL, "The secret is wrong.", 40125)),
+                    "cooldown": lambda now: Cooldown(now + 60, Failure(Cause.PERMANENT, "The secret is wrong.", 40125)),
                 },
                 3,
             ),
@@ -586,7 +586,7 @@ class TestInspectStore:
         assert 60 <= found["fetched_ago"] < 120
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", found["fetched_at"])
         assert (found["lease"], found["cooldown"]) == (None, None)
-        assert (found["refusals"], found["forced_today"]) == (0, 0)
+        assert (found["rejections"], found["forced_today"]) == (0, 0)
 
     @pytest.mark.parametrize(
         ("key", "changes", "state"),
@@ -603,10 +603,10 @@ class TestInspectStore:
                 "ahead",
             ),
             ("wx:wx1:ticket:abc", {"expires_at": lambda now: now + 5}, "fresh"),
-            ("wx:wx1:stable:abc", {"expires_at": lambda now: now - 5, "refusals_at": lambda now: now}, "expired"),
+            ("wx:wx1:stable:abc", {"expires_at": lambda now: now - 5, "rejected_at": lambda now: now}, "expired"),
             (
                 "wx:wx1:stable:abc",
-                {"value": None, "expires_at": -math.inf, "received_at": -math.inf, "refusals_at": lambda now: now},
+                {"value": None, "expires_at": -math.inf, "received_at": -math.inf, "rejected_at": lambda now: now},
                 "empty",
             ),
         ],
@@ -626,7 +626,7 @@ class TestInspectStore:
             path,
             lease=lambda now: Lease(f"{_process.name()}ab", now + 8),
             cooldown=lambda now: Cooldown(now + 60, FAILURE, 3),
-            refusals=4,
+            rejections=4,
             forced=5,
             forced_day=day,
         )
@@ -645,14 +645,14 @@ class TestInspectStore:
         assert found["lease"]["ended"] is False
         assert 0 < found["cooldown"].pop("seconds") <= 60
         assert found["cooldown"] == {
-            "cause": "final",
+            "cause": "permanent",
             "streak": 3,
             "errcode": 40164,
             "errmsg": "invalid ip 10.0.0.1",
             "rid": "a-b",
             "message": FAILURE.message.replace("\x1b", "?"),
         }
-        assert (found["refusals"], found["forced_today"]) == (4, 5)
+        assert (found["rejections"], found["forced_today"]) == (4, 5)
         assert (over["lease"], over["cooldown"], over["forced_today"]) == (None, None, 0)
 
     @pytest.mark.usefixtures("nobody")
@@ -668,7 +668,7 @@ class TestInspectStore:
         assert re.fullmatch("by process 12 on elsewhere, for [78] s at most", first["being renewed"])
         assert first["forced today"] == "0 of 10"
         assert second["appid"] == "wx2"
-        assert second["cause"] == "final, 3 in a row"
+        assert second["cause"] == "permanent, 3 in a row"
         assert second["WeChat's text"] == "invalid ip 10.0.0.1"
         assert second["reason"] == "No. ?[31m"
         assert "T0ken" not in out

@@ -1,4 +1,4 @@
-"""`with_token` in both colours. The rule alone: test_healing.py; what a refused token looks like: test_answers.py."""
+"""`with_token` in both colours. The rule alone: test_healing.py; what a rejected token looks like: test_answers.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import requests
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from support.contrary import Contrary, ContraryError, ContraryMapping, ContraryNumber, ErrorWithErrcode
-from support.scripted_provider import FACES, OK, REFUSED, ScriptedProvider
+from support.scripted_provider import FACES, OK, REJECTED, ScriptedProvider
 
 from wxmiddleware import Account
 from wxmiddleware._engine.provider import TokenProvider
@@ -88,7 +88,7 @@ def provider() -> Any:
     return ScriptedProvider()
 
 
-# What is done about a refused token
+# What is done about a rejected token
 
 
 @pytest.mark.parametrize("answer", [OK, {}, {"errcode": "0"}, None, "text", b"\xff", [1], {"errcode": 45015}])
@@ -104,7 +104,7 @@ def test_an_accepted_call_is_made_once(face: Any, provider: Any, answer: Any) ->
 
 @pytest.mark.parametrize("code", [40001, "40014", 42001])
 def test_a_refused_token_is_healed(face: Any, provider: Any, code: Any) -> None:
-    """The call is made again with a token that was asked for naming the refused one."""
+    """The call is made again with a token that was asked for naming the rejected one."""
     api = Api(face, provider, {"errcode": code}, OK)
 
     assert api("oABC") is OK
@@ -127,8 +127,8 @@ def test_a_refused_token_in_an_exception_is_healed(face: Any, provider: Any, err
 
 def test_an_eternal_refusal_ends_after_two_sends(face: Any, provider: Any) -> None:
     """WeChat's second answer is the caller's, and one refresh is all."""
-    last = dict(REFUSED)
-    api = Api(face, provider, REFUSED, last, OK)
+    last = dict(REJECTED)
+    api = Api(face, provider, REJECTED, last, OK)
 
     assert api("oABC") is last
     assert api.tokens == ["T1", "T2"]
@@ -139,9 +139,9 @@ def test_an_eternal_refusal_ends_after_two_sends(face: Any, provider: Any) -> No
 @pytest.mark.parametrize("error", [TokenUnavailable("cooling"), TokenRefused("secret", errcode=40001)])
 def test_when_the_refresh_fails_wechats_answer_is_the_callers(face: Any, error: Exception) -> None:
     """Not our own error: the caller asked WeChat."""
-    api = Api(face, ScriptedProvider("T1", error), REFUSED)
+    api = Api(face, ScriptedProvider("T1", error), REJECTED)
 
-    assert api("oABC") is REFUSED
+    assert api("oABC") is REJECTED
     assert api.tokens == ["T1"]
 
 
@@ -160,9 +160,9 @@ def test_when_the_refresh_fails_the_first_exception_is_the_callers(face: Any) ->
 def test_the_same_token_again_is_not_sent(face: Any, provider: Any) -> None:
     """Where the provider knows no newer token, WeChat's answer stands."""
     provider.tokens = ["T1", "T1"]
-    api = Api(face, provider, REFUSED, OK)
+    api = Api(face, provider, REJECTED, OK)
 
-    assert api("oABC") is REFUSED
+    assert api("oABC") is REJECTED
     assert api.tokens == ["T1"]
 
 
@@ -202,7 +202,7 @@ def test_other_exceptions_are_not_touched(face: Any, provider: Any, error: Excep
         lambda: ErrorWithErrcode(ContraryMapping()),
     ],
 )
-@pytest.mark.parametrize("before", [[], [REFUSED]])
+@pytest.mark.parametrize("before", [[], [REJECTED]])
 def test_an_error_that_fails_at_every_question(
     face: Any, provider: Any, make: Making[[], Exception], before: list[Any]
 ) -> None:
@@ -228,7 +228,7 @@ def test_an_error_that_fails_at_every_question(
         ContraryResponse,
     ],
 )
-@pytest.mark.parametrize("before", [[], [REFUSED]])
+@pytest.mark.parametrize("before", [[], [REJECTED]])
 def test_an_answer_that_fails_at_every_question(
     face: Any, provider: Any, make: Making[[], Any], before: list[Any]
 ) -> None:
@@ -242,9 +242,9 @@ def test_an_answer_that_fails_at_every_question(
 
 def test_an_argument_that_fails_at_every_question(face: Any, provider: Any) -> None:
     """It is passed on; that it may be sent twice nobody knows, so WeChat's first answer is the caller's."""
-    api = Api(face, provider, REFUSED, OK)
+    api = Api(face, provider, REJECTED, OK)
 
-    assert api("oABC", Contrary()) is REFUSED
+    assert api("oABC", Contrary()) is REJECTED
 
 
 def test_a_refused_token_in_an_error_that_takes_no_note(face: Any) -> None:
@@ -301,7 +301,7 @@ def test_a_cancelled_call_ends_where_it_is(backend: str, sends: int) -> None:
         sent.append(access_token)
         if len(sent) == sends:
             await anyio.sleep_forever()
-        return REFUSED
+        return REJECTED
 
     async def main() -> bool:
         with anyio.CancelScope() as scope:
@@ -329,16 +329,16 @@ def test_without_any_token_nothing_is_sent(face: Any) -> None:
 
 def test_the_codes_can_be_chosen(face: Any, provider: Any) -> None:
     """WeCom's 40001 is a wrong secret, so a WeCom user leaves it out."""
-    api = Api(face, provider, REFUSED, codes={40014, 42001, 41001})
+    api = Api(face, provider, REJECTED, codes={40014, 42001, 41001})
     other = Api(face, provider, {"errcode": 41001}, OK, codes=[41001])
 
-    assert api("oABC") is REFUSED
+    assert api("oABC") is REJECTED
     assert other("oABC") is OK
 
 
 def test_the_timeout_is_the_providers_to_keep(face: Any, provider: Any) -> None:
     """It holds for the first token and for the newer one."""
-    Api(face, provider, REFUSED, OK, timeout=3)("oABC")
+    Api(face, provider, REJECTED, OK, timeout=3)("oABC")
 
     assert provider.asked == [(None, 3.0), ("T1", 3.0)]
 
@@ -347,11 +347,11 @@ def test_the_timeout_is_the_providers_to_keep(face: Any, provider: Any) -> None:
 def test_a_response_is_healed(face: Any, provider: Any, library: Any) -> None:
     """A function may return the client's own response."""
     if library is requests:
-        refused, good = requests.Response(), requests.Response()
-        refused._content, good._content = b'{"errcode":42001}', b"\xff\xd8"
+        rejected, good = requests.Response(), requests.Response()
+        rejected._content, good._content = b'{"errcode":42001}', b"\xff\xd8"
     else:
-        refused, good = httpx.Response(200, json={"errcode": 42001}), httpx.Response(200, content=b"\xff\xd8")
-    api = Api(face, provider, refused, good)
+        rejected, good = httpx.Response(200, json={"errcode": 42001}), httpx.Response(200, content=b"\xff\xd8")
+    api = Api(face, provider, rejected, good)
 
     assert api("oABC") is good
     assert api.tokens == ["T1", "T2"]
@@ -384,7 +384,7 @@ def test_a_file_is_sent_whole_the_second_time(face: Any, provider: Any) -> None:
     """It is wound back to where it stood before the first call."""
     file = io.BytesIO(b"0123456789")
     file.seek(2)
-    api = Api(face, provider, REFUSED, OK)
+    api = Api(face, provider, REJECTED, OK)
 
     assert api(media=file) is OK
     assert api.bodies == [b"23456789"] * 2
@@ -399,7 +399,7 @@ def test_a_file_among_the_arguments_is_found(face: Any, provider: Any, things: A
 
     def send(access_token: str, thing: Any) -> Any:
         read.append((thing["media"][1] if isinstance(thing, dict) else thing).read())
-        return REFUSED
+        return REJECTED
 
     face.call(with_token(provider)(face.of(send)), *things)
 
@@ -413,7 +413,7 @@ def test_a_file_bound_by_partial_is_found(face: Any, provider: Any) -> None:
 
     def send(access_token: str, media: Any) -> Any:
         read.append(media.read())
-        return REFUSED
+        return REJECTED
 
     face.call(with_token(provider)(functools.partial(face.of(send), media=file)))
 
@@ -422,9 +422,9 @@ def test_a_file_bound_by_partial_is_found(face: Any, provider: Any) -> None:
 
 def test_a_used_up_stream_is_not_sent_again(face: Any, provider: Any) -> None:
     """The refresh happens; WeChat's first answer is the caller's."""
-    api = Api(face, provider, REFUSED, OK)
+    api = Api(face, provider, REJECTED, OK)
 
-    assert api(media=iter([b"abc"])) is REFUSED
+    assert api(media=iter([b"abc"])) is REJECTED
     assert api.bodies == [b"abc"]
     assert provider.rejected == ["T1"]
     assert provider.confirmed == []
@@ -436,7 +436,7 @@ def test_a_client_with_read_is_no_hindrance_as_self(face: Any, provider: Any) ->
     class Client:
         def read(self) -> None: ...
 
-        send = with_token(provider)(face.of(lambda self, access_token: OK if access_token == "T2" else REFUSED))
+        send = with_token(provider)(face.of(lambda self, access_token: OK if access_token == "T2" else REJECTED))
 
     assert face.call(Client().send) is OK
 
@@ -498,9 +498,9 @@ def test_a_token_given_by_the_caller_is_respected(face: Any, provider: Any, func
 
 def test_a_token_given_by_the_caller_is_not_healed(face: Any, provider: Any) -> None:
     """We did not issue it, so there is nothing to refresh."""
-    api = Api(face, provider, REFUSED, OK)
+    api = Api(face, provider, REJECTED, OK)
 
-    assert api("oABC", access_token="MINE") is REFUSED
+    assert api("oABC", access_token="MINE") is REJECTED
     assert api.tokens == ["MINE"]
     assert provider.asked == []
 
@@ -579,7 +579,7 @@ def test_a_bound_method(face: Any, provider: Any) -> None:
 
     class Client:
         def send(self, a: int, access_token: str) -> Any:
-            return REFUSED if access_token == "T1" else (access_token, a)
+            return REJECTED if access_token == "T1" else (access_token, a)
 
     assert face.call(with_token(provider)(face.of(Client().send)), 1) == ("T2", 1)
 
@@ -628,7 +628,7 @@ def test_an_async_function_stays_one(provider: Any) -> None:
     assert inspect.iscoroutinefunction(with_token(provider)(functools.partial(send)))
 
 
-@pytest.mark.parametrize("results", [(OK,), (REFUSED, OK), (WeChatClientException(42001), OK)])
+@pytest.mark.parametrize("results", [(OK,), (REJECTED, OK), (WeChatClientException(42001), OK)])
 def test_a_plain_function_that_returns_an_awaitable(provider: Any, results: Any) -> None:
     """It is healed when it is awaited."""
     api = Api(FACES["asyncio"], provider, *results)
@@ -786,7 +786,7 @@ def test_a_download_is_healed(wechat: WeChat, wechat_server: SimulatorServer, re
 
     assert picture.startswith(b"\xff\xd8")
     assert picture.endswith(b"\xff\xd9")
-    assert wechat.refusals() == 1
+    assert wechat.rejections() == 1
 
 
 def test_a_refusal_for_ever(wechat: WeChat, wechat_server: SimulatorServer, real: TokenProvider) -> None:
@@ -806,7 +806,7 @@ def test_a_refusal_for_ever(wechat: WeChat, wechat_server: SimulatorServer, real
 
 def test_the_request_being_served_has_the_provider(face: Any, provider: Any) -> None:
     """Bare, it is looked up at the call, and the request's own token is then the new one."""
-    send = with_token(face.of(lambda access_token: OK if access_token == "T2" else REFUSED))
+    send = with_token(face.of(lambda access_token: OK if access_token == "T2" else REJECTED))
 
     with pytest.raises(NoProvider):
         face.call(send)
@@ -825,7 +825,7 @@ def test_the_requests_own_token_is_the_new_one(face: Any, provider: Any, mine: b
         binding.key = "wxmiddleware.token"
         mark = serving_var.set((binding, environ))
         try:
-            Api(face, provider, REFUSED, OK)("oABC")
+            Api(face, provider, REJECTED, OK)("oABC")
         finally:
             serving_var.reset(mark)
 

@@ -61,7 +61,7 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     assert ended.stdout.count("\nok  ") == 5
     assert "FAIL" not in ended.stdout
-    assert "is refused: errcode 40001" in ended.stdout
+    assert "is rejected: errcode 40001" in ended.stdout
     assert "Flask 4" in ended.stdout
     assert "access_token" not in ended.stdout
     assert list(tmp_path.iterdir()) == []

@@ -20,19 +20,19 @@ from support.background import landed
 from support.sources import EndlessSource
 
 from wxmiddleware import TokenProvider
-from wxmiddleware._engine.events import Event, Happening, log, logger, tell
+from wxmiddleware._engine.events import EventType, TokenEvent, log, logger, tell
 from wxmiddleware._rules.models import Account, Cause
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
-FULL = Event(
-    Happening.FETCH_FAILED,
+FULL = TokenEvent(
+    EventType.FETCH_FAILED,
     "wx1",
     "stable",
     "No.",
     generation=3,
     seconds=0.25,
     reason="ahead",
-    cause=Cause.FINAL,
+    cause=Cause.PERMANENT,
     errcode=40013,
     rid="a-b-c",
     store="RedisStore(127.0.0.1:6379, db=0)",
@@ -40,8 +40,8 @@ FULL = Event(
 )
 
 
-def event(name: Happening = Happening.FETCH_DONE) -> Event:
-    return Event(name, "wx1", "stable", "Something happened.")
+def event(name: EventType = EventType.FETCH_DONE) -> TokenEvent:
+    return TokenEvent(name, "wx1", "stable", "Something happened.")
 
 
 def test_frozen() -> None:
@@ -74,21 +74,21 @@ class TestLog:
     @pytest.mark.parametrize(
         ("name", "level"),
         [
-            (Happening.FETCH_BEGUN, logging.DEBUG),
-            (Happening.FETCH_DONE, logging.INFO),
-            (Happening.FETCH_FAILED, logging.WARNING),
-            (Happening.ADOPTED, logging.DEBUG),
-            (Happening.KEPT, logging.WARNING),
-            (Happening.REFUSED, logging.WARNING),
-            (Happening.HEALED, logging.INFO),
-            (Happening.COOLING, logging.WARNING),
-            (Happening.OTHER_SYSTEM, logging.WARNING),
-            (Happening.STORE_FAILED, logging.WARNING),
-            (Happening.STORE_BACK, logging.INFO),
-            (Happening.STORE_LAGS, logging.WARNING),
+            (EventType.FETCH_BEGUN, logging.DEBUG),
+            (EventType.FETCH_DONE, logging.INFO),
+            (EventType.FETCH_FAILED, logging.WARNING),
+            (EventType.ADOPTED, logging.DEBUG),
+            (EventType.KEPT, logging.WARNING),
+            (EventType.REJECTED, logging.WARNING),
+            (EventType.HEALED, logging.INFO),
+            (EventType.BACKING_OFF, logging.WARNING),
+            (EventType.OTHER_SYSTEM, logging.WARNING),
+            (EventType.STORE_FAILED, logging.WARNING),
+            (EventType.STORE_BACK, logging.INFO),
+            (EventType.STORE_LAGS, logging.WARNING),
         ],
     )
-    def test_level(self, name: Happening, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    def test_level(self, name: EventType, level: int, caplog: pytest.LogCaptureFixture) -> None:
         """What a person should look at is a warning."""
         with caplog.at_level(logging.DEBUG, "wxmiddleware"):
             log(event(name))
@@ -99,13 +99,13 @@ class TestLog:
         """The table above is whole."""
         marks = TestLog.test_level.pytestmark  # type: ignore[attr-defined]
 
-        assert set(Happening) == {row[0] for row in marks[0].args[1]}
+        assert set(EventType) == {row[0] for row in marks[0].args[1]}
 
     def test_no_clash_with_logging(self) -> None:
         """No field's name is one that logging keeps for itself, which would be a KeyError."""
         own = vars(logging.LogRecord("n", 10, "p", 1, "m", (), None))
 
-        assert [] == [one.name for one in fields(Event) if f"wx_{one.name}" in own]
+        assert [] == [one.name for one in fields(TokenEvent) if f"wx_{one.name}" in own]
 
     def test_below_the_level_nothing_is_made(self, caplog: pytest.LogCaptureFixture) -> None:
         """A record below the logger's level does not exist."""
@@ -117,16 +117,24 @@ class TestLog:
     def test_warnings_by_default(self) -> None:
         """A program that has not set up logging sees warnings and errors on stderr, and nothing less."""
         code = (
-            "from wxmiddleware._engine.events import Event, Happening, tell\n"
+            "from wxmiddleware._engine.events import TokenEvent, EventType, tell\n"
             "def broken(event): raise ValueError\n"
-            "tell([Event(name, 'wx1', 'stable', 'No.') for name in Happening], [])\n"
-            "tell([Event(Happening.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"
+            "tell([TokenEvent(name, 'wx1', 'stable', 'No.') for name in EventType], [])\n"
+            "tell([TokenEvent(EventType.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         told = [line.partition(" (")[0] for line in done.stderr.splitlines()]
 
         assert (0, "") == (done.returncode, done.stdout)
-        assert ["fetch_failed", "refused", "kept", "cooling", "other_system", "store_failed", "store_lags"] == told[:-1]
+        assert [
+            "fetch_failed",
+            "rejected",
+            "kept",
+            "backing_off",
+            "other_system",
+            "store_failed",
+            "store_lags",
+        ] == told[:-1]
         assert "An observer of wxmiddleware's events raised ValueError." == told[-1]
 
     def test_goes_through_to_the_root(self) -> None:
@@ -166,7 +174,7 @@ Client(WebhookMiddleware(lambda environ, start: [], path="/w", token="s3cret")).
 """
 _TROUBLES = {
     "a wrong password": (_PASSWORD, "store_failed"),
-    "a dead token": (_DEAD, "refused"),
+    "a dead token": (_DEAD, "rejected"),
     "a wrong secret": (_SECRET, "fetch_failed"),
     "a refused push": (_PUSH, "Refused a push to the webhook"),
 }
@@ -199,7 +207,7 @@ class TestTell:
     def test_order(self) -> None:
         """Events come one after the other, each to every observer."""
         seen: list[tuple[str, str]] = []
-        events = [event(Happening.FETCH_BEGUN), event(Happening.FETCH_DONE)]
+        events = [event(EventType.FETCH_BEGUN), event(EventType.FETCH_DONE)]
 
         tell(events, [lambda e: seen.append(("a", e.name)), lambda e: seen.append(("b", e.name))])
 
@@ -207,7 +215,7 @@ class TestTell:
 
     def test_every_observer_sees_every_event(self) -> None:
         """Observers that come as an iterator are not used up by the first event."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
 
         tell([FULL, event()], iter([seen.append]))
 
@@ -216,9 +224,9 @@ class TestTell:
     @pytest.mark.parametrize("raised", ANYTHING, ids=lambda e: type(e).__name__)
     def test_survives(self, raised: Exception, caplog: pytest.LogCaptureFixture) -> None:
         """What an observer raises is logged by its name alone, and the others are told all the same."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
 
-        def broken(_: Event) -> None:
+        def broken(_: TokenEvent) -> None:
             raise raised
 
         tell([FULL], [broken, seen.append])
@@ -229,7 +237,7 @@ class TestTell:
 
     def test_a_broken_logging_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A handler of the program's that raises does not keep the observers from being told."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
 
         class Broken(logging.Handler):
             def handle(self, record: logging.LogRecord) -> bool:
@@ -265,7 +273,7 @@ class TestObserversOfAProvider:
         """Callers get their tokens, whatever an observer raises at whichever event."""
         seen = []
 
-        def broken(happened: Event) -> None:
+        def broken(happened: TokenEvent) -> None:
             seen.append(happened.name)
             raise raised
 
@@ -279,15 +287,15 @@ class TestObserversOfAProvider:
         landed()
 
         assert ("T1", "T2", 2) == (first, second, source.fetches)
-        assert Happening.REFUSED in seen
+        assert EventType.REJECTED in seen
 
     def test_may_ask_for_a_token(self) -> None:
         """An observer that uses the provider is outside every lock and finds the new token."""
         got: list[str] = []
         told = threading.Event()
 
-        def asks(happened: Event) -> None:
-            if happened.name is Happening.FETCH_DONE:
+        def asks(happened: TokenEvent) -> None:
+            if happened.name is EventType.FETCH_DONE:
                 got.append(made.get_token())
                 told.set()
 
@@ -301,7 +309,7 @@ class TestObserversOfAProvider:
         """A slow observer keeps nobody waiting."""
         go_on, told = threading.Event(), threading.Event()
 
-        def slow(happened: Event) -> None:
+        def slow(happened: TokenEvent) -> None:
             told.set()
             go_on.wait(10)
 

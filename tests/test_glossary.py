@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "glossary.md").read_text(encodin
 HOMES: list[ModuleType] = [wxmiddleware, sources, stores]
 SUBMODULES = {"requests": requests, "simulator": simulator}
 MEMBERS: dict[str, type[Enum]] = {
-    "Events": wxmiddleware.Happening,
+    "Events": wxmiddleware.EventType,
     "Kinds of failure": sources.Cause,
     "States of a token": State,
     "Reasons of a refresh": Reason,

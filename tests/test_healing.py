@@ -14,7 +14,7 @@ import anyio
 import flask
 import pytest
 from starlette.datastructures import UploadFile
-from support.scripted_provider import OK, REFUSED, ScriptedProvider
+from support.scripted_provider import OK, REJECTED, ScriptedProvider
 from werkzeug.datastructures import FileStorage
 
 from wxmiddleware._outbound.answers import RETRYABLE
@@ -22,7 +22,7 @@ from wxmiddleware._outbound.arguments import Arguments
 from wxmiddleware._outbound.retry import CallResult, GetNewer, Send, aheal, heal, retry_rule
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
 
-FIRST = CallResult(REFUSED, errcode=40001)
+FIRST = CallResult(REJECTED, errcode=40001)
 
 
 def _rule(provider: ScriptedProvider, *, rewind: bool = True, first: CallResult = FIRST) -> Any:
@@ -37,13 +37,13 @@ def _end(rule: Any, reply: Any) -> CallResult:
 
 
 def test_the_rule_names_the_refused_token() -> None:
-    """The first thing wanted is a token newer than the refused one."""
+    """The first thing wanted is a token newer than the rejected one."""
     assert next(_rule(ScriptedProvider())) == GetNewer("T1")
 
 
 @pytest.mark.parametrize("fresh", [None, "T1"])
 def test_without_a_newer_token_the_first_answer_stands(fresh: str | None) -> None:
-    """Sending the same token again would be refused again."""
+    """Sending the same token again would be rejected again."""
     rule = _rule(ScriptedProvider())
     next(rule)
 
@@ -51,10 +51,10 @@ def test_without_a_newer_token_the_first_answer_stands(fresh: str | None) -> Non
 
 
 def test_a_newer_token_is_sent_once() -> None:
-    """The second outcome is the last, refused or not."""
+    """The second outcome is the last, rejected or not."""
     rule = _rule(ScriptedProvider())
     next(rule)
-    second = CallResult(REFUSED, errcode=40001)
+    second = CallResult(REJECTED, errcode=40001)
 
     assert rule.send("T2") == Send("T2")
     assert _end(rule, second) is second
@@ -75,7 +75,7 @@ def test_what_cannot_be_sent_again_is_not() -> None:
         (["T2"], CallResult(b"a picture")),
         (["T2"], CallResult({"errcode": 45015}, errcode=45015)),
         (["T2"], CallResult(error=APIError("", errcode=45015), errcode=45015)),
-        ([], CallResult(REFUSED, errcode=40001)),
+        ([], CallResult(REJECTED, errcode=40001)),
         ([], CallResult(error=APIError("", errcode=42001), errcode=42001)),
         ([], CallResult(error=TimeoutError())),
         ([], CallResult(error=TokenRefused("", errcode=40001))),
@@ -123,8 +123,8 @@ def test_the_drivers_take_no_token_for_an_answer(error: Exception) -> None:
     async def main() -> Any:
         return await aheal(ScriptedProvider("T1", error), "T1", FIRST, again, **given)  # type: ignore[arg-type]
 
-    assert heal(ScriptedProvider("T1", error), "T1", FIRST, again, **given) is REFUSED  # type: ignore[arg-type]
-    assert anyio.run(main) is REFUSED
+    assert heal(ScriptedProvider("T1", error), "T1", FIRST, again, **given) is REJECTED  # type: ignore[arg-type]
+    assert anyio.run(main) is REJECTED
 
 
 def test_an_error_that_was_given_is_not_kept() -> None:

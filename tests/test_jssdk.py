@@ -77,22 +77,22 @@ def test_in_a_task(jssdk: JSSDK, wechat: WeChat) -> None:
 
 
 def signed_anew(jssdk: JSSDK, colour: str, config: Any) -> Any:
-    """What a page gets that says its signature was refused."""
+    """What a page gets that says its signature was rejected."""
     if colour == "thread":
-        return jssdk.signature(PAGE, refused=config)
-    return anyio.run(partial(jssdk.asignature, PAGE, refused=config))
+        return jssdk.signature(PAGE, rejected=config)
+    return anyio.run(partial(jssdk.asignature, PAGE, rejected=config))
 
 
 @pytest.mark.parametrize("colour", ["thread", "task"])
 def test_refused_by_the_browser(jssdk: JSSDK, wechat: WeChat, colour: str) -> None:
     """What the browser refuses is signed with a new ticket, if it was signed with the one in use."""
 
-    def again(refused: Any) -> Any:
+    def again(rejected: Any) -> Any:
         if colour == "thread":
-            return jssdk.signature(PAGE, refused=refused)
+            return jssdk.signature(PAGE, rejected=rejected)
 
         async def main() -> Any:
-            return await jssdk.asignature(PAGE, refused=refused)
+            return await jssdk.asignature(PAGE, rejected=rejected)
 
         return anyio.run(main)
 
@@ -118,7 +118,7 @@ def test_refused_by_the_browser(jssdk: JSSDK, wechat: WeChat, colour: str) -> No
 def test_anybody_can_claim_that(jssdk: JSSDK, wechat: WeChat, claim: dict[str, Any]) -> None:
     """What we have not signed costs nothing."""
     jssdk.signature(PAGE)
-    jssdk.signature(PAGE, refused=claim)
+    jssdk.signature(PAGE, rejected=claim)
 
     assert 1 == wechat.calls(TICKETS)
 
@@ -133,7 +133,7 @@ def test_claims_are_bounded(jssdk: JSSDK, wechat: WeChat, caplog: Any, colour: s
         assert "config:ok" == wechat.wx_config(PAGE, config)
 
     assert 2 == wechat.calls(TICKETS)
-    told = [record for record in caplog.records if "A browser refused" in record.message]
+    told = [record for record in caplog.records if "A browser rejected" in record.message]
     assert (20, {"INFO"}) == (len(told), {record.levelname for record in told})
     assert wechat.current_ticket() not in caplog.text
 
@@ -162,7 +162,7 @@ def test_a_claim_takes_no_ticket_away(jssdk: JSSDK, wechat: WeChat, errcode: int
 
 def test_refused_without_a_ticket(jssdk: JSSDK, wechat: WeChat) -> None:
     """A claim that reaches a process without a ticket is simply signed anew."""
-    config = jssdk.signature(PAGE, refused={"nonceStr": "x", "timestamp": 1, "signature": "y"})
+    config = jssdk.signature(PAGE, rejected={"nonceStr": "x", "timestamp": 1, "signature": "y"})
 
     assert "config:ok" == wechat.wx_config(PAGE, config)
 
@@ -204,7 +204,7 @@ PLAIN_PAGE = "https://example.com/"
 
 
 class _Tickets:
-    """A ticket that is in use, and who said that it was refused."""
+    """A ticket that is in use, and who said that it was rejected."""
 
     account = Account("wx00000000000000a1", "x" * 32)
 
@@ -257,7 +257,7 @@ def test_a_url_that_is_none(url: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "rejected",
     [
         {"nonceStr": HALF, "timestamp": 1, "signature": "x"},
         {"nonceStr": "n", "timestamp": HALF, "signature": "x"},
@@ -280,12 +280,12 @@ def test_a_url_that_is_none(url: Any) -> None:
     ],
     ids=[str(number) for number in range(18)],
 )
-def test_refused_that_was_never_signed(refused: Any) -> None:
+def test_refused_that_was_never_signed(rejected: Any) -> None:
     """It is passed over: the page is signed, and no ticket is blamed."""
     jssdk, tickets = _jssdk()
     for config in (
-        jssdk.signature(PLAIN_PAGE, refused=refused),
-        asyncio.run(jssdk.asignature(PLAIN_PAGE, refused=refused)),
+        jssdk.signature(PLAIN_PAGE, rejected=rejected),
+        asyncio.run(jssdk.asignature(PLAIN_PAGE, rejected=rejected)),
     ):
         assert 40 == len(config["signature"])
 

@@ -281,10 +281,10 @@ class TestFailure:
     @pytest.mark.parametrize(
         ("cause", "kind"),
         [
-            (Cause.PASSING, TokenUnavailable),
+            (Cause.TRANSIENT, TokenUnavailable),
             (Cause.AMBIGUOUS, TokenUnavailable),
             (Cause.QUOTA, TokenUnavailable),
-            (Cause.FINAL, TokenRefused),
+            (Cause.PERMANENT, TokenRefused),
         ],
     )
     def test_kind_of_error(self, cause: Cause, kind: type[Exception]) -> None:
@@ -293,7 +293,7 @@ class TestFailure:
 
     def test_error_carries_everything(self) -> None:
         """The error has the code, WeChat's text, the request's id and the time to wait."""
-        error = Failure(Cause.FINAL, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c").error(12.3)
+        error = Failure(Cause.PERMANENT, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c").error(12.3)
 
         assert (40013, "invalid appid", "a-b-c", 12.3) == (error.errcode, error.errmsg, error.rid, error.retry_after)
         assert str(error).startswith("No. The next try is in 13 s. If it is mended already, provider.retry_now()")
@@ -304,15 +304,15 @@ class TestFailure:
     )
     def test_retry_after(self, own: float | None, given: float | None, expected: float | None) -> None:
         """The time to wait is the one given, else the failure's own."""
-        assert expected == Failure(Cause.PASSING, "No.", retry_after=own).error(given).retry_after
+        assert expected == Failure(Cause.TRANSIENT, "No.", retry_after=own).error(given).retry_after
 
     def test_message_without_a_time(self) -> None:
         """A failure that does not know when to try again promises nothing."""
-        assert str(Failure(Cause.PASSING, "No.").error()) == "No."
+        assert str(Failure(Cause.TRANSIENT, "No.").error()) == "No."
 
     def test_errors_are_separate(self) -> None:
         """Every waiting caller gets an error of its own, as a shared one would collect their tracebacks."""
-        failure = Failure(Cause.PASSING, "No.")
+        failure = Failure(Cause.TRANSIENT, "No.")
 
         assert failure.error() is not failure.error()
 
@@ -320,7 +320,7 @@ class TestFailure:
 VALUES = [
     Account("wx1", SECRET),
     Grant(TOKEN, 7200),
-    Record(1, TOKEN, lease=Lease("1-a", 1.0), cooldown=Cooldown(1.0, Failure(Cause.PASSING, "No."))),
+    Record(1, TOKEN, lease=Lease("1-a", 1.0), cooldown=Cooldown(1.0, Failure(Cause.TRANSIENT, "No."))),
     Loaded(Record(1, TOKEN), 1, 0.0),
     Snapshot(TOKEN, 1),
 ]
@@ -384,7 +384,7 @@ class TestMixedUp:
 class TestRecord:
     def test_shifted(self) -> None:
         """On another clock every time of a record is another, and nothing else."""
-        failure = Failure(Cause.PASSING, "Busy.")
+        failure = Failure(Cause.TRANSIENT, "Busy.")
         record = Record(
             7, "T", 100.0, 10.0, 11.0, True, Lease("p", 30.0), Cooldown(50.0, failure), 5.0, 2, 6.0, 9, 3, "R", 90.0
         )

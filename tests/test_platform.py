@@ -242,7 +242,7 @@ def test_ticket_leaves_the_pause_of_others(scene: Scene, there: SimulatedPlatfor
     with pytest.raises(TokenUnavailable):
         scene.platform.provider.get_token()
     key = scene.platform.provider._own.key
-    loaded, pause = scene.store.load(key), Cooldown(scene.clock() + 60, Failure(Cause.FINAL, "No."))
+    loaded, pause = scene.store.load(key), Cooldown(scene.clock() + 60, Failure(Cause.PERMANENT, "No."))
     assert loaded.record is not None
     scene.store.save(key, replace(loaded.record, cooldown=pause), loaded.version)
     scene.platform.remember_ticket(there.push_ticket())
@@ -448,7 +448,7 @@ def test_without_one_in_the_answer(scene: Scene, wechat: WeChat) -> None:
 
 
 def test_healed(scene: Scene, wechat: WeChat) -> None:
-    """A refused token of the account is replaced like any other."""
+    """A rejected token of the account is replaced like any other."""
     provider = scene.authorised()
     wechat.revoke(slot="authorizer")
     answer = with_token(provider)(lambda access_token: scene.call(access_token))()  # noqa: PLW0108 - by that name
@@ -458,7 +458,7 @@ def test_healed(scene: Scene, wechat: WeChat) -> None:
 
 
 def test_component_token_healed(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> None:
-    """A refused token of the platform is replaced within the refresh of the account's."""
+    """A rejected token of the platform is replaced within the refresh of the account's."""
     provider = scene.authorised()
     scene.expire()
     scene.platform.provider.get_token()

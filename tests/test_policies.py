@@ -25,7 +25,7 @@ from wxmiddleware._rules.policies import (
     keep_until,
     look_at,
     next_generation,
-    refusal_wait,
+    rejection_wait,
     sanitized,
     state,
 )
@@ -33,7 +33,7 @@ from wxmiddleware._rules.policies import (
 INF = math.inf
 CLASSIC, STABLE = Timing(600.0), Timing(290.0)
 GOOD = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, hot_until=6600.0)
-REFUSED = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, rejected=True)
+REJECTED = Snapshot("T", 1, expires_at=7200.0, ahead_at=6600.0, rejected=True)
 draws = st.floats(0.0, 1.0)
 
 
@@ -50,13 +50,13 @@ draws = st.floats(0.0, 1.0)
         (GOOD, 7199.9, State.AHEAD),
         (GOOD, 7200.0, State.EXPIRED),
         (GOOD, 1e9, State.EXPIRED),
-        (REFUSED, 0.0, State.REFUSED),
-        (REFUSED, 6700.0, State.REFUSED),
-        (REFUSED, 7200.0, State.REFUSED),
+        (REJECTED, 0.0, State.REJECTED),
+        (REJECTED, 6700.0, State.REJECTED),
+        (REJECTED, 7200.0, State.REJECTED),
     ],
 )
 def test_state(snapshot: Snapshot, now: float, expected: State) -> None:
-    """A snapshot and a time make a state; a refused token stays one past its end."""
+    """A snapshot and a time make a state; a rejected token stays one past its end."""
     assert expected is state(snapshot, now)
 
 
@@ -112,13 +112,13 @@ def test_look_at(draw: float, expected: float) -> None:
 @pytest.mark.parametrize(
     ("cause", "streak", "has_token", "least", "most"),
     [
-        (Cause.PASSING, 1, False, 1.0, 1.0),
-        (Cause.PASSING, 2, False, 1.0, 2.0),
-        (Cause.PASSING, 5, False, 1.0, 16.0),
-        (Cause.PASSING, 6, False, 1.0, 30.0),
-        (Cause.PASSING, 6, True, 1.0, 32.0),
-        (Cause.PASSING, 7, True, 1.0, 60.0),
-        (Cause.PASSING, 10_000, True, 1.0, 60.0),
+        (Cause.TRANSIENT, 1, False, 1.0, 1.0),
+        (Cause.TRANSIENT, 2, False, 1.0, 2.0),
+        (Cause.TRANSIENT, 5, False, 1.0, 16.0),
+        (Cause.TRANSIENT, 6, False, 1.0, 30.0),
+        (Cause.TRANSIENT, 6, True, 1.0, 32.0),
+        (Cause.TRANSIENT, 7, True, 1.0, 60.0),
+        (Cause.TRANSIENT, 10_000, True, 1.0, 60.0),
         (Cause.AMBIGUOUS, 1, True, 1.0, 1.0),
         (Cause.AMBIGUOUS, 4, True, 1.0, 8.0),
         (Cause.AMBIGUOUS, 5, False, 1.0, 15.0),
@@ -126,11 +126,11 @@ def test_look_at(draw: float, expected: float) -> None:
         (Cause.AMBIGUOUS, 7, False, 30.0, 60.0),
         (Cause.AMBIGUOUS, 8, False, 60.0, 120.0),
         (Cause.AMBIGUOUS, 10_000, True, 60.0, 120.0),
-        (Cause.FINAL, 1, False, 60.0, 60.0),
-        (Cause.FINAL, 2, True, 120.0, 120.0),
-        (Cause.FINAL, 4, False, 480.0, 480.0),
-        (Cause.FINAL, 5, False, 600.0, 600.0),
-        (Cause.FINAL, 10_000, False, 600.0, 600.0),
+        (Cause.PERMANENT, 1, False, 60.0, 60.0),
+        (Cause.PERMANENT, 2, True, 120.0, 120.0),
+        (Cause.PERMANENT, 4, False, 480.0, 480.0),
+        (Cause.PERMANENT, 5, False, 600.0, 600.0),
+        (Cause.PERMANENT, 10_000, False, 600.0, 600.0),
         (Cause.QUOTA, 1, False, 600.0, 600.0),
         (Cause.QUOTA, 99, True, 600.0, 600.0),
     ],
@@ -166,18 +166,18 @@ def test_pause_is_bounded(cause: Cause, streak: int, has_token: bool, draw: floa
 )
 def test_refusal_wait(since: float, streak: int, expected: float) -> None:
     """One refresh by refusal in 30 s; after ten that cured nothing, one in ever longer times."""
-    record = Record(1, "T", refusals_at=1000.0 - since)
+    record = Record(1, "T", rejected_at=1000.0 - since)
 
-    assert expected == refusal_wait(record, 1000.0, streak)
+    assert expected == rejection_wait(record, 1000.0, streak)
 
 
 def test_refusals_for_ever_stay_far_below_the_quota() -> None:
-    """A fleet that is refused all day fetches some hundred times."""
+    """A fleet that is rejected all day fetches some hundred times."""
     now, streak, fetches = 0.0, 0, 0
     record = Record(1, "T")
     while now < 86_400:
-        now += refusal_wait(record, now, streak)
-        record, streak, fetches = Record(1, "T", refusals_at=now), streak + 1, fetches + 1
+        now += rejection_wait(record, now, streak)
+        record, streak, fetches = Record(1, "T", rejected_at=now), streak + 1, fetches + 1
 
     assert 100 < fetches < 200
 
@@ -351,8 +351,8 @@ FAILURE = Failure(Cause.QUOTA, "No.")
         (Record(lease=Lease("1-a", 8.0)), 8.0),
         (Record(cooldown=Cooldown(600.0, FAILURE)), 1200.0),  # the next failure is one more in a row
         (Record(1, "T", expires_at=100.0, cooldown=Cooldown(600.0, FAILURE), lease=Lease("1-a", 8.0)), 1200.0),
-        (Record(1, "T", expires_at=100.0, refusals_at=50.0), 650.0),
-        (Record(1, "T", expires_at=7200.0, refusals_at=50.0), 7200.0),
+        (Record(1, "T", expires_at=100.0, rejected_at=50.0), 650.0),
+        (Record(1, "T", expires_at=7200.0, rejected_at=50.0), 7200.0),
         (Record(1, "T", expires_at=7200.0, forced_at=50.0), 86_450.0),
         (Record(1, "T", expires_at=7200.0, refresh="R"), INF),
     ],
@@ -363,10 +363,10 @@ def test_keep_until(record: Record, expected: float) -> None:
 
 
 def test_the_pause_after_refusals_is_remembered_to_its_end() -> None:
-    """A store does not forget when a refused token last caused a fetch while that still holds the next one back."""
-    record = Record(1, "T", expires_at=0.0, refusals_at=0.0)
+    """A store does not forget when a rejected token last caused a fetch while that still holds the next one back."""
+    record = Record(1, "T", expires_at=0.0, rejected_at=0.0)
 
-    assert refusal_wait(record, 0.0, 10_000) <= keep_until(record)
+    assert rejection_wait(record, 0.0, 10_000) <= keep_until(record)
 
 
 def test_a_lease_is_shorter_than_a_caller_waits() -> None:

@@ -581,7 +581,7 @@ class Refusing(EndlessSource):
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         if account.secret != self.good:
-            self.answer(Failure(Cause.FINAL, "The secret is wrong.", errcode=40125))
+            self.answer(Failure(Cause.PERMANENT, "The secret is wrong.", errcode=40125))
         return super().fetch(account, force=force)
 
 

@@ -22,11 +22,11 @@ from wxmiddleware import (
     Account,
     ClassicToken,
     ConfigurationError,
-    Event,
-    Happening,
+    EventType,
     ProviderClosed,
     StableToken,
     Status,
+    TokenEvent,
     TokenProvider,
     TokenRefused,
     TokenUnavailable,
@@ -282,13 +282,13 @@ class TestGetToken:
         assert not any(held)
 
     def test_rejected(self, world: World, get: Callable[..., str]) -> None:
-        """A refused token is replaced."""
+        """A rejected token is replaced."""
         provider = world.provider()
 
         assert world.token(2) == get(provider, get(provider))
 
     def test_late_rejection(self, world: World, get: Callable[..., str]) -> None:
-        """A token that was replaced already costs nothing when it is refused."""
+        """A token that was replaced already costs nothing when it is rejected."""
         provider = world.provider()
         first = get(provider)
         second = get(provider, first)
@@ -298,13 +298,13 @@ class TestGetToken:
 
     @pytest.mark.parametrize("rejected", [b"T", 5, True, ["T"]])
     def test_wrong_rejected(self, world: World, get: Callable[..., str], rejected: Any) -> None:
-        """A refused token that is no text is a mistake in the program."""
-        with pytest.raises(TypeError, match="rejected must be the refused token, a str"):
+        """A rejected token that is no text is a mistake in the program."""
+        with pytest.raises(TypeError, match="rejected must be the rejected token, a str"):
             get(world.provider(), rejected)
 
     @pytest.mark.parametrize(
         ("cause", "kind"),
-        [(Cause.PASSING, TokenUnavailable), (Cause.QUOTA, TokenUnavailable), (Cause.FINAL, TokenRefused)],
+        [(Cause.TRANSIENT, TokenUnavailable), (Cause.QUOTA, TokenUnavailable), (Cause.PERMANENT, TokenRefused)],
     )
     def test_failure(self, world: World, get: Callable[..., str], cause: Cause, kind: type[Exception]) -> None:
         """A failure reaches the caller as an error with all that is known; the next call does not ask again."""
@@ -381,7 +381,7 @@ class TestTimeout:
 
     def test_after_a_failure(self, world: World) -> None:
         """The refresh after one that failed is waited for only for a moment, until one succeeds."""
-        go_on, answers = threading.Event(), [Failure(Cause.PASSING, "No."), Grant("T", 7200)]
+        go_on, answers = threading.Event(), [Failure(Cause.TRANSIENT, "No."), Grant("T", 7200)]
 
         def fetch(account: Account, *, force: bool = False) -> Grant | Failure:
             if len(answers) == 1:
@@ -527,17 +527,17 @@ class TestFollow:
 class TestObservers:
     def test_told(self, world: World) -> None:
         """An observer is told what its provider's token does."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
         world.provider(observers=[seen.append]).get_token()
         landed()
 
-        assert [Happening.FETCH_BEGUN, Happening.FETCH_DONE] == [event.name for event in seen]
+        assert [EventType.FETCH_BEGUN, EventType.FETCH_DONE] == [event.name for event in seen]
         assert {(world.account.appid, "fake", "first", 1000.0)} == {(e.appid, e.kind, e.reason, e.at) for e in seen}
 
     def test_all_providers_of_an_account(self, world: World) -> None:
         """What one causes, the observers of all are told."""
-        one: list[Event] = []
-        two: list[Event] = []
+        one: list[TokenEvent] = []
+        two: list[TokenEvent] = []
         first, _second = world.provider(observers=[one.append]), world.provider(observers=[two.append])
         first.get_token()
         landed()
@@ -546,8 +546,8 @@ class TestObservers:
 
     def test_closed(self, world: World) -> None:
         """A closed provider's observers are told nothing more; another's are."""
-        one: list[Event] = []
-        two: list[Event] = []
+        one: list[TokenEvent] = []
+        two: list[TokenEvent] = []
         first, second = world.provider(observers=[one.append]), world.provider(observers=[two.append])
         first.close()
         second.get_token()
@@ -558,7 +558,7 @@ class TestObservers:
 
     def test_twice(self, world: World) -> None:
         """One observer of two providers is told until both are closed."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
         first, second = world.provider(observers=[seen.append]), world.provider(observers=[seen.append])
         first.close()
         first.close()
@@ -569,7 +569,7 @@ class TestObservers:
 
     def test_forgotten(self, world: World) -> None:
         """A provider that nobody has any more leaves nothing behind."""
-        seen: list[Event] = []
+        seen: list[TokenEvent] = []
         keeps = world.provider()
         for _ in range(100):
             world.provider(observers=[seen.append])
@@ -665,7 +665,7 @@ class TestRepr:
 class TestStatus:
     def status(self, world: World, state: str, *life: float | None, **changes: Any) -> Status:
         expires_in, renews_in, generation = life
-        given = {"cooling": None, "reason": None, **changes}
+        given = {"backing_off": None, "failure": None, **changes}
         return Status(
             world.account.appid, "fake", "wechat.example", state, expires_in, renews_in, int(generation or 0), **given
         )
@@ -696,18 +696,18 @@ class TestStatus:
 
     def test_cooling(self, world: World) -> None:
         """It tells that WeChat is left alone, for how long and why."""
-        world.source.answer(Failure(Cause.FINAL, "The secret is wrong."))
+        world.source.answer(Failure(Cause.PERMANENT, "The secret is wrong."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()
         world.clock.advance(20)
 
-        expected = self.status(world, "empty", None, None, 0, cooling=40.0, reason="The secret is wrong.")
+        expected = self.status(world, "empty", None, None, 0, backing_off=40.0, failure="The secret is wrong.")
         assert expected == provider.status()
 
     def test_cooled_down(self, world: World) -> None:
         """When the time is over it is not mentioned any more."""
-        world.source.answer(Failure(Cause.FINAL, "The secret is wrong."))
+        world.source.answer(Failure(Cause.PERMANENT, "The secret is wrong."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()
@@ -751,7 +751,7 @@ class TestPeek:
 
     def test_failed(self, world: World) -> None:
         """While WeChat is left alone there is none, and no error."""
-        world.source.answer(Failure(Cause.FINAL, "No."))
+        world.source.answer(Failure(Cause.PERMANENT, "No."))
         provider = world.provider()
         with pytest.raises(TokenRefused):
             provider.get_token()
@@ -790,13 +790,13 @@ class TestSettle:
 
 def test_confirm(world: World) -> None:
     """A healed call is told to the observers."""
-    seen: list[Event] = []
+    seen: list[TokenEvent] = []
     provider = world.provider(observers=[seen.append])
     token = provider.get_token()
     landed()
     provider.confirm(token)
 
-    assert seen[-1].name is Happening.HEALED
+    assert seen[-1].name is EventType.HEALED
 
 
 class TestCheapestClock:

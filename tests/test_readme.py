@@ -41,7 +41,7 @@ def test_first_example(
     answers.append(client.post("/notify/oFollower").get_json())
 
     assert [{"errcode": 0, "errmsg": "ok"}] * 2 == answers
-    assert 1 == wechat.refusals()
+    assert 1 == wechat.rejections()
     assert "你好" in str(wechat.sent[-1].body)
 
 

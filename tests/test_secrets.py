@@ -20,7 +20,7 @@ import pytest
 from support.background import landed
 from support.leaks import everything_logged, shown
 
-from wxmiddleware import Account, ClassicToken, ConfigurationError, Event, StableToken, TokenError, TokenProvider
+from wxmiddleware import Account, ClassicToken, ConfigurationError, StableToken, TokenError, TokenEvent, TokenProvider
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.sources import Grant
 
@@ -38,7 +38,7 @@ class Scene:
         self.source = source
         self.url = server.url
         self.secret = wechat.secret
-        self.events: list[Event] = []
+        self.events: list[TokenEvent] = []
 
     def fault(self, kind: str, **options: Any) -> None:
         self.wechat.faults.add(EVERYWHERE, kind, times=None, **options)
@@ -199,7 +199,7 @@ def check(scene: Scene, errors: list[TokenError], logged: io.StringIO, *tokens: 
     hidden = {scene.secret, scene.wechat.secret, quote(scene.secret, safe=""), "88_leakedleaked", *tokens}
 
     assert errors
-    assert "cooling" in logged.getvalue()
+    assert "backing_off" in logged.getvalue()
     assert [] == [one[:3] + "..." for one in hidden if one in everything]
 
 
@@ -217,7 +217,7 @@ def test_first_fetch(
 
 @pytest.mark.parametrize("trouble", TROUBLES[6:], ids=lambda trouble: trouble.__name__)
 def test_refused_token(scene: Scene, trouble: Callable[[Scene], None], logged: io.StringIO) -> None:
-    """Nothing shows of the token, either, when it was refused and cannot be replaced."""
+    """Nothing shows of the token, either, when it was rejected and cannot be replaced."""
     provider = scene.provider()
     token = provider.get_token()
     scene.wechat.revoke()

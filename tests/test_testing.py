@@ -266,7 +266,7 @@ class TestClockedStore:
 class TestScriptedSource:
     def test_answers(self) -> None:
         """It answers in order, counts, and fails when there is nothing left."""
-        busy = Failure(Cause.PASSING, "busy")
+        busy = Failure(Cause.TRANSIENT, "busy")
         source = ScriptedSource("T1", busy)
         source.answer(Grant("T2", 60))
         answers = [source.fetch(ACCOUNT) for _ in range(4)]

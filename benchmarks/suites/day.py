@@ -34,7 +34,7 @@ PATH = "/cgi-bin/token"
 class Trouble:
     """What goes wrong in a day, in seconds from its beginning; the same for everybody who is measured."""
 
-    refusals: list[float] = field(default_factory=list)
+    rejections: list[float] = field(default_factory=list)
     wechat_down: list[tuple[float, float]] = field(default_factory=list)
     store_down: list[tuple[float, float]] = field(default_factory=list)
     kills: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Trouble:
             return sorted(draw.uniform(0, length) for _ in range(count))
 
         return cls(
-            refusals=moments(8),
+            rejections=moments(8),
             wechat_down=[(at, at + 600) for at in moments(4)],
             store_down=[(at, at + 300) for at in moments(3)],
             revokes_previous=moments(30),
@@ -66,7 +66,7 @@ def run(*, quick: bool) -> Iterator[Table]:
         f"{length:,.0f} simulated seconds, {WORKERS} workers on one Redis, overlap 300 s, the classic endpoint",
         ["trouble", "who", "calls", "failed, a live token existed", "failed, none existed", "fetches", "quota left"],
         notes=[
-            "Trouble: 8 refusals; 4 times WeChat's token endpoint is down for 600 s; 3 times Redis is down for 300 s.",
+            "Trouble: 8 rejections; WeChat's token endpoint is down 4 times for 600 s, Redis 3 times for 300 s.",
             "30 workers are killed and replaced; another service fetches every half hour at night (11 times).",
             "Fetches: requests to the token endpoint. Those that it answered 502 are not in the quota; a theft is.",
             "The same moments for all, on a clock that also runs by itself, so one more round may fit into the day.",
@@ -204,7 +204,7 @@ class Day:
 
         trouble = self._trouble
         events: list[tuple[float, Callable[[], object]]] = []
-        events += [(at, self._wechat.revoke) for at in trouble.refusals]
+        events += [(at, self._wechat.revoke) for at in trouble.rejections]
         events += [(at, kill) for at in trouble.revokes_previous]
         events += [(at, steal) for at in trouble.thefts]
         for begin, end in trouble.wechat_down:

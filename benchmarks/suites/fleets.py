@@ -51,7 +51,7 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                     "cold": [],
                     "ahead": [],
                     "expired": [],
-                    "refused": [],
+                    "rejected": [],
                     "leader killed": [],
                 }
                 for size in sizes:
@@ -79,7 +79,7 @@ def _stores(names: tuple[str, ...], sizes: tuple[int, ...]) -> Table:
                         world.wechat.revoke()
                         before = world.fetches
                         all_do(fleet, "ask", rejected=old)
-                        rows["refused"].append(f"{world.fetches - before} / 0")
+                        rows["rejected"].append(f"{world.fetches - before} / 0")
                         world.agreed(*fleet)
                         fork_server.clear()
                     with _world(backend, fork_server) as world:
@@ -138,7 +138,7 @@ def _peers(sizes: tuple[int, ...]) -> Table:
             table.notes.append("redis-server is not installed.")
             return table
         for name in (Ours.name, Wechatpy.name, Dict.name):
-            rows: dict[str, list[str]] = {"cold": [], "refused": []}
+            rows: dict[str, list[str]] = {"cold": [], "rejected": []}
             for size in sizes:
                 for situation, cell in _in_processes(name, backend.url, size):
                     rows[situation].append(cell)
@@ -157,7 +157,7 @@ def _in_processes(name: str, url: str, size: int) -> Iterator[tuple[str, str]]:
         fleet = [context.Process(target=_process, args=arguments, daemon=True) for _ in range(size)]
         for each in fleet:
             each.start()
-        for situation in ("cold", "refused"):
+        for situation in ("cold", "rejected"):
             gate.wait(120)  # all are there
             wechat.revoke()
             wechat.reset_counters()

@@ -26,7 +26,7 @@ SITUATIONS = {
     "cold": "no token yet",
     "ahead": "near its end, inside the window of whoever is measured",
     "expired": "past its end",
-    "refused": "revoked by WeChat while it seems good",
+    "rejected": "revoked by WeChat while it seems good",
     "down, ahead": "the token endpoint answers 502, the old token lives",
     "down, cold": "the token endpoint answers 502, and there is no token",
 }
@@ -70,7 +70,7 @@ class Scene:
             self._traveller.shift(self.wechat.lifetime - window)
         if situation == "expired":
             self._traveller.shift(self.wechat.lifetime + 1)
-        if situation == "refused":
+        if situation == "rejected":
             self.wechat.revoke()
         if situation.startswith("down"):
             self.wechat.faults.add(PATH, "status", times=None)
@@ -176,7 +176,7 @@ _COLUMNS = ("fetches", "failed calls", "longest wait for a token, s", "with the 
 def _storm(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
     table = Table(
         "storm",
-        f"A refused token: {count} threads, which get a token and make a call",
+        f"A rejected token: {count} threads, which get a token and make a call",
         ["who", "overlap, s", *_COLUMNS],
         notes=[
             "Overlap: seconds for which WeChat still honours the token before the last.",
@@ -187,7 +187,7 @@ def _storm(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
     )
     for overlap in (0.0, 300.0):
         for peer in peers:
-            found = threads(peer, "refused", count, overlap)
+            found = threads(peer, "rejected", count, overlap)
             table.add(peer.name, int(overlap), found.fetches, found.failed, found.token, found.call)
     return table
 
@@ -198,14 +198,14 @@ def _peers(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
         f"{count} threads, which get a token and make a call; overlap 0",
         ["situation", "who", *_COLUMNS],
         notes=[
-            *(f"{name}: {what}." for name, what in SITUATIONS.items() if name != "refused"),
+            *(f"{name}: {what}." for name, what in SITUATIONS.items() if name != "rejected"),
             "Overlap 0, ahead: a new token kills the old one, so who goes on with that must heal, or fails.",
             STILL,
             *_missing(missing),
         ],
     )
     for situation in SITUATIONS:
-        if situation == "refused":
+        if situation == "rejected":
             continue
         for peer in peers if situation != "ahead" else [*peers, Fixed]:
             found = threads(peer, situation, count, 0.0)

@@ -16,7 +16,7 @@ def run(*, quick: bool) -> Iterator[Table]:
     table = Table(
         "round-trips",
         "Round trips to the store's server",
-        ["store", "first token", "a hundred fresh ones", "a look", "renewed ahead", "refused"],
+        ["store", "first token", "a hundred fresh ones", "a look", "renewed ahead", "rejected"],
     )
     for name in SERVERS[:1] if quick else SERVERS:
         with testbed.backend(name) as backend:

@@ -57,7 +57,7 @@ def send_text(access_token: str, openid: str, text: str) -> dict[str, object]:
 
 @app.route("/wechat", methods=["GET", "POST"])
 @webhook(
-    # Without a word that both sides know, one that nobody knows: every push is refused.
+    # Without a word that both sides know, one that nobody knows: every push is rejected.
     token=os.environ.get("WECHAT_TOKEN") or secrets.token_hex(16),
     aes_key=os.environ.get("WECHAT_AES_KEY"),
     appid=account.appid,
@@ -98,11 +98,11 @@ def page() -> str:
 
 @app.post("/js-config")
 def js_config() -> Config:
-    """Sign the page that asks; with another ticket, if WeChat has refused the signature that it got before."""
+    """Sign the page that asks; with another ticket, if WeChat has rejected the signature that it got before."""
     asked = request.get_json()
-    refused = asked.get("refused") if isinstance(asked, dict) else None
+    rejected = asked.get("rejected") if isinstance(asked, dict) else None
     try:
-        return jssdk.signature(asked["url"], refused=refused if isinstance(refused, dict) else None)
+        return jssdk.signature(asked["url"], rejected=rejected if isinstance(rejected, dict) else None)
     except (LookupError, TypeError, ConfigurationError):
         abort(400, 'Send {"url": location.href}.')
 

@@ -36,7 +36,7 @@ def test_page(client: httpx.Client) -> None:
 
 def test_signs_the_page(client: httpx.Client, wechat: WeChat) -> None:
     """WeChat's browser accepts what the page got."""
-    config = client.post("/js-config", json={"url": PAGE, "refused": None}).json()
+    config = client.post("/js-config", json={"url": PAGE, "rejected": None}).json()
 
     assert wechat.wx_config(PAGE, config) == "config:ok"
 
@@ -45,7 +45,7 @@ def test_signs_again(client: httpx.Client, wechat: WeChat) -> None:
     """When WeChat has refused it, the next one is signed with another ticket."""
     refused = client.post("/js-config", json={"url": PAGE}).json()
     wechat.void_tickets()
-    config = client.post("/js-config", json={"url": PAGE, "refused": refused}).json()
+    config = client.post("/js-config", json={"url": PAGE, "rejected": refused}).json()
 
     assert wechat.wx_config(PAGE, refused) == "config:invalid signature"
     assert wechat.wx_config(PAGE, config) == "config:ok"
@@ -55,12 +55,12 @@ def test_signs_again_with_the_same(client: httpx.Client, wechat: WeChat) -> None
     """A browser that refuses what WeChat stands by gets it signed all the same: mostly the URL was wrong."""
     config = client.post("/js-config", json={"url": PAGE}).json()
     for _ in range(3):
-        config = client.post("/js-config", json={"url": PAGE, "refused": config}).json()
+        config = client.post("/js-config", json={"url": PAGE, "rejected": config}).json()
 
     assert wechat.wx_config(PAGE, config) == "config:ok"
 
 
-@pytest.mark.parametrize("body", [{}, [], "hello", {"url": "/page"}, {"url": 1, "refused": 1}])
+@pytest.mark.parametrize("body", [{}, [], "hello", {"url": "/page"}, {"url": 1, "rejected": 1}])
 def test_wants_a_page(client: httpx.Client, body: object) -> None:
     """A JSON body without the page's URL is a bad request."""
     assert client.post("/js-config", json=body).status_code == 400

@@ -7,7 +7,7 @@ and `.fastapi`, the auth classes of HTTP clients in `wxmiddleware.requests`, `.h
 your own machine in `wxmiddleware.simulator`.
 """
 
-from ._engine.events import Event, Happening, Observer
+from ._engine.events import EventType, Observer, TokenEvent
 from ._engine.provider import Status, TokenProvider
 from ._outbound.errors import araise_for_errcode, raise_for_errcode
 from ._rules.models import Account, WeComAccount
@@ -33,8 +33,7 @@ __all__ = [
     "Account",
     "ClassicToken",
     "ConfigurationError",
-    "Event",
-    "Happening",
+    "EventType",
     "NoProvider",
     "NotVerified",
     "Observer",
@@ -44,6 +43,7 @@ __all__ = [
     "Status",
     "StoreError",
     "TokenError",
+    "TokenEvent",
     "TokenProvider",
     "TokenRefused",
     "TokenUnavailable",

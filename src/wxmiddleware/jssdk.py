@@ -92,24 +92,24 @@ class JSSDK(fork.InOneProcess):
         self._wall = wall
         self._nonce = nonce
 
-    def signature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
+    def signature(self, url: str, *, rejected: Mapping[str, object] | None = None) -> Config:
         """
         Sign a page.
 
         Args:
             url: The page's, as ``location.href`` gives it: with the query, and not rebuilt behind a proxy.
-            refused: What was signed for this page before, if the browser said ``config:invalid signature`` to it. If it
-                was signed with the ticket that is still in use, the ticket is replaced; not more than once in 30
+            rejected: What was signed for this page before, if the browser said ``config:invalid signature`` to it. If
+                it was signed with the ticket that is still in use, the ticket is replaced; not more than once in 30
                 seconds, as with any rejected token, since anybody can claim this. Otherwise, and if WeChat gives the
                 same ticket again, it is signed with that: most often it is the `url` that was not the page's.
 
         Raises:
-            ConfigurationError: `url` is not an absolute http(s) URL that can be written in UTF-8. A `refused` that can
+            ConfigurationError: `url` is not an absolute http(s) URL that can be written in UTF-8. A `rejected` that can
                 never have been signed is passed over.
             TokenError: There is no ticket; `TokenRefused` or `TokenUnavailable`. What a browser says takes none away.
         """
         page = _checked(url)
-        token = self._blamed(page, refused)  # a name whose value error trackers hide
+        token = self._blamed(page, rejected)  # a name whose value error trackers hide
         try:
             token = self.tickets.get_token(token)
         except TokenError:
@@ -118,10 +118,10 @@ class JSSDK(fork.InOneProcess):
                 raise
         return self._signed(page, token)
 
-    async def asignature(self, url: str, *, refused: Mapping[str, object] | None = None) -> Config:
+    async def asignature(self, url: str, *, rejected: Mapping[str, object] | None = None) -> Config:
         """Sign a page: `signature` for tasks of asyncio and trio."""
         page = _checked(url)
-        token = self._blamed(page, refused)
+        token = self._blamed(page, rejected)
         try:
             token = await self.tickets.aget_token(token)
         except TokenError:
@@ -139,12 +139,12 @@ class JSSDK(fork.InOneProcess):
             "signature": sign(token, url, nonce=nonce, timestamp=timestamp),
         }
 
-    def _blamed(self, url: str, refused: Mapping[str, object] | None) -> str | None:
-        """The ticket in use, if the refused signature was made with it."""
-        token = self.tickets.peek() if isinstance(refused, Mapping) and refused else None
-        if refused is None or token is None:
+    def _blamed(self, url: str, rejected: Mapping[str, object] | None) -> str | None:
+        """The ticket in use, if the rejected signature was made with it."""
+        token = self.tickets.peek() if isinstance(rejected, Mapping) and rejected else None
+        if rejected is None or token is None:
             return None
-        nonce, timestamp, signature = (refused.get(name) for name in ("nonceStr", "timestamp", "signature"))
+        nonce, timestamp, signature = (rejected.get(name) for name in ("nonceStr", "timestamp", "signature"))
         # As the page sends them: anything may be there.
         if not isinstance(nonce, str) or not isinstance(signature, str) or not signature.isascii():
             return None
@@ -161,7 +161,7 @@ class JSSDK(fork.InOneProcess):
         ticket = None if blamed is None else self.tickets.peek()
         if ticket is not None:
             _logger.info(
-                "A browser refused a page's signature, but the ticket stays in use: WeChat names it as the current "
+                "A browser rejected a page's signature, but the ticket stays in use: WeChat names it as the current "
                 "one, gives none at the moment, or one was replaced less than 30 s ago. Check that the url that is "
                 "signed is the page's own."
             )

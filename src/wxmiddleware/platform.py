@@ -60,7 +60,7 @@ class Platform(fork.InOneProcess):
             themselves, also inside an `EncryptedStore`. `MemcachedStore` and `MemoryStore` do not; nor does
             `RedisStore`, which cannot know how its server is set up (``maxmemory-policy``, persistence).
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
-        observers: Functions that are told each `Event` of all of the platform's providers.
+        observers: Functions that are told each `TokenEvent` of all of the platform's providers.
         options: For every `TokenProvider`: ``clock``, ``wall``, ``sleep``, ``draw``. For tests.
 
     Attributes:
@@ -222,7 +222,7 @@ class Platform(fork.InOneProcess):
                 generation=next_generation(token.newest(record), now, token.world.draw()),
                 refresh=grant.refresh,
                 cooldown=None,
-                refusals=0,
+                rejections=0,
             )
             if not grant.value:
                 return kept

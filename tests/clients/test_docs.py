@@ -39,4 +39,4 @@ def test_blocks(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: pyt
         anyio.run(_picture, names)
     assert "oABC" == names["user"]["openid"] == anyio.run(names["nickname"], "oABC")["openid"]
     assert ["hello", "hello"] == [one.body["text"]["content"] for one in wechat.sent]
-    assert (2, 1) == (wechat.fetches(), wechat.refusals())
+    assert (2, 1) == (wechat.fetches(), wechat.rejections())

@@ -1,4 +1,4 @@
-"""The auth classes of requests, httpx and httpx2: the token goes in, and what is refused is sent once more."""
+"""The auth classes of requests, httpx and httpx2: the token goes in, and what is rejected is sent once more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio
 import pytest
 import requests
 import trio
-from support.api_server import OK, REFUSED, Api
+from support.api_server import OK, REJECTED, Api
 from support.clients import AsyncHttpx, ClientAdapter, Httpx, Requests
 
 from wxmiddleware import (
@@ -43,14 +43,14 @@ class TestSimulator:
         assert (1, 1) == (wechat.fetches(), wechat.calls())
 
     def test_herd(self, wechat_adapter: ClientAdapter, wechat: WeChat, provider: TokenProvider) -> None:
-        """64 callers whose token is refused at once cause one fetch, and all are served."""
+        """64 callers whose token is rejected at once cause one fetch, and all are served."""
         provider.get_token()
         wechat.revoke()
         answers = wechat_adapter.herd(64, USER)
 
         assert ["oFollower"] * 64 == [one.json().get("openid") for one in answers]
         assert 2 == wechat.fetches()
-        assert wechat.calls() == 64 + wechat.refusals()
+        assert wechat.calls() == 64 + wechat.rejections()
 
     def test_refused_again(self, adapter_class: type[ClientAdapter], wechat: WeChat, wechat_account: Account) -> None:
         """An API that refuses every token is called twice, and the caller sees WeChat's own answer."""
@@ -66,7 +66,7 @@ class TestSimulator:
     def test_upload(
         self, wechat_adapter: ClientAdapter, wechat: WeChat, provider: TokenProvider, tmp_path: Path
     ) -> None:
-        """An open file that is refused at first arrives whole."""
+        """An open file that is rejected at first arrives whole."""
         (tmp_path / "a.jpg").write_bytes(JPEG)
         provider.get_token()
         wechat.revoke()
@@ -75,13 +75,13 @@ class TestSimulator:
         saved = wechat_adapter.get("/cgi-bin/media/get", params={"media_id": answer.json()["media_id"]})
 
         assert JPEG == saved.content
-        assert 1 == wechat.refusals()
+        assert 1 == wechat.rejections()
 
     @pytest.mark.parametrize("content_type", ["text/plain", "application/json; encoding=utf-8", "image/jpeg"])
     def test_download(
         self, wechat_adapter: ClientAdapter, wechat: WeChat, provider: TokenProvider, content_type: str
     ) -> None:
-        """A refusal in place of a file is found behind any content type (docs/wechat.md#how-errors-arrive)."""
+        """A rejection in place of a file is found behind any content type (docs/wechat.md#how-errors-arrive)."""
         wechat.media_error_content_type = content_type
         answer = wechat_adapter.post("/cgi-bin/media/upload?type=image", files={"media": ("a.jpg", JPEG)})
         wechat.revoke()
@@ -89,7 +89,7 @@ class TestSimulator:
         wechat_adapter.stream(f"/cgi-bin/media/get?media_id={answer.json()['media_id']}", got.append)
 
         assert hashlib.sha256(JPEG).digest() == hashlib.sha256(b"".join(got)).digest()
-        assert 1 == wechat.refusals()
+        assert 1 == wechat.rejections()
 
     def test_other_errors(self, wechat_adapter: ClientAdapter, wechat: WeChat) -> None:
         """What no new token cures is the caller's to see, at once."""
@@ -210,7 +210,7 @@ class TestBodies:
         with caplog.at_level(logging.WARNING, "wxmiddleware"):
             answer = adapter.post("/upload", **options)
 
-        assert REFUSED == answer.content
+        assert REJECTED == answer.content
         assert ["T1"] == api.tokens
         assert b"onetwo" in api.seen[0].body
         assert ["T1"] == scripted.rejected
@@ -222,11 +222,11 @@ class TestAnswers:
     @pytest.mark.parametrize("content_type", ["text/plain", "image/jpeg", "application/octet-stream", ""])
     @pytest.mark.parametrize("packed", [False, True])
     def test_refusal_behind_any_type(self, adapter: ClientAdapter, api: Api, content_type: str, packed: bool) -> None:
-        """Before the caller sees a byte, a refusal is found whatever it says it is."""
+        """Before the caller sees a byte, a rejection is found whatever it says it is."""
         headers = {"Content-Type": content_type} if content_type else {}
         if packed:
             headers["Content-Encoding"] = "gzip"
-        api.refusal = (headers, gzip.compress(REFUSED) if packed else REFUSED)
+        api.rejection = (headers, gzip.compress(REJECTED) if packed else REJECTED)
         api.success = ({"Content-Type": "image/jpeg"}, JPEG)
         got: list[bytes] = []
         adapter.stream("/cgi-bin/media/get", got.append)
@@ -248,9 +248,9 @@ class TestAnswers:
     )
     @pytest.mark.parametrize("packed", [False, True])
     def test_media_pass_untouched(self, adapter: ClientAdapter, api: Api, body: bytes, packed: bool) -> None:
-        """Every byte of what is no refusal arrives, streamed or not, packed or not."""
+        """Every byte of what is no rejection arrives, streamed or not, packed or not."""
         sent = gzip.compress(body) if packed else body
-        api.refusal = ({"Content-Encoding": "gzip"} if packed else {}, sent)
+        api.rejection = ({"Content-Encoding": "gzip"} if packed else {}, sent)
         got: list[bytes] = []
         raw: list[bytes] = []
         answer = adapter.get("/cgi-bin/media/get")
@@ -261,8 +261,8 @@ class TestAnswers:
         assert ["T1"] * 3 == api.tokens
 
     def test_a_users_file_decides_nothing(self, adapter: ClientAdapter, api: Api, scripted: Any) -> None:
-        """A file that reads like a refusal is handed over; the token stays in use and nothing is fetched."""
-        api.refusal = ({"Content-Disposition": 'attachment; filename="notes.json"'}, b'{"errcode":42001}')
+        """A file that reads like a rejection is handed over; the token stays in use and nothing is fetched."""
+        api.rejection = ({"Content-Disposition": 'attachment; filename="notes.json"'}, b'{"errcode":42001}')
         answer = adapter.get("/cgi-bin/media/get")
 
         assert b'{"errcode":42001}' == answer.content
@@ -297,10 +297,10 @@ class TestAnswers:
         assert ["T1"] == api.tokens
 
     def test_history(self, adapter: ClientAdapter, api: Api) -> None:
-        """The refused answer is in the history of the one that the caller gets."""
+        """The rejected answer is in the history of the one that the caller gets."""
         answer = adapter.get(USER)
 
-        assert [REFUSED] == [one.content for one in answer.history]
+        assert [REJECTED] == [one.content for one in answer.history]
         assert OK == answer.content
 
     def test_elapsed(self, adapter: ClientAdapter) -> None:
@@ -309,14 +309,14 @@ class TestAnswers:
 
     def test_no_history_without_need(self, adapter: ClientAdapter, api: Api) -> None:
         """An answer that was accepted at once has none."""
-        api.refusal = api.success
+        api.rejection = api.success
 
         assert [] == adapter.get(USER).history
 
     def test_lasting_failure_of_the_second(self, adapter: ClientAdapter, api: Api) -> None:
         """An error of the second request is the caller's to see; a lost answer confirms no token."""
         api.answer = lambda seen: (
-            (200, {}, [REFUSED]) if seen.token == "T1" else (200, {"Content-Length": "9"}, iter([]))
+            (200, {}, [REJECTED]) if seen.token == "T1" else (200, {"Content-Length": "9"}, iter([]))
         )
         with pytest.raises(adapter.errors):
             adapter.get(USER)
@@ -335,13 +335,13 @@ class TestAnswers:
         """If no newer token can be had, the caller sees what WeChat said."""
         scripted.tokens = ["T1", TokenUnavailable("cooling")]
 
-        assert REFUSED == adapter_class(scripted, api.url).get(USER).content
+        assert REJECTED == adapter_class(scripted, api.url).get(USER).content
         assert ["T1"] == api.tokens
 
 
 class TestOptions:
     def test_codes(self, adapter_class: type[ClientAdapter], api: Api, scripted: Any) -> None:
-        """What counts as refused is for the user to say."""
+        """What counts as rejected is for the user to say."""
         adapter_class(scripted, api.url, codes={40014}).get(USER)
 
         assert ["T1"] == api.tokens
@@ -400,7 +400,7 @@ def test_trio(api: Api, scripted: Any) -> None:
 
 def test_cancelled_while_it_streams(api: Api, scripted: Any) -> None:
     """A task that leaves a stream unread leaves nothing open behind."""
-    api.refusal = ({}, JPEG * 1000)
+    api.rejection = ({}, JPEG * 1000)
 
     async def main() -> int:
         client = AsyncHttpx(scripted, api.url).client()

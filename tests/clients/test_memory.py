@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.api_server import OK, REFUSED, Api
+from support.api_server import OK, REJECTED, Api
 from support.clients import CLIENTS, ClientAdapter
 
 SIZE = 200 * 2**20
@@ -47,7 +47,7 @@ print(peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("adapter_class", CLIENTS, ids=lambda adapter: adapter.name)
 def test_bounded(adapter_class: type[ClientAdapter], api: Api) -> None:
-    """200 MB that come after a refusal take a few MB."""
+    """200 MB that come after a rejection take a few MB."""
 
     def body() -> Iterator[bytes]:
         for _ in range(SIZE // len(PIECE)):
@@ -57,7 +57,7 @@ def test_bounded(adapter_class: type[ClientAdapter], api: Api) -> None:
         if seen.path == "/small":
             return 200, {}, [OK]
         if seen.token == "T1":
-            return 200, {}, [REFUSED]
+            return 200, {}, [REJECTED]
         return 200, {"Content-Length": str(SIZE), "Content-Type": "video/mp4"}, body()
 
     api.answer = answer

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.api_server import OK, REFUSED, Api, serving
+from support.api_server import OK, REJECTED, Api, serving
 from support.clients import AsyncHttpx, ClientAdapter, Httpx, Requests
 
 import wxmiddleware.httpx
@@ -200,18 +200,18 @@ def test_hosts_that_are_none(wrong: Any) -> None:
 @pytest.mark.parametrize("path", ["/sns/userinfo", "/cgi-bin/token", "/cgi-bin/stable_token"])
 def test_paths_that_are_not_ours(adapter: ClientAdapter, api: Api, scripted: Any, path: str) -> None:
     """Where 40001 speaks of a user's token or of a secret, there is no token of ours and no healing."""
-    api.answer = lambda seen: (200, {}, [REFUSED])
+    api.answer = lambda seen: (200, {}, [REJECTED])
 
-    assert REFUSED == adapter.get(path).content
+    assert REJECTED == adapter.get(path).content
     assert [None] == api.tokens
     assert [] == scripted.asked
 
 
 def test_a_token_of_the_callers_own(adapter: ClientAdapter, api: Api, scripted: Any) -> None:
-    """A request with an access_token in its URL goes out as it is, and its refusal is the caller's."""
+    """A request with an access_token in its URL goes out as it is, and its rejection is the caller's."""
     answer = adapter.get(f"{USER}&access_token=T1")
 
-    assert REFUSED == answer.content
+    assert REJECTED == answer.content
     assert ["T1"] == api.tokens
     assert [] == scripted.asked
     assert "access_token" not in api.seen[0].target.partition("&")[0]
@@ -219,9 +219,9 @@ def test_a_token_of_the_callers_own(adapter: ClientAdapter, api: Api, scripted: 
 
 def test_other_hosts(adapter: ClientAdapter, api: Api, elsewhere: Api, scripted: Any) -> None:
     """A session may be used for other hosts: they get no token, and what they answer is not judged."""
-    elsewhere.answer = lambda seen: (200, {}, [REFUSED])
+    elsewhere.answer = lambda seen: (200, {}, [REJECTED])
 
-    assert REFUSED == adapter.get(elsewhere.url + USER).content
+    assert REJECTED == adapter.get(elsewhere.url + USER).content
     assert [None] == elsewhere.tokens
     assert [] == scripted.asked
 
@@ -274,9 +274,9 @@ class TestRedirects:
     ) -> None:
         """What another host answers after a redirect says nothing about our token."""
         api.answer = moved_to(elsewhere.url)
-        elsewhere.answer = lambda seen: (200, {}, [REFUSED])
+        elsewhere.answer = lambda seen: (200, {}, [REJECTED])
 
-        assert REFUSED == adapter.get(USER, redirects=True).content
+        assert REJECTED == adapter.get(USER, redirects=True).content
         assert [] == scripted.rejected
 
     def test_within(self, adapter: ClientAdapter, api: Api) -> None:
@@ -303,7 +303,7 @@ class TestRedirects:
     def test_second_redirect(self, adapter: ClientAdapter, api: Api, elsewhere: Api) -> None:
         """The new token does not go elsewhere, either."""
         api.answer = lambda seen: (
-            (200, {}, [REFUSED]) if seen.token == "T1" else (302, {"Location": f"{elsewhere.url}/{seen.token}"}, [b""])
+            (200, {}, [REJECTED]) if seen.token == "T1" else (302, {"Location": f"{elsewhere.url}/{seen.token}"}, [b""])
         )
         if adapter.name == "requests":
             adapter.get(USER, redirects=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.api_server import REFUSED, Api, Seen
+from support.api_server import REJECTED, Api, Seen
 from support.clients import ClientAdapter, Httpx
 from support.leaks import everything_logged, shown
 
@@ -113,7 +113,7 @@ def redirect_elsewhere(api: Api) -> str:
 def refused_and_then(trouble: Trouble) -> Trouble:
     def both(api: Api) -> str:
         url, then = trouble(api), api.answer
-        api.answer = lambda seen: (200, {}, [REFUSED]) if seen.token == FIRST else then(seen)
+        api.answer = lambda seen: (200, {}, [REJECTED]) if seen.token == FIRST else then(seen)
         return url
 
     both.__name__ = f"refused-then-{trouble.__name__}"
@@ -216,7 +216,7 @@ def test_success(adapter_class: type[ClientAdapter], api: Api, scripted: Any, lo
     """Nor is a token shown where all goes well, in an answer, its history, or their pickles."""
     masking.install()
     scripted.tokens = [FIRST, SECOND]
-    api.answer = lambda seen: (200, {}, [REFUSED if seen.token == FIRST else b"{}"])
+    api.answer = lambda seen: (200, {}, [REJECTED if seen.token == FIRST else b"{}"])
     answer = adapter_class(scripted, api.url).get(PATH)
     everything = [logged.getvalue(), repr(pickle.dumps(answer)), str(answer.url), repr(answer.request)]
     everything += [str(answer.request.url), str(answer.history[0].url), repr(answer.history[0].request)]
@@ -249,7 +249,7 @@ def test_what_an_auth_can_see_it_covers(api: Api, scripted: Any) -> None:
     def answer(seen: Seen) -> Any:
         if seen.token == SECOND:
             raise ConnectionError
-        return 200, {}, [REFUSED]
+        return 200, {}, [REJECTED]
 
     api.answer, scripted.tokens = answer, [FIRST, SECOND]
     with pytest.raises(requests.ConnectionError) as caught:

@@ -50,7 +50,7 @@ def test_revoked_token(client: WeChatClient, provider: TokenProvider, wechat: We
 
 
 def test_without_the_adapter(wechat: WeChat, wechat_server: SimulatorServer) -> None:
-    """Left to itself, wechatpy spends the whole quota on one call that is refused for ever: what the adapter is for."""
+    """Left to itself, wechatpy spends the quota on one call that is rejected for ever: what the adapter is for."""
 
     class Local(WeChatClient):  # type: ignore[misc]
         API_BASE_URL = f"{wechat_server.url}/cgi-bin/"
@@ -69,7 +69,7 @@ def test_without_the_adapter(wechat: WeChat, wechat_server: SimulatorServer) -> 
 
 
 def test_refused_again(client: WeChatClient, wechat: WeChat) -> None:
-    """A call that is refused twice raises WeChat's error, and ends there."""
+    """A call that is rejected twice raises WeChat's error, and ends there."""
     wechat.faults.add("/cgi-bin/user/*", "errcode", times=None, errcode=40001)
     with pytest.raises(WeChatClientException) as caught:
         client.user.get("oFollower")
@@ -79,7 +79,7 @@ def test_refused_again(client: WeChatClient, wechat: WeChat) -> None:
 
 
 def test_upload_and_download(client: WeChatClient, provider: TokenProvider, wechat: WeChat) -> None:
-    """A file that is refused at first arrives whole, and so does one that comes back."""
+    """A file that is rejected at first arrives whole, and so does one that comes back."""
     provider.get_token()
     wechat.revoke()
     file = io.BytesIO(b"\xff\xd8" * 1000)
@@ -87,7 +87,7 @@ def test_upload_and_download(client: WeChatClient, provider: TokenProvider, wech
     saved = client.media.download(media["media_id"])
 
     assert b"\xff\xd8" * 1000 == saved.content
-    assert 1 == wechat.refusals()
+    assert 1 == wechat.rejections()
 
 
 def test_calls_with_parameters_of_any_kind(client: WeChatClient, wechat: WeChat) -> None:
@@ -99,7 +99,7 @@ def test_calls_with_parameters_of_any_kind(client: WeChatClient, wechat: WeChat)
 
     assert ["?b=1&b=2", "?kf_account=a%40b", ""] == [url.partition("user/get")[2] for url in seen]
     assert wechat.calls("/cgi-bin/user/get") == 3
-    assert 0 == wechat.refusals()
+    assert 0 == wechat.rejections()
 
 
 def test_other_apis(client: WeChatClient, wechat: WeChat) -> None:

@@ -47,7 +47,7 @@ def test_revoked_token(client: Client, provider: TokenProvider, wechat: WeChat) 
 
 
 def test_refused_again(client: Client, wechat: WeChat) -> None:
-    """A call that is refused twice raises WeRoBot's error."""
+    """A call that is rejected twice raises WeRoBot's error."""
     wechat.faults.add("/cgi-bin/user/*", "errcode", times=None, errcode=40001)
     with pytest.raises(ClientException, match="40001"):
         client.get_user_info("oFollower")
@@ -73,7 +73,7 @@ def test_upload_and_download(client: Client, provider: TokenProvider, wechat: We
     saved = client.download_media(media["media_id"])
 
     assert b"\xff\xd8" * 1000 == saved.content
-    assert 1 == wechat.refusals()
+    assert 1 == wechat.rejections()
 
 
 @pytest.mark.parametrize("method", ["video", "download"])

@@ -36,7 +36,7 @@ def away(world: World, seconds: float) -> list[float]:
 
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 0.9])
 def test_blip(world: World, fleet: list[TokenProvider], seconds: float) -> None:
-    """Processes that are refused while the store is away for less than a second fetch once, together."""
+    """Processes that are rejected while the store is away for less than a second fetch once, together."""
     world.script("T2")
     away(world, seconds)
 

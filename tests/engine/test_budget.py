@@ -21,7 +21,7 @@ from wxmiddleware.stores.memory import MemoryStore
 pytestmark = pytest.mark.parametrize("face", ["threads"], indirect=True)
 
 DAY = 86_400.0
-UNREACHABLE = Failure(Cause.PASSING, "The host cannot be reached.")
+UNREACHABLE = Failure(Cause.TRANSIENT, "The host cannot be reached.")
 
 
 class Endless(deque[Any]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.world import World
-from wxmiddleware import Happening
+from wxmiddleware import EventType
 from wxmiddleware.exceptions import TokenError
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
@@ -33,7 +33,7 @@ def test_fleet_that_heals_every_time(world: World, size: int) -> None:
     world.issuer.script.clear()
 
     assert 0 == failed
-    assert Happening.KEPT not in world.names()
+    assert EventType.KEPT not in world.names()
 
 
 def test_record_tells(world: World) -> None:
@@ -51,7 +51,7 @@ def test_record_tells(world: World) -> None:
     assert "T2" == world.get(fleet[0], "T1")
     record = world.store.load(key).record
     assert record is not None
-    assert 1 == record.refusals
+    assert 1 == record.rejections
     world.store.save = counting
     for provider in fleet:
         assert "T2" == world.get(provider, "T1")
@@ -60,7 +60,7 @@ def test_record_tells(world: World) -> None:
     record = world.store.load(key).record
 
     assert record is not None
-    assert (0, "T2") == (record.refusals, record.value)
+    assert (0, "T2") == (record.rejections, record.value)
     assert 1 == len(saves)
 
 

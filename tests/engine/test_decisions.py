@@ -10,8 +10,8 @@ from wxmiddleware._rules.decisions import USABLE, Flying, Reason, Step, View, du
 from wxmiddleware._rules.policies import State
 
 GOOD = [State.FRESH, State.AHEAD]
-NONE_TO_USE = [State.EMPTY, State.EXPIRED, State.REFUSED]
-FETCHES = [(State.EMPTY, Reason.FIRST), (State.EXPIRED, Reason.EXPIRED), (State.REFUSED, Reason.REFUSED)]
+NONE_TO_USE = [State.EMPTY, State.EXPIRED, State.REJECTED]
+FETCHES = [(State.EMPTY, Reason.FIRST), (State.EXPIRED, Reason.EXPIRED), (State.REJECTED, Reason.REJECTED)]
 
 
 class TestGoodToken:

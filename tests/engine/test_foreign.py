@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.world import SECRET, WRONG, World
-from wxmiddleware import Account, Happening, TokenProvider, TokenRefused, TokenUnavailable
+from wxmiddleware import Account, EventType, TokenProvider, TokenRefused, TokenUnavailable
 from wxmiddleware._engine.refresh import Refresh
 from wxmiddleware.stores import Lease, Loaded, Record
 
@@ -42,7 +42,7 @@ def bare(world: World, value: str, *, life: float = 7200.0) -> Record:
 
 class TestWithoutTheSecret:
     def test_follows(self, world: World) -> None:
-        """It gets the owner's token, and its successor when that is refused."""
+        """It gets the owner's token, and its successor when that is rejected."""
         world.script("T1", "T2")
         owner, follower = world.provider(), with_secret(world, "", follow=True)
         first = world.get(owner), world.get(follower)
@@ -103,7 +103,7 @@ def test_lease_that_ends_while_it_is_looked_at(world: World, key: str) -> None:
 class TestAnotherProgram:
     @pytest.mark.parametrize("times", [{}, {"sent_at": 49_990.0, "received_at": 49_990.0}], ids=["end", "times"])
     def test_successor(self, world: World, key: str, times: dict[str, Any]) -> None:
-        """A follower takes a token that has no number, and its successor, when it is refused and when it looks."""
+        """A follower takes a token that has no number, and its successor, when it is rejected and when it looks."""
         put(world, key, replace(bare(world, "A"), **times))
         follower = world.provider(follow=True)
         got = [world.get(follower)]
@@ -170,12 +170,12 @@ class TestAnotherProgram:
         assert "TOKEN-A" not in str(error)
 
     def test_refused(self, world: World, key: str) -> None:
-        """Also that its token was refused."""
+        """Also that its token was rejected."""
         put(world, key, bare(world, "TOKEN-A"))
         follower = world.provider(follow=True)
         world.get(follower)
 
-        assert "WeChat has refused its token" in str(world.error(follower, "TOKEN-A"))
+        assert "WeChat has rejected its token" in str(world.error(follower, "TOKEN-A"))
 
 
 class TestSecrets:
@@ -192,9 +192,9 @@ class TestSecrets:
         """A process with a wrong secret neither brakes those with the right one, nor takes their token away."""
         world.script(WRONG, "T1")
         wrong, right = with_secret(world, "wrong"), world.provider()
-        refused = world.error(wrong)
+        rejected = world.error(wrong)
 
-        assert isinstance(refused, TokenRefused)
+        assert isinstance(rejected, TokenRefused)
         assert "T1" == world.get(right)
         world.advance(61)
         assert "T1" == world.get(wrong)
@@ -211,7 +211,7 @@ class TestSecrets:
 
         assert (1, 2) == (fetched, world.issuer.fetches)
         assert 119 < error.retry_after <= 120
-        assert Happening.COOLING in world.names()
+        assert EventType.BACKING_OFF in world.names()
 
     def test_wrong_while_the_other_waits(self, world: World) -> None:
         """Failures of two secrets do not count as one row."""

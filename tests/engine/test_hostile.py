@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.world import BUSY, World
-from wxmiddleware import Happening, TokenProvider, TokenUnavailable
+from wxmiddleware import EventType, TokenProvider, TokenUnavailable
 from wxmiddleware.sources import Grant
 from wxmiddleware.stores import Cooldown, Lease, Record, dumps_record, loads_record
 
@@ -86,15 +86,15 @@ def test_late_answer_of_a_store_that_hung(world: World, gate: threading.Event) -
     gate.set()
     assert hung is not None
     hung.wait(20)
-    told = [name for name in world.names() if name in (Happening.STORE_FAILED, Happening.STORE_BACK)]
+    told = [name for name in world.names() if name in (EventType.STORE_FAILED, EventType.STORE_BACK)]
     for _ in range(5):
         world.advance(12)
         world.get(provider)
         world.drain()
 
-    assert [Happening.STORE_FAILED] == told
+    assert [EventType.STORE_FAILED] == told
     assert [0.0, 68.0] == [at - began for at in calls[:2]]
-    assert 1 == world.names().count(Happening.STORE_BACK)
+    assert 1 == world.names().count(EventType.STORE_BACK)
 
 
 @pytest.mark.parametrize("step", [HOURS, -HOURS])
@@ -141,11 +141,11 @@ def test_written_when_a_clock_was_ahead(world: World, key: str, lie: Record) -> 
 
 
 def test_refused_when_a_clock_was_ahead(world: World, key: str) -> None:
-    """A refusal in the future is no reason to keep a refused token."""
+    """A rejection in the future is no reason to keep a rejected token."""
     world.script("T1", "T2")
     provider = world.provider()
     world.get(provider)
-    put(world, key, replace(world.store.load(key).record, refusals_at=world.clock.now + HOURS))
+    put(world, key, replace(world.store.load(key).record, rejected_at=world.clock.now + HOURS))
 
     assert "T2" == world.get(provider, "T1")
 
@@ -170,7 +170,7 @@ def test_store_hangs_cold(world: World, gate: threading.Event) -> None:
     assert isinstance(error, TokenUnavailable)
     assert "T1" == world.get(provider)
     gate.set()
-    assert [Happening.STORE_FAILED] == [name for name in world.names() if name is Happening.STORE_FAILED]
+    assert [EventType.STORE_FAILED] == [name for name in world.names() if name is EventType.STORE_FAILED]
 
 
 def test_store_hangs_when_out_of_touch(world: World, gate: threading.Event) -> None:
@@ -259,7 +259,7 @@ POISONS: dict[str, dict[str, object]] = {
     "blank": {"generation": AHEAD, "value": "two words"},
     "line": {"generation": AHEAD, "value": "66_wrong\r\nHost: elsewhere"},
     "chinese": {"generation": AHEAD, "value": "\u6210\u529f"},
-    "refusals": {"refusals": 2**63 - 1, "refusals_at": FUTURE},
+    "rejections": {"rejections": 2**63 - 1, "rejected_at": FUTURE},
     "forced": {"forced": 2**63 - 1, "forced_at": FUTURE, "forced_day": 2**63 - 1},
     "spent": {"owed_until": FUTURE},
     "lease": {"generation": AHEAD, "lease": Lease("there/1/2/3/4", FUTURE)},

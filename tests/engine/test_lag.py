@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.world import FleetStore, World
-from wxmiddleware import Happening
+from wxmiddleware import EventType
 from wxmiddleware._rules.models import Lease
 from wxmiddleware.stores import Loaded, Record
 
@@ -46,7 +46,7 @@ def lagging(request: pytest.FixtureRequest, world: World) -> World:
 
 
 def lags(world: World) -> int:
-    return world.names().count(Happening.STORE_LAGS)
+    return world.names().count(EventType.STORE_LAGS)
 
 
 def test_cold(lagging: World) -> None:
@@ -59,7 +59,7 @@ def test_cold(lagging: World) -> None:
 
 
 def test_refused(lagging: World) -> None:
-    """A token that was refused everywhere is replaced once."""
+    """A token that was rejected everywhere is replaced once."""
     lagging.script("T1", "T2")
     here, there = lagging.provider(), lagging.elsewhere()
     lagging.get(here)

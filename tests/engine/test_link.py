@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.world import Clock, FleetStore
-from wxmiddleware import Happening
+from wxmiddleware import EventType
 from wxmiddleware._engine.link import Seen, Session, StoreLink
 from wxmiddleware._rules.policies import (
     FAILURE_THRESHOLD,
@@ -62,16 +62,16 @@ def link(store: Store, process: Clock) -> StoreLink:
 
 
 @pytest.fixture
-def told() -> list[Happening]:
+def told() -> list[EventType]:
     return []
 
 
 @pytest.fixture
-def session(link: StoreLink, told: list[Happening]) -> Session:
+def session(link: StoreLink, told: list[EventType]) -> Session:
     return make_session(link, told)
 
 
-def make_session(link: StoreLink, told: list[Happening]) -> Session:
+def make_session(link: StoreLink, told: list[EventType]) -> Session:
     return Session(link, due=lambda seconds: None, note=lambda name, message: told.append(name))
 
 
@@ -89,7 +89,7 @@ def written(store: Store) -> Record:
 class TestClocks:
     def test_save_and_load(self, session: Session, store: Store) -> None:
         """A record has the store's times in the store and the process's outside, leases and back-offs included."""
-        record = replace(RECORD, lease=Lease("p", 110.0), cooldown=Cooldown(130.0, Failure(Cause.PASSING, "Busy.")))
+        record = replace(RECORD, lease=Lease("p", 110.0), cooldown=Cooldown(130.0, Failure(Cause.TRANSIENT, "Busy.")))
         seen = session.load()
         assert seen is not None
         assert session.save(record, seen) is not None
@@ -163,9 +163,9 @@ class TestAmend:
                 FleetStore.save(store, KEY, replace(RECORD, forced=3), FleetStore.load(store, KEY).version)
 
         store.before = interfere
-        link.amend(lambda record, now: replace(record, refusals=7))
+        link.amend(lambda record, now: replace(record, rejections=7))
 
-        assert (3, 7) == (written(store).forced, written(store).refusals)
+        assert (3, 7) == (written(store).forced, written(store).rejections)
 
     def test_unchanged(self, link: StoreLink, store: Store) -> None:
         """What is not changed is not saved."""
@@ -177,7 +177,7 @@ class TestAmend:
         """It gives up in the end, and says so."""
         store.save = lambda *_: None
         with pytest.raises(StoreError, match="saved each time"):
-            link.amend(lambda record, now: replace(record, refusals=7))
+            link.amend(lambda record, now: replace(record, rejections=7))
 
     def test_fails(self, link: StoreLink, store: Store) -> None:
         """A store that fails raises a StoreError, which says only the kind of a client's own error."""
@@ -187,24 +187,24 @@ class TestAmend:
 
         store.before = quote
         with pytest.raises(StoreError, match="OSError") as caught:
-            link.amend(lambda record, now: replace(record, refusals=7))
+            link.amend(lambda record, now: replace(record, rejections=7))
 
         assert "password" not in str(caught.value)
 
-    def test_open(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+    def test_open(self, link: StoreLink, store: Store, process: Clock, told: list[EventType]) -> None:
         """What a user asks for is tried although the circuit breaker is open."""
         store.before = fail
         for _ in range(FAILURE_THRESHOLD):
             make_session(link, told).load()
         store.before = lambda name: None
 
-        assert 7 == link.amend(lambda record, now: replace(record, refusals=7)).refusals
+        assert 7 == link.amend(lambda record, now: replace(record, rejections=7)).rejections
 
 
 class TestWhen:
     """When the store is called again."""
 
-    def test_after_failures(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+    def test_after_failures(self, link: StoreLink, store: Store, process: Clock, told: list[EventType]) -> None:
         """After three failures in a row it is not called for `OPEN_SECONDS`; what is asked meanwhile fails at once."""
         store.before = fail
         calls = []
@@ -215,9 +215,9 @@ class TestWhen:
             calls.append(len(store.calls))
 
         assert [1, 2, 3, 3, 3, 4] == calls
-        assert [Happening.STORE_FAILED] == told
+        assert [EventType.STORE_FAILED] == told
 
-    def test_hangs(self, link: StoreLink, store: Store, process: Clock, told: list[Happening]) -> None:
+    def test_hangs(self, link: StoreLink, store: Store, process: Clock, told: list[EventType]) -> None:
         """After a call that hung it is not called for `OPEN_AFTER_HANG`; the late answer or error changes nothing."""
         problems = []
         for late in (lambda: None, lambda: fail("")):
@@ -236,7 +236,7 @@ class TestWhen:
         assert [True, False] == [problem.startswith("The store does not answer.") for problem in problems]
         assert ([], ["load", "load"]) == (told, store.calls)
 
-    def test_back(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+    def test_back(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """The end of an outage is told once, by the first refresh that has not failed itself."""
         store.before = fail
         failed = make_session(link, told)
@@ -245,9 +245,9 @@ class TestWhen:
         for session in (failed, make_session(link, told), make_session(link, told)):
             assert isinstance(session.load(), Seen)
 
-        assert [Happening.STORE_FAILED, Happening.STORE_BACK] == told
+        assert [EventType.STORE_FAILED, EventType.STORE_BACK] == told
 
-    def test_insistence(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+    def test_insistence(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """A refresh token must be saved: then it is called although the circuit breaker is open."""
         store.before = fail
         session = make_session(link, told)
@@ -258,7 +258,7 @@ class TestWhen:
 
         assert FAILURE_THRESHOLD + 1 == len(store.calls)
 
-    def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[Happening]) -> None:
+    def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """It is read every 40 s, and every `OPEN_SECONDS` for a while after it failed."""
         timing = Timing(600.0)
         before = link.look_at(100.0, timing, 0.5)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.world import Issuer, World
-from wxmiddleware import Happening, TokenProvider
+from wxmiddleware import EventType, TokenProvider
 from wxmiddleware._rules.models import Snapshot
-from wxmiddleware._rules.refusals import Refusals
+from wxmiddleware._rules.rejections import Rejections
 from wxmiddleware.exceptions import TokenError
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.sources import Grant
@@ -39,8 +39,8 @@ def test_new_token_is_rejected_at_once(world: World) -> None:
 
     assert ["T1", "T1", "T1", "T1", "T2"] == held
     assert 2 == world.issuer.fetches
-    assert 1 == world.names().count(Happening.KEPT)
-    assert Happening.REFUSED not in world.names()
+    assert 1 == world.names().count(EventType.KEPT)
+    assert EventType.REJECTED not in world.names()
 
 
 def test_it_is_rejected_again(world: World) -> None:
@@ -136,7 +136,7 @@ def test_another_process_has_renewed(world: World) -> None:
 @pytest.mark.parametrize(("age", "foreign"), [(0.0, False), (9.0, False), (10.0, True), (60.0, True)])
 def test_other_system(world: World, age: float, foreign: bool) -> None:
     """A token that is rejected in its first seconds tells nothing of another system."""
-    ledger = Refusals(revokes_previous=True)
+    ledger = Rejections(revokes_previous=True)
     reports = [
         ledger.report(Snapshot(f"T{number}", number, received_at=100.0 * number, own=True), 100.0 * number + age)
         for number in range(1, 4)
@@ -165,7 +165,7 @@ def test_apis_that_lag(world: World, lag: float, stable: bool, overlap: float) -
     )
     provider.get_token()
     wechat.propagation_lag = lag
-    failed = refused = 0
+    failed = rejected = 0
     for _ in range(3):
         world.advance(provider.status().renews_in or 0.0)
         provider.get_token()
@@ -173,7 +173,7 @@ def test_apis_that_lag(world: World, lag: float, stable: bool, overlap: float) -
         for _ in range(200):
             token = provider.get_token()
             if not wechat.is_valid(token):
-                refused += 1
+                rejected += 1
                 try:
                     failed += not wechat.is_valid(provider.get_token(rejected=token))
                 except TokenError:
@@ -182,4 +182,4 @@ def test_apis_that_lag(world: World, lag: float, stable: bool, overlap: float) -
 
     assert 4 == wechat.fetches(slot=kind)
     assert 0 == failed
-    assert refused <= 3 * 3
+    assert rejected <= 3 * 3

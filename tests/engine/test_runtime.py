@@ -85,8 +85,8 @@ class TestNoThread:
         assert ("T1", "T1", "ahead") == (world.get(provider), provider.peek(), provider.status().state)
 
     def test_rejected(self, world: World, refuse_threads: Callable[[], None]) -> None:
-        """Whose call was refused gets WeChat's answer where no other token can be had; who was not, keeps the token."""
-        refusal = {"errcode": 40001, "errmsg": "invalid credential"}
+        """Whose call was rejected gets WeChat's answer where no other token can be had; others keep the token."""
+        rejection = {"errcode": 40001, "errmsg": "invalid credential"}
         world.script("T1", "T2")
         provider = world.provider()
         world.get(provider)
@@ -98,9 +98,9 @@ class TestNoThread:
 
         @with_token(provider)
         async def call(access_token: str) -> dict[str, Any]:
-            return refusal
+            return rejection
 
-        assert world.face.run(call) is refusal
+        assert world.face.run(call) is rejection
         assert "T1" == world.get(provider)
 
     def test_threads_are_back(

@@ -18,7 +18,7 @@ from support.background import landed
 
 from engine.world import BUSY, LOST, QUOTA, WRONG, FleetStore, Tasks, World
 from wxmiddleware import (
-    Happening,
+    EventType,
     StoreError,
     TokenProvider,
     TokenRefused,
@@ -184,7 +184,7 @@ class TestStates:
         assert "T2" == world.get(provider)
 
 
-class TestRefused:
+class TestRejected:
     """WeChat said no to a token."""
 
     def test_rejection_of_a_replaced_token(self, world: World) -> None:
@@ -198,7 +198,7 @@ class TestRefused:
         assert 2 == world.issuer.fetches
 
     def test_herd_with_one_rejected_token(self, world: World) -> None:
-        """64 callers with one refused token cause one fetch."""
+        """64 callers with one rejected token cause one fetch."""
         world.script("T1", "T2")
         provider = world.provider()
         world.get(provider)
@@ -208,7 +208,7 @@ class TestRefused:
         assert 2 == world.issuer.fetches
 
     def test_others_are_not_handed_a_rejected_token(self, world: World) -> None:
-        """While a refused token is replaced, nobody else is handed it either."""
+        """While a rejected token is replaced, nobody else is handed it either."""
         world.script("T1", "T2")
         provider = world.provider()
         world.get(provider)
@@ -220,7 +220,7 @@ class TestRefused:
         assert "T2" == world.get(provider)
 
     def test_new_token_is_rejected_too(self, world: World) -> None:
-        """When the new token is refused at once, nothing more is fetched, and the token is kept for the others."""
+        """When the new token is rejected at once, nothing more is fetched, and the token is kept for the others."""
         world.script("T1", "T2")
         provider = world.provider()
         world.get(provider)
@@ -229,7 +229,7 @@ class TestRefused:
 
         assert isinstance(error, TokenUnavailable)
         world.error(provider, "T2")
-        assert world.names().count(Happening.KEPT) <= 1  # said once, not for each call
+        assert world.names().count(EventType.KEPT) <= 1  # said once, not for each call
         # Where other processes write, too, it is worth another look after a second.
         assert error.retry_after == pytest.approx(1 if world.store.shared else 30)
         assert "T2" == world.get(provider)
@@ -251,7 +251,7 @@ class TestRefused:
         assert 2 == world.issuer.fetches
 
     def test_bystanders_of_a_refusal_that_comes_too_soon(self, stable: World) -> None:
-        """When a refused token is kept after all, those who only waited get it."""
+        """When a rejected token is kept after all, those who only waited get it."""
         stable.script("T1", "T1", "T1")
         provider = stable.provider()
         stable.get(provider)
@@ -262,7 +262,7 @@ class TestRefused:
         assert ["T1"] * 64 == stable.herd(provider)
 
     def test_one_token_refused_by_many_is_no_other_system(self, world: World) -> None:
-        """One token that is refused three times is not three tokens."""
+        """One token that is rejected three times is not three tokens."""
         world.script("T1", "T2")
         provider = world.provider()
         world.get(provider)
@@ -271,17 +271,17 @@ class TestRefused:
             world.error(provider, "T2")
             world.advance(2)
 
-        assert Happening.OTHER_SYSTEM not in world.names()
+        assert EventType.OTHER_SYSTEM not in world.names()
 
     def test_empty_string(self, world: World) -> None:
-        """An empty string is no token that could be refused."""
+        """An empty string is no token that could be rejected."""
         world.script("T1")
 
         assert "T1" == world.get(world.provider(), "")
-        assert Happening.REFUSED not in world.names()
+        assert EventType.REJECTED not in world.names()
 
     def test_after_half_a_minute(self, world: World) -> None:
-        """After 30 s a refused token may cause a fetch again."""
+        """After 30 s a rejected token may cause a fetch again."""
         world.script("T1", "T2", "T3")
         provider = world.provider()
         world.get(provider)
@@ -292,7 +292,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("face", ["threads"], indirect=True)
     def test_refused_for_ever(self, world: World) -> None:
-        """A day of refusals, one a minute, spends some hundred fetches and not the quota."""
+        """A day of rejections, one a minute, spends some hundred fetches and not the quota."""
         world.script("T0", *(f"T{n}" for n in range(1, 400)))
         provider = world.provider()
         token = world.get(provider)
@@ -307,7 +307,7 @@ class TestRefused:
         world.issuer.script.clear()
 
     def test_cured_refusals_do_not_add_up(self, world: World) -> None:
-        """Where each refresh cures the call, the eleventh refusal is as good as the first."""
+        """Where each refresh cures the call, the eleventh rejection is as good as the first."""
         world.script(*(f"T{n}" for n in range(1, 16)))
         provider = world.provider()
         token = world.get(provider)
@@ -364,7 +364,7 @@ class TestRefused:
             assert [120, 120, 120] == alone
 
     def test_another_system_is_warned_of(self, world: World) -> None:
-        """Three refusals of our own young tokens in a quarter of an hour: one warning."""
+        """Three rejections of our own young tokens in a quarter of an hour: one warning."""
         world.script(*(f"T{n}" for n in range(2, 9)))
         provider = world.provider()
         token = world.get(provider)
@@ -373,8 +373,8 @@ class TestRefused:
             token = world.get(provider, token)
             provider.confirm(token)
 
-        assert 1 == world.names().count(Happening.OTHER_SYSTEM)
-        (told,) = [event.message for event in world.events if event.name is Happening.OTHER_SYSTEM]
+        assert 1 == world.names().count(EventType.OTHER_SYSTEM)
+        (told,) = [event.message for event in world.events if event.name is EventType.OTHER_SYSTEM]
         assert "StableToken() here" in told
 
     def test_another_system_that_forces(self, stable: World) -> None:
@@ -388,13 +388,13 @@ class TestRefused:
             token = world.get(provider, token)
             provider.confirm(token)
         world.names()
-        (told,) = [event.message for event in world.events if event.name is Happening.OTHER_SYSTEM]
+        (told,) = [event.message for event in world.events if event.name is EventType.OTHER_SYSTEM]
 
         assert "force_refresh" in told
         assert "is not the reason" in told
 
     def test_adopted_instead_of_fetched(self, world: World) -> None:
-        """A process whose token was refused takes the one that another process has stored meanwhile."""
+        """A process whose token was rejected takes the one that another process has stored meanwhile."""
         world.script("T1", "T2")
         here, there = world.provider(), world.elsewhere()
         world.get(here)
@@ -406,7 +406,7 @@ class TestRefused:
 
     def test_stored_token_is_revoked_too(self, world: World) -> None:
         """
-        When the next token has died with the refused one, a call that knew only the first gets WeChat's answer.
+        When the next token has died with the rejected one, a call that knew only the first gets WeChat's answer.
 
         It is repeated once, with what the store has. The call after that heals, and one fetch is all that it costs.
         """
@@ -434,7 +434,7 @@ class TestRefused:
         assert 3 == world.issuer.fetches
 
     def test_refresh_fails(self, world: World) -> None:
-        """When the fetch for a refused token fails, the refused get that error; the others keep the token meanwhile."""
+        """If the fetch for a rejected token fails, the rejected get that error; the others keep the token meanwhile."""
         world.script("T1", BUSY, "T2")
         provider = world.provider()
         world.get(provider)
@@ -475,7 +475,7 @@ class TestRefused:
         assert world.issuer.fetches <= 12
 
     def test_kept_while_it_is_being_replaced(self, world: World) -> None:
-        """While the next fetch for it is under way, those who were not refused go on with the token."""
+        """While the next fetch for it is under way, those who were not rejected go on with the token."""
         world.script("T1", WRONG, "T2")
         provider = world.provider()
         world.get(provider)
@@ -483,12 +483,12 @@ class TestRefused:
         world.advance(61)
         held = gate(world)
         healed: list[str] = []
-        refused = threading.Thread(target=lambda: healed.append(world.get(provider, "T1")), daemon=True)
-        refused.start()
+        rejected = threading.Thread(target=lambda: healed.append(world.get(provider, "T1")), daemon=True)
+        rejected.start()
         world.issuer.wait_for(3)
         others = world.herd(provider)
         held.set()
-        refused.join(20)
+        rejected.join(20)
 
         assert ["T1"] * 64 == others
         assert ["T2"] == healed
@@ -509,7 +509,7 @@ class TestRefused:
         assert -1 == world.error(provider).errcode
 
     def test_refusal_after_a_lost_answer(self, world: World) -> None:
-        """After a lost answer a refusal is news: the fetch is repeated at once, and not after the pause."""
+        """After a lost answer a rejection is news: the fetch is repeated at once, and not after the pause."""
         world.script("T1", LOST, "T3")
         provider = world.provider()
         world.get(provider)
@@ -520,7 +520,7 @@ class TestRefused:
         assert "T3" == world.get(provider, "T1")
 
     def test_refusals_while_wechat_fails(self, world: World) -> None:
-        """A refused token is news once: eight processes that hold it ask a failing WeChat as rarely as one would."""
+        """A rejected token is news once: eight processes that hold it ask a failing WeChat as rarely as one would."""
         if not isinstance(world.store, FleetStore):
             pytest.skip("nobody shares it")
         world.draws = 1.0  # it is left alone for 1, 2, 4, 8 and 15 s
@@ -537,7 +537,7 @@ class TestRefused:
         assert 7 == world.issuer.fetches
 
     def test_refusal_with_a_wrong_secret(self, world: World) -> None:
-        """When the secret is known to be wrong, a refusal fetches nothing."""
+        """When the secret is known to be wrong, a rejection fetches nothing."""
         world.script("T1", WRONG)
         provider = world.provider()
         world.get(provider)
@@ -567,7 +567,7 @@ class TestPutBack:
         here, there, third = after_an_outage(world)
 
         assert "T5" == world.get(here, "T2")
-        world.advance(31)  # now a refusal may lead to a fetch
+        world.advance(31)  # now a rejection may lead to a fetch
         assert "T5" == world.get(third, "T4")
         world.advance(31)
         world.get(there)
@@ -599,7 +599,7 @@ class TestPutBack:
         world.issuer.script.clear()
 
     def test_too_soon(self, world: World) -> None:
-        """While a refusal must not lead to a fetch, it is better than nothing."""
+        """While a rejection must not lead to a fetch, it is better than nothing."""
         here, _, _ = after_an_outage(world, pause=20)
 
         assert "T3" == world.get(here, "T2")
@@ -682,7 +682,7 @@ class TestStable:
         assert [False, False] == stable.issuer.asked
 
     def test_forced_once(self, stable: World) -> None:
-        """When normal mode brings the refused token again, the forced mode is used once."""
+        """When normal mode brings the rejected token again, the forced mode is used once."""
         stable.script("T1", "T1", "T2")
         provider = stable.provider()
         stable.get(provider)
@@ -691,7 +691,7 @@ class TestStable:
         assert [False, False, True] == stable.issuer.asked
 
     def test_forced_brings_the_same_token(self, stable: World) -> None:
-        """When even the forced mode brings the refused token, it is kept: WeChat stands by it."""
+        """When even the forced mode brings the rejected token, it is kept: WeChat stands by it."""
         stable.script("T1", "T1", "T1")
         provider = stable.provider()
         stable.get(provider)
@@ -701,7 +701,7 @@ class TestStable:
         assert 3 == stable.issuer.fetches
 
     def test_rejected_while_renewed(self, stable: World) -> None:
-        """A token that is refused while an early renewal brings it again is then replaced in forced mode."""
+        """A token that is rejected while an early renewal brings it again is then replaced in forced mode."""
         stable.script("T1", Grant("T1", 280), "T1", "T2")
         provider = stable.provider()
         stable.get(provider)
@@ -715,7 +715,7 @@ class TestStable:
         assert [False, False, False, True] == stable.issuer.asked
 
     def test_rejected_while_renewed_is_not_handed_out(self, stable: World) -> None:
-        """What an early renewal brings again is not handed out to others either, if it was refused meanwhile."""
+        """What an early renewal brings again is not handed out to others either, if it was rejected meanwhile."""
         stable.script("T1", Grant("T1", 280), "T1", "T2")
         provider = stable.provider()
         stable.get(provider)
@@ -730,7 +730,7 @@ class TestStable:
         assert "T2" == stable.get(provider)
 
     def test_forced_budget(self, stable: World) -> None:
-        """The forced mode is used ten times a day, however often tokens are refused."""
+        """The forced mode is used ten times a day, however often tokens are rejected."""
         provider = stable.provider()
         stable.script("T1")
         token = stable.get(provider)
@@ -796,7 +796,7 @@ class TestFailures:
         for _ in range(5):
             assert "T1" == world.get(provider)
             world.drain()
-            pause = provider.status().cooling
+            pause = provider.status().backing_off
             assert pause is not None
             pauses.append(round(pause))
             world.advance(pause)
@@ -1285,7 +1285,7 @@ class TestFleet:
         assert "T1" == world.get(provider)
         world.advance(7201)
         assert "T2" == world.get(provider)
-        assert 1 == world.names().count(Happening.STORE_FAILED)
+        assert 1 == world.names().count(EventType.STORE_FAILED)
         assert "password" not in repr(world.events)
 
     def test_store_that_keeps_failing(self, world: World) -> None:
@@ -1313,7 +1313,7 @@ class TestFleet:
         world.drain()
 
         assert asked[1] == asked[2] == asked[3] < asked[4]
-        assert Happening.STORE_BACK in world.names()
+        assert EventType.STORE_BACK in world.names()
 
     def test_store_is_back(self, world: World) -> None:
         """A token that was fetched while the store was down is there for the others soon after the store is."""
@@ -1379,7 +1379,7 @@ class TestFleet:
 
     @pytest.mark.parametrize("forgets", [False, True])
     def test_refused_for_ever_and_store_not_written(self, world: World, forgets: bool) -> None:
-        """A store that can be read and not written, or that forgets, is no reason to lose count of the refusals."""
+        """A store that can be read and not written, or that forgets, is no reason to lose count of the rejections."""
         world.script("T1", *(f"T{n}" for n in range(2, 6)))
         provider = world.provider()
         token = world.get(provider)
@@ -1483,7 +1483,7 @@ class TestFlights:
         held.set()
         frozen.wait(20)
 
-        assert provider.status().cooling is None
+        assert provider.status().backing_off is None
 
     def test_frozen_flight_without_a_store(self, world: World) -> None:
         """The same when the store is down: what was sent earlier is older."""
@@ -1597,14 +1597,14 @@ class TestFlights:
         landed()
         provider.confirm("T2")
 
-        told = [name for name in world.names() if name is not Happening.ADOPTED]
+        told = [name for name in world.names() if name is not EventType.ADOPTED]
         assert told == [
-            Happening.FETCH_BEGUN,
-            Happening.FETCH_DONE,
-            Happening.REFUSED,
-            Happening.FETCH_BEGUN,
-            Happening.FETCH_DONE,
-            Happening.HEALED,
+            EventType.FETCH_BEGUN,
+            EventType.FETCH_DONE,
+            EventType.REJECTED,
+            EventType.FETCH_BEGUN,
+            EventType.FETCH_DONE,
+            EventType.HEALED,
         ]
 
 

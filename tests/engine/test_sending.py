@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.world import BUSY, Issuer, World
-from wxmiddleware import Happening
+from wxmiddleware import EventType
 from wxmiddleware._rules.models import Snapshot
 from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.sources._sending import may_send
@@ -80,7 +80,7 @@ def test_in_forced_mode(world: World) -> None:
 
     assert "T2" == world.get(provider, "T1")
     assert [False, False, False, True] == source.asked
-    assert Happening.COOLING not in world.names()  # nothing has failed
+    assert EventType.BACKING_OFF not in world.names()  # nothing has failed
     record = world.store.load(provider._own.key).record
     assert record is not None
     assert 1 == record.forced

@@ -17,15 +17,15 @@ import anyio
 import pytest
 from support.background import landed
 
-from wxmiddleware import Account, Event, Happening, TokenProvider
+from wxmiddleware import Account, EventType, TokenEvent, TokenProvider
 from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores import TokenStore
 from wxmiddleware.stores.memory import MemoryStore
 
 SECRET = "s3cr3t-of-this-test"
-BUSY = Failure(Cause.PASSING, "WeChat is busy.", errcode=-1)
+BUSY = Failure(Cause.TRANSIENT, "WeChat is busy.", errcode=-1)
 LOST = Failure(Cause.AMBIGUOUS, "The answer was lost.")
-WRONG = Failure(Cause.FINAL, "The secret is wrong.", errcode=40125)
+WRONG = Failure(Cause.PERMANENT, "The secret is wrong.", errcode=40125)
 QUOTA = Failure(Cause.QUOTA, "The quota is used up.", errcode=45009)
 
 
@@ -70,7 +70,7 @@ class Issuer:
             if not self.script:
                 self.too_many += 1
                 self._changed.notify_all()
-                return Failure(Cause.FINAL, "One fetch too many.")
+                return Failure(Cause.PERMANENT, "One fetch too many.")
             answer = self.script.popleft()
             self._changed.notify_all()
         if self.gate is not None:
@@ -99,7 +99,7 @@ class World:
         self.store: Any = make_store(self.clock)  # scenarios look inside, and replace its methods
         self.face = face
         self.account = Account("wx0123456789abcdef", SECRET)
-        self.events: list[Event] = []
+        self.events: list[TokenEvent] = []
         self.draws = 0.0
         self._providers: list[TokenProvider] = []
 
@@ -156,7 +156,7 @@ class World:
             if flight is not None:
                 assert flight.wait(20) is not None
 
-    def names(self) -> list[Happening]:
+    def names(self) -> list[EventType]:
         """What the observers were told, in order. Flights talk when their waiters have been served."""
         landed()
         return [event.name for event in self.events]

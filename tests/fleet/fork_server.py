@@ -115,7 +115,7 @@ class Member:
         return token
 
     def try_ask(self, rejected: str) -> str | None:
-        """Report a refused token; another one, if there is any."""
+        """Report a rejected token; another one, if there is any."""
         token: str | None = self.do("try_ask", rejected=rejected)
         return token
 

@@ -9,7 +9,7 @@ engine nor the store nor the simulated WeChat. What it holds against a fleet:
 - *order*: a save put an older generation, or a token that was fetched earlier, in the place of a newer one.
 - *lease*: a process took the lease from another one that lived, before the lease's end, and brought no token.
 - *flight*: two processes asked WeChat at the same time, and the first one's lease held; or one asked without a lease.
-- *answer*: a process handed out an older token after a newer one that it was not told is refused, or still an older
+- *answer*: a process handed out an older token after a newer one that it was not told is rejected, or still an older
   one than the store has held for `LOOK` seconds.
 
 Where the store was down, wiped or restored, the first three begin anew, and the others wait until all have looked.
@@ -116,7 +116,7 @@ class _Process:
         asked_at: When it was asked last, and
         asked_before: the time before that.
         answer: The newest token that it has handed out.
-        rejected: The tokens that it was told are refused.
+        rejected: The tokens that it was told are rejected.
     """
 
     lease: str | None = None
@@ -272,7 +272,7 @@ class Checker:
             return
         before, process.answer = process.answer, token
         generation = self._generations.get(token, 0)
-        # One that is refused as soon as it is there may not be known everywhere yet, and the one before still good.
+        # One that is rejected as soon as it is there may not be known everywhere yet, and the one before still good.
         if before is not None and before != token and before not in process.rejected:
             earlier = 0 < generation and newer(self._generations.get(before, 0), generation)
             if earlier or self._is_older(token, before):

@@ -37,7 +37,7 @@ from .world import World
 
 # What docs/why.md promises; not taken from the library, so that it cannot change both.
 LEASE = 8.0
-REFUSAL_PAUSE = 30.0
+REJECTION_PAUSE = 30.0
 OUT_OF_TOUCH = 60.0
 JUST_MINTED = 10.0
 FORCED_PAUSE = 30.0
@@ -68,7 +68,7 @@ class Seat:
         member: Who sits there.
         asked_at: When it was last at rest with an answer.
         held: The tokens it was given, oldest first.
-        accused: Which of them was refused last.
+        accused: Which of them was rejected last.
         known: The token it goes by, how much of its life was left when it surely had looked at the store, and when.
         stopped: Whether it stands still (SIGSTOP).
         measured: How often it was measured.
@@ -94,7 +94,7 @@ class Tally:
     hours: float = 0.0
     calls: int = 0
     fetches: int = 0
-    refused: int = 0
+    rejected: int = 0
     errors: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -102,7 +102,7 @@ class Tally:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
             f"{self.lives} lives, {self.hours:.0f} simulated hours, {self.calls} calls, {self.fetches} fetches, "
-            f"{self.refused} calls refused at first, {self.errors} explained errors; {faults}"
+            f"{self.rejected} calls rejected at first, {self.errors} explained errors; {faults}"
         )
 
 
@@ -136,7 +136,7 @@ class Soak:
         self.excused_until = self.began
         self.wait = 0.0
         self.doubts: dict[str, float] = {}
-        self.reported: set[str] = set()  # tokens that a worker was told are refused
+        self.reported: set[str] = set()  # tokens that a worker was told are rejected
         self.kept: set[str] = set()  # those of them that could not be replaced then
         self.store_up_since = self.began
         # What is known
@@ -247,14 +247,14 @@ class Soak:
         """All tokens die."""
         self._count("revoked")
         # Who holds the older of two is sent to the other one first.
-        self.excused_until = max(self.excused_until, self.world.clock() + REFUSAL_PAUSE)
+        self.excused_until = max(self.excused_until, self.world.clock() + REJECTION_PAUSE)
         self.world.wechat.revoke(slot=self.world.kind)
 
     def liar(self, times: int, seconds: float) -> None:
         """An API refuses every token, whatever it is."""
-        self._count("refused for ever")
+        self._count("rejected for ever")
         self.excused_until = max(self.excused_until, self.world.clock() + times * seconds + 600.0)
-        self.credit += 2 * (1 + int(times * seconds / REFUSAL_PAUSE)) * (1 if self._store_is_well() else SEATS)
+        self.credit += 2 * (1 + int(times * seconds / REJECTION_PAUSE)) * (1 if self._store_is_well() else SEATS)
         for _ in range(times):
             if self.trouble_kind is not None:
                 self.credit += 1 if self._store_is_well() else SEATS
@@ -325,7 +325,7 @@ class Soak:
             world.clock.advance(4.0)
             wechat.faults.clear()
         # Two were under way at the same time, and nobody can know which token WeChat minted last.
-        self.excused_until = max(self.excused_until, world.clock() + REFUSAL_PAUSE)
+        self.excused_until = max(self.excused_until, world.clock() + REJECTION_PAUSE)
 
     def repair(self, back: str) -> None:
         """All faults end."""
@@ -352,10 +352,10 @@ class Soak:
     def converge(self) -> None:
         """All workers, the store and WeChat come to agree, soon."""
         world = self.world
-        latest = max(world.clock(), self.excused_until) + LOOK + REFUSAL_PAUSE + 15.0
+        latest = max(world.clock(), self.excused_until) + LOOK + REJECTION_PAUSE + 15.0
         while not self._agree():
             if world.clock() > latest:
-                raise Broken(f"They do not agree {LOOK + REFUSAL_PAUSE:.0f} s after the last fault.")
+                raise Broken(f"They do not agree {LOOK + REJECTION_PAUSE:.0f} s after the last fault.")
             world.clock.advance(5.0)
             self._account()
         self._account()
@@ -393,11 +393,11 @@ class Soak:
         return token
 
     def _mend(self, seat: Seat, token: str | None) -> str | None:
-        """A refused call is repeated; the token that was accepted."""
+        """A rejected call is repeated; the token that was accepted."""
         world = self.world
         if token is None or world.wechat.is_valid(token):
             return token
-        self.tally.refused += 1
+        self.tally.rejected += 1
         self._see()
         sent_on = self.in_store[0] != token and self.in_store[0] not in self.reported
         answer = seat.member.do("attempt", rejected=token, task=self._task(), alone=True)
@@ -409,7 +409,7 @@ class Soak:
         # Nobody could know yet that the other one, which the store has, is dead, too; nor the one before a new one.
         young = world.clock() - (self.ends.get(token, 0.0) - world.wechat.lifetime) < JUST_MINTED
         if not self._is_excused() and not young and not (sent_on and again == self.in_store[0]):
-            raise Broken(f"Worker {seat.number} got no good token for a refused one: {again and 'a dead one'}.")
+            raise Broken(f"Worker {seat.number} got no good token for a rejected one: {again and 'a dead one'}.")
         return None
 
     def _hear(self, seat: Seat, answer: dict[str, str | None], rejected: str | None = None) -> str | None:
@@ -429,7 +429,7 @@ class Soak:
             self._judge_dead(seat, token)
         if token is not None:
             if token == rejected:
-                raise Broken(f"Worker {seat.number} was given the very token that was refused.")
+                raise Broken(f"Worker {seat.number} was given the very token that was rejected.")
             if token not in seat.held:
                 seat.held.append(token)
         seat.asked_at = now
@@ -573,7 +573,7 @@ class Soak:
             self.trouble_kind is not None
             or now < self.excused_until
             or not self._store_is_well()
-            or now < self.record.refusals_at + REFUSAL_PAUSE
+            or now < self.record.rejected_at + REJECTION_PAUSE
         )
 
     def _forgotten(self) -> None:

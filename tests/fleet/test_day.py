@@ -33,7 +33,7 @@ class Day:
         self.fleet = world.workers(WORKERS)
         self.random = random.Random(seed)
         self.handed_out = 0
-        self.refused = 0
+        self.rejected = 0
         self.fetchers_killed = 0
         self.killed = 0
         self._end = world.clock() + DAY
@@ -51,7 +51,7 @@ class Day:
     def check(self, member: Member, token: str) -> None:
         self.handed_out += 1
         if not self.world.wechat.is_valid(token):
-            self.refused += 1
+            self.rejected += 1
             again = member.ask(rejected=token)
             assert self.world.wechat.is_valid(again)
             member.do("confirm", token=again)
@@ -94,19 +94,19 @@ def test_day(make_world: MakeWorld, store: str, kind: str) -> None:
         day.ask()
 
     assert day.handed_out > WORKERS * DAY / 110
-    assert day.refused == 0
+    assert day.rejected == 0
     assert world.fetches <= MOST
 
 
 def test_day_without_overlap(make_world: MakeWorld) -> None:
-    """A new token kills the old one at once: who still holds that is refused once, and nobody fetches for it."""
+    """A new token kills the old one at once: who still holds that is rejected once, and nobody fetches for it."""
     world = make_world("redis", overlap=0.0)
     day = Day(world, seed=2)
     while not day.over():
         day.ask()
 
     assert world.fetches <= MOST
-    assert day.refused <= world.fetches * (WORKERS - 1)
+    assert day.rejected <= world.fetches * (WORKERS - 1)
 
 
 @pytest.mark.parametrize("store", nightly([(store,) for store in BACKENDS], but=[("redis",)]))

@@ -139,7 +139,7 @@ class TestRight:
         assert [] == scribe.rules
 
     def test_not_known_yet(self, scribe: Scribe) -> None:
-        """A process may go back to the token before, if it was told that the newer one is refused."""
+        """A process may go back to the token before, if it was told that the newer one is rejected."""
         scribe.fetches(ONE, "none", "v1", "t1", 5).later(1).fetches(ONE, "v1", "v2", "t2", 6)
         scribe.asked(TWO, "t2").asked(TWO, "t1", rejected="t2")
 
@@ -153,7 +153,7 @@ class TestRight:
         assert [] == scribe.rules
 
     def test_rejected(self, scribe: Scribe) -> None:
-        """Nobody need hand out what it was told is refused."""
+        """Nobody need hand out what it was told is rejected."""
         scribe.fetches(ONE, "none", "v1", "t1", 5).asked(TWO, None, rejected="t2").fetches(ONE, "v1", "v2", "t2", 6)
         scribe.later(LOOK + 1).asked(TWO, "t1").asked(TWO, "t1")
 

@@ -64,7 +64,7 @@ def test_killed(make_world: MakeWorld, store: str, kind: str, point: str, fetche
 
 @stores
 def test_killed_and_asked_all_the_same(make_world: MakeWorld, store: str) -> None:
-    """A dead leader's request takes effect when the others have a token: one refused call later they have another."""
+    """A dead leader's request takes effect when the others have a token: one rejected call later they have another."""
     world = make_world(store)
     leader, others = sent(world, executed=False), world.workers(2)
     orders = [wait_in_line(member) for member in others]
@@ -129,7 +129,7 @@ def test_stopped_and_minted_last(make_world: MakeWorld, store: str) -> None:
     """
     WeChat acts on a stopped leader's request only after the others'.
 
-    Nobody can know that: both were under way at the same time. It takes one refused call to find out.
+    Nobody can know that: both were under way at the same time. It takes one rejected call to find out.
     """
     world = make_world(store)
     leader, others = sent(world, executed=False), world.workers(2)

@@ -34,15 +34,15 @@ ONCE = {
 
 
 def pass_time(world: World, fleet: list[Member], seconds: float, step: float) -> int:
-    """Let every worker call at every step, one after the other; how many calls were refused at first."""
-    refused = 0
+    """Let every worker call at every step, one after the other; how many calls were rejected at first."""
+    rejected = 0
     end = world.clock() + seconds
     while world.clock() < end:
         world.clock.advance(step)
         for member in fleet:
-            refused += world.try_call(member)[1]
+            rejected += world.try_call(member)[1]
             world.clock.advance(0.02)  # no two tokens in the same millisecond
-    return refused
+    return rejected
 
 
 def life_left(world: World) -> float:
@@ -92,7 +92,7 @@ def over_the_end(world: World, fleet: list[Member], back: str) -> tuple[int, int
     The store is down for the last minutes of a life and the first of the next.
 
     Returns:
-        How many fetches that cost, and how many calls were refused at first.
+        How many fetches that cost, and how many calls were rejected at first.
     """
     world.clock.advance(life_left(world) - 1000)
     pass_time(world, fleet, 50, 50)
@@ -101,17 +101,17 @@ def over_the_end(world: World, fleet: list[Member], back: str) -> tuple[int, int
     world.backend.down()
     assert pass_time(world, fleet, 750, 125) == 0
     assert world.fetches == 0
-    refused = pass_time(world, fleet, 270, 45)
+    rejected = pass_time(world, fleet, 270, 45)
     fetches = world.fetches
-    assert fetches <= WORKERS + refused
+    assert fetches <= WORKERS + rejected
 
     come_back(world, back)
     began = world.clock()
     while True:
         calls = [world.try_call(member) for member in fleet]
-        refused += sum(times for _, times in calls)
+        rejected += sum(times for _, times in calls)
         if {token for token, _ in calls} == {world.current}:
-            return fetches, refused
+            return fetches, rejected
         world.clock.advance(5)
         assert world.clock() - began < CONVERGENCE
 
@@ -123,10 +123,10 @@ def test_over_the_end_of_a_life(make_world: MakeWorld, store: str, back: str, ki
     world.wechat.keep_previous = WORKERS
     fleet = populated(world, back)
 
-    fetches, refused = over_the_end(world, fleet, back)
+    fetches, rejected = over_the_end(world, fleet, back)
 
     assert fetches <= WORKERS
-    assert refused == 0
+    assert rejected == 0
     assert pass_time(world, fleet, 120, 20) == 0
     assert world.agreed(*fleet, world.worker())
     assert world.fetches == fetches
@@ -140,14 +140,14 @@ def test_tokens_that_kill_each_other(make_world: MakeWorld, store: str, back: st
     """
     Each worker gets a token for itself, and only the last two of these are good.
 
-    Without a store nobody can know of the others'. Who is refused asks again, at most once in 30 s.
+    Without a store nobody can know of the others'. Who is rejected asks again, at most once in 30 s.
     """
     world = make_world(store, "classic", overlap=300.0)
     fleet = populated(world, back)
 
-    fetches, refused = over_the_end(world, fleet, back)
+    fetches, rejected = over_the_end(world, fleet, back)
 
-    assert refused > 0
+    assert rejected > 0
     assert world.fetches <= fetches + 1
     world.clock.advance(31)
     assert pass_time(world, fleet, 120, 20) == 0

@@ -97,11 +97,11 @@ class World:
         Call an API as `with_token` does: once more, with another token, if WeChat refuses the first.
 
         Returns:
-            The token that was accepted, and how many were refused before it.
+            The token that was accepted, and how many were rejected before it.
         """
-        token, refused = self.try_call(member)
-        assert token is not None, "The repeated call was refused, too, or there was no token for it."
-        return token, refused
+        token, rejected = self.try_call(member)
+        assert token is not None, "The repeated call was rejected, too, or there was no token for it."
+        return token, rejected
 
     def try_call(self, member: Member) -> tuple[str | None, int]:
         """As `call`; without a token, if none was accepted."""

@@ -59,7 +59,7 @@ class TestRequest:
     def test_heals(
         self, app: flask.Flask, provider: TokenProvider, wechat: WeChat, call_api: Callable[[], Any]
     ) -> None:
-        """A view that calls WeChat with a refused token is healed, and its request's own token is the new one."""
+        """A view that calls WeChat with a rejected token is healed, and its request's own token is the new one."""
         init_app(app, provider)
         old = provider.get_token()
 

@@ -93,7 +93,7 @@ class TestRequest:
         assert client(app).get("/").text == provider.get_token()
 
     def test_heals(self, client: Any, provider: TokenProvider, wechat: WeChat, call_api: Callable[[], Any]) -> None:
-        """An endpoint that calls WeChat with a refused token is healed, and its request's own token is the new one."""
+        """An endpoint that calls WeChat with a rejected token is healed, and its request's own token is the new one."""
         old = provider.get_token()
 
         def endpoint(request: Request) -> Response:

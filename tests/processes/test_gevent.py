@@ -147,7 +147,7 @@ def test_expired(herd: Herd, wechat: WeChat, shared_clock: SharedClock) -> None:
 
 
 def test_refused(herd: Herd, wechat: WeChat) -> None:
-    """All who report the same refused token get the next one, which a single fetch brings."""
+    """All who report the same rejected token get the next one, which a single fetch brings."""
     (first,) = set(herd())
     wechat.steal()
 

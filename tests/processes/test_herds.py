@@ -145,7 +145,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("source", "fate"), list(REFUSALS), indirect=["source"])
 def test_refused(herd: Herd, provider: TokenProvider, wechat: WeChat, source: str, fate: str) -> None:
-    """All who report the same refused token get the next one, which a single flight brings."""
+    """All who report the same rejected token get the next one, which a single flight brings."""
     token = warm(provider, wechat)
     wechat.stable_sticky = fate.endswith("sticky")
     if fate == "stolen":
@@ -162,7 +162,7 @@ def test_refused(herd: Herd, provider: TokenProvider, wechat: WeChat, source: st
 
 
 def test_refused_late(herd: Herd, provider: TokenProvider, wechat: WeChat, source: str) -> None:
-    """A refusal of a token that has been replaced meanwhile costs nothing."""
+    """A rejection of a token that has been replaced meanwhile costs nothing."""
     token = warm(provider, wechat)
     wechat.token_latency = 0.0
     wechat.steal()
@@ -319,7 +319,7 @@ def users(provider: TokenProvider, wechat_account: Account, wechat: WeChat) -> C
 
 
 def test_refused_for_ever(users: Callable[[], dict[str, Any]], wechat: WeChat) -> None:
-    """A call that is refused for ever is sent twice, costs one new token, and gives WeChat's own answer."""
+    """A call that is rejected for ever is sent twice, costs one new token, and gives WeChat's own answer."""
     answer = users()
 
     assert answer["errcode"] == 40001
@@ -329,19 +329,19 @@ def test_refused_for_ever(users: Callable[[], dict[str, Any]], wechat: WeChat) -
 
 
 def test_many_rejected_calls_at_once(users: Callable[[], dict[str, Any]], wechat: WeChat, source: str) -> None:
-    """500 calls within 30 s that are refused for ever cost one refresh in all."""
+    """500 calls within 30 s that are rejected for ever cost one refresh in all."""
     codes: Counter[int] = Counter()
     herds.together(*[lambda: codes.update(users()["errcode"] for _ in range(25))] * 20)
 
     assert codes == {40001: 500}
     assert wechat.minted() == 1
-    # Only the stable endpoint is asked twice: normal mode names the refused token again.
+    # Only the stable endpoint is asked twice: normal mode names the rejected token again.
     assert wechat.fetches() == (2 if source == "stable" else 1)
 
 
-def refreshes_by_refusal(seconds: float) -> int:
+def refreshes_by_rejection(seconds: float) -> int:
     """
-    How many refreshes the rules (5.5) allow in so long a time of refusals.
+    How many refreshes the rules (5.5) allow in so long a time of rejections.
 
     Ten in a row, 30 s apart; from then on 60, 120, 240, 480 and at last 600 s.
     """
@@ -355,12 +355,12 @@ def refreshes_by_refusal(seconds: float) -> int:
 def test_many_rejected_calls_in_a_row(
     users: Callable[[], dict[str, Any]], wechat: WeChat, wechat_clock: SimulatedClock, source: str
 ) -> None:
-    """500 calls, 10 s apart, that are refused for ever cost no more refreshes than the rules allow."""
+    """500 calls, 10 s apart, that are rejected for ever cost no more refreshes than the rules allow."""
     for _ in range(500):
         assert users()["errcode"] == 40001
         wechat_clock.advance(10)
 
-    allowed = refreshes_by_refusal(5000)
+    allowed = refreshes_by_rejection(5000)
     assert allowed == 20
     ahead = math.ceil(5000 / 7200)
     if source == "classic":

@@ -1,8 +1,8 @@
 """
-Real servers with the examples' apps: they serve, heal a refused token, and fetch as often as they should.
+Real servers with the examples' apps: they serve, heal a rejected token, and fetch as often as they should.
 
 The simulated WeChat is strict: a new token kills the one before at once. Server, worker
-and WeChat keep the same time, which a test moves, by more than the 30 s that have to lie between two refusals.
+and WeChat keep the same time, which a test moves, by more than the 30 s that have to lie between two rejections.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def test_boot(running: Fleet) -> None:
 
 
 def test_stolen(fleet: Fleet) -> None:
-    """When another service has replaced the token, every worker that meets a refusal asks once, and no user sees it."""
+    """When another service has replaced the token, a worker that meets a rejection asks once, and no user sees it."""
     fleet.wechat.steal()
 
     fleet.send()
@@ -248,7 +248,7 @@ def test_thawed_too_late(frozen: Fleet) -> None:
 
 
 def test_thawed_refused(frozen: Fleet) -> None:
-    """A refresh that lies frozen when the token is refused, and has no answer yet, is superseded by another one."""
+    """A refresh that lies frozen when the token is rejected, and has no answer yet, is superseded by another one."""
     hang = freeze(frozen)
     frozen.clock.advance(100)
     frozen.wechat.revoke()

@@ -112,7 +112,7 @@ def test_every_api_wants_a_token(client: Client, wechat: WeChat, token: str, met
     refused = client.call(method, path, token)
     assert refused.status_code == 200
     assert refused.json()["errcode"] == 40001
-    assert wechat.refusals() == 1
+    assert wechat.rejections() == 1
     assert wechat.calls(path) == wechat.calls() == 2
     assert not wechat.sent
     assert not wechat.uploads
@@ -141,7 +141,7 @@ def test_expired_over_http(client: Client, wechat: WeChat, wechat_clock: Simulat
     wechat_clock.advance(7200)
 
     assert client.call("GET", "/cgi-bin/user/get", token).json()["errcode"] == 42001
-    assert wechat.refusals() == 1
+    assert wechat.rejections() == 1
 
 
 def test_ticket(client: Client, wechat: WeChat, wechat_clock: SimulatedClock, token: str) -> None:
@@ -437,7 +437,7 @@ def test_quota_of_an_api(client: Client, wechat: WeChat, token: str) -> None:
 
 
 def test_counters(client: Client, wechat: WeChat) -> None:
-    """Fetches, minted tokens, calls and refusals are counted for each appid and path (row 12)."""
+    """Fetches, minted tokens, calls and rejections are counted for each appid and path (row 12)."""
     wechat.add_account("wx0000000000000002", "s2")
     first = client.fetch().json()["access_token"]
     client.fetch(appid="wx0000000000000002", secret="s2")
@@ -452,9 +452,9 @@ def test_counters(client: Client, wechat: WeChat) -> None:
     assert wechat.minted() == 3
     assert wechat.calls("/cgi-bin/token") == 4
     assert wechat.calls("/cgi-bin/user/*") == 1
-    assert wechat.calls() == wechat.refusals() == 2
+    assert wechat.calls() == wechat.rejections() == 2
     wechat.reset_counters()
-    assert wechat.fetches() == wechat.minted() == wechat.calls() == wechat.refusals() == len(wechat.log) == 0
+    assert wechat.fetches() == wechat.minted() == wechat.calls() == wechat.rejections() == len(wechat.log) == 0
 
 
 def test_log(client: Client, wechat: WeChat, wechat_clock: SimulatedClock, token: str) -> None:

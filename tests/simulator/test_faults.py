@@ -58,7 +58,7 @@ def test_errcode_on_an_api(client: Client, wechat: WeChat, token: str) -> None:
     answers = {client.call("GET", "/cgi-bin/user/get", token).json()["errcode"] for _ in range(5)}
 
     assert answers == {40001}
-    assert wechat.refusals() == fault.hits == 5
+    assert wechat.rejections() == fault.hits == 5
     assert wechat.log[0].appid == wechat.appid
     assert wechat.is_valid(token)
     fault.remove()

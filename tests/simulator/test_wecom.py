@@ -103,7 +103,7 @@ def test_calls(client: Client, app: SimulatedApp, wechat_clock: SimulatedClock) 
     assert (0, 40014) == (good["errcode"], voided["errcode"])
     assert [41001, 40014, 42001] == [answer["errcode"] for answer in answers]
     assert all([] == answer["department"] for answer in (voided, *answers))
-    assert 3 == client.wechat.refusals()
+    assert 3 == client.wechat.rejections()
 
 
 def test_apps_are_apart(client: Client, app: SimulatedApp) -> None:

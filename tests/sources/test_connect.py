@@ -89,7 +89,7 @@ def test_all_dead(peer: PeerFactory, dead: Callable[[int, int], list[str]], lead
     failure = fetch(port, connect=0.5, timeout=300.0)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert clock() - began < 60.0
 
 
@@ -117,7 +117,7 @@ def test_refused_everywhere(leads_to: Callable[..., list[str]]) -> None:
         failure = fetch(free.getsockname()[1], connect=100.0, timeout=300.0)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert "NewConnectionError" in failure.message
 
 
@@ -150,7 +150,7 @@ class TestLookUp:
         pending.result(LONG)
 
         assert isinstance(failure, Failure)
-        assert failure.cause is Cause.PASSING
+        assert failure.cause is Cause.TRANSIENT
         assert [] == someone.requests
 
     def test_the_next_has_it(self, held: threading.Event, peer: PeerFactory) -> None:
@@ -231,7 +231,7 @@ class TestLookUp:
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         causes = [failure.cause for _ in range(2) if isinstance(failure := fetch(1), Failure)]
 
-        assert [Cause.PASSING] * 2 == causes
+        assert [Cause.TRANSIENT] * 2 == causes
         assert 2 == len(asked)
 
     def pending(self) -> Future[Any]:
@@ -275,7 +275,7 @@ def test_held_up_before_sending(tls: bool, peer: PeerFactory, monkeypatch: pytes
     failure = fetched(someone, tls)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert [] == someone.requests
 
 
@@ -294,7 +294,7 @@ def test_lease_that_ended_before_sending(tls: bool, peer: PeerFactory) -> None:
         failure = fetched(someone, tls)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert [] == someone.requests
     assert 2 == len(asked)
     assert 5.0 > asked[0] > asked[1] > 0.0
@@ -311,7 +311,7 @@ def test_lease_that_ended_before_connecting(own: bool, peer: PeerFactory) -> Non
         failure = ClassicToken(session=session).fetch(account)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert [] == someone.requests
 
 
@@ -332,7 +332,7 @@ def test_little_time_left(peer: PeerFactory) -> None:
     failure = ClassicToken().call(account, "GET", "/cgi-bin/token", seconds=0.9)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert [] == someone.requests
 
 
@@ -344,7 +344,7 @@ def test_tls_that_never_begins(peer: PeerFactory) -> None:
         failure = ClassicToken(connect_timeout=0.3, timeout=300.0).fetch(account)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert clock() - began < 60.0
 
 

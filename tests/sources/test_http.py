@@ -84,18 +84,18 @@ class TestSimulator:
     @pytest.mark.parametrize(
         ("errcode", "cause"),
         [
-            (-1, Cause.PASSING),
-            (45011, Cause.PASSING),
-            (40001, Cause.FINAL),
-            (40013, Cause.FINAL),
-            (40125, Cause.FINAL),
-            (40164, Cause.FINAL),
-            (40243, Cause.FINAL),
-            (41002, Cause.FINAL),
-            (41004, Cause.FINAL),
-            (50004, Cause.FINAL),
-            (50007, Cause.FINAL),
-            (89503, Cause.FINAL),
+            (-1, Cause.TRANSIENT),
+            (45011, Cause.TRANSIENT),
+            (40001, Cause.PERMANENT),
+            (40013, Cause.PERMANENT),
+            (40125, Cause.PERMANENT),
+            (40164, Cause.PERMANENT),
+            (40243, Cause.PERMANENT),
+            (41002, Cause.PERMANENT),
+            (41004, Cause.PERMANENT),
+            (50004, Cause.PERMANENT),
+            (50007, Cause.PERMANENT),
+            (89503, Cause.PERMANENT),
             (45009, Cause.QUOTA),
         ],
     )
@@ -112,10 +112,10 @@ class TestSimulator:
     @pytest.mark.parametrize(
         ("fault", "options", "cause"),
         [
-            ("status", {"status": 500}, Cause.PASSING),
-            ("status", {"status": 502}, Cause.PASSING),
-            ("status", {"status": 503, "body": GOOD}, Cause.PASSING),
-            ("status", {"status": 504}, Cause.PASSING),
+            ("status", {"status": 500}, Cause.TRANSIENT),
+            ("status", {"status": 502}, Cause.TRANSIENT),
+            ("status", {"status": 503, "body": GOOD}, Cause.TRANSIENT),
+            ("status", {"status": 504}, Cause.TRANSIENT),
             ("status", {"status": 400}, Cause.AMBIGUOUS),
             ("status", {"status": 404, "body": GOOD}, Cause.AMBIGUOUS),
             ("status", {"status": 429}, Cause.AMBIGUOUS),
@@ -145,7 +145,7 @@ class TestSimulator:
     def test_fault(
         self, ask: Ask, wechat: WeChat, wechat_account: Account, fault: str, options: dict[str, Any], cause: Cause
     ) -> None:
-        """What goes wrong on the way is PASSING only if WeChat surely did not act."""
+        """What goes wrong on the way is TRANSIENT only if WeChat surely did not act."""
         wechat.faults.add(EVERYWHERE, fault, **options)
 
         failure = failed(ask(wechat_account))
@@ -188,7 +188,7 @@ class TestSimulator:
 
         failure = failed(ask(wrong))
 
-        assert (Cause.FINAL, 40125) == (failure.cause, failure.errcode)
+        assert (Cause.PERMANENT, 40125) == (failure.cause, failure.errcode)
         assert "Check the AppSecret" in failure.message
 
     def test_ip_not_allowed(self, ask: Ask, wechat: WeChat, wechat_account: Account) -> None:
@@ -197,16 +197,16 @@ class TestSimulator:
 
         failure = failed(ask(wechat_account))
 
-        assert (Cause.FINAL, 40164) == (failure.cause, failure.errcode)
+        assert (Cause.PERMANENT, 40164) == (failure.cause, failure.errcode)
         assert "Add 127.0.0.1 to the account's IP allowlist" in failure.message
 
     def test_stopped(self, ask: Ask, wechat_server: SimulatorServer, wechat_account: Account) -> None:
-        """A refused connection is PASSING: nothing was sent."""
+        """A refused connection is TRANSIENT: nothing was sent."""
         wechat_server.stop()
 
         failure = failed(ask(wechat_account))
 
-        assert failure.cause is Cause.PASSING
+        assert failure.cause is Cause.TRANSIENT
         assert f"{wechat_account.host} cannot be reached" in failure.message
         assert "Check base_url, the network" in failure.message
 
@@ -281,8 +281,8 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("errcode", "cause", "kept"),
         [
-            ("40013", Cause.FINAL, 40013),
-            ('"40013"', Cause.FINAL, 40013),
+            ("40013", Cause.PERMANENT, 40013),
+            ('"40013"', Cause.PERMANENT, 40013),
             ("null", Cause.AMBIGUOUS, None),
             ('"x"', Cause.AMBIGUOUS, None),
             ("[]", Cause.AMBIGUOUS, None),
@@ -337,7 +337,7 @@ class TestAnswers:
 
 
 class TestBeforeSending:
-    """What fails before WeChat can have seen anything is PASSING."""
+    """What fails before WeChat can have seen anything is TRANSIENT."""
 
     def test_unknown_host(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         """A name that nobody knows."""
@@ -349,7 +349,7 @@ class TestBeforeSending:
 
         failure = failed(ask(at("http://wechat.invalid")))
 
-        assert failure.cause is Cause.PASSING
+        assert failure.cause is Cause.TRANSIENT
         assert "The name is not known here. Check base_url, DNS" in failure.message
 
     def test_connect_timeout(self, ask: Ask) -> None:
@@ -365,26 +365,26 @@ class TestBeforeSending:
             for one in queue:
                 one.close()
 
-        assert failure.cause is Cause.PASSING
+        assert failure.cause is Cause.TRANSIENT
 
     def test_no_tls(self, ask: Ask, wechat: WeChat, wechat_server: SimulatorServer) -> None:
         """A host that does not speak TLS."""
         account = at(wechat_server.url.replace("http:", "https:"))
 
-        assert failed(ask(account)).cause is Cause.PASSING
+        assert failed(ask(account)).cause is Cause.TRANSIENT
         assert wechat.calls(EVERYWHERE) == 0
 
     def test_unknown_certificate(self, ask: Ask, peer: PeerFactory) -> None:
         """A host that cannot show who it is gets no secret."""
         someone = peer(tls=True)
 
-        assert failed(ask(at(someone.url))).cause is Cause.PASSING
+        assert failed(ask(at(someone.url))).cause is Cause.TRANSIENT
         assert [] == someone.requests
 
     @pytest.mark.parametrize("url", ["http://x..y", f"http://{'a' * 64}.example"])
     def test_impossible_host(self, ask: Ask, url: str) -> None:
         """A host that cannot be is final: a person has to correct it."""
-        assert failed(ask(at(url))).cause is Cause.FINAL
+        assert failed(ask(at(url))).cause is Cause.PERMANENT
 
     def test_missing_ca_bundle(self, ask: Ask, peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
         """A CA bundle that is not there is a matter of this machine's; nothing was sent."""
@@ -393,7 +393,7 @@ class TestBeforeSending:
         failure = failed(ask(at(someone.url)))
 
         assert [] == someone.requests
-        assert failure.cause in (Cause.PASSING, Cause.FINAL)
+        assert failure.cause in (Cause.TRANSIENT, Cause.PERMANENT)
         assert "Check REQUESTS_CA_BUNDLE" in failure.message
 
     def test_no_tls_there(self, ask: Ask, wechat_server: SimulatorServer) -> None:

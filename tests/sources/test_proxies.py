@@ -111,7 +111,7 @@ def test_wrong_password(
     failure = fetch("stable", f"{'https' if tls else 'http'}://localhost:{someone.port}")
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert "proxy" in failure.message
     assert "not-this-one" not in repr(failure)
     assert NAME not in repr(failure)
@@ -128,7 +128,7 @@ def test_silent_proxy(
     failure = fetch("classic", f"https://localhost:{someone.port}", connect_timeout=0.3, timeout=60.0)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert "through the proxy" in failure.message
     assert [] == someone.requests
 
@@ -142,7 +142,7 @@ def test_dead_proxy(way: str, peer: PeerFactory, proxy: Callable[..., Proxy], mo
     failure = fetch("stable", f"https://localhost:{peer(wechat).port}")
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.PASSING
+    assert failure.cause is Cause.TRANSIENT
     assert "through the proxy" in failure.message
     assert "Check that the proxy runs" in failure.message
 
@@ -173,7 +173,7 @@ def test_without_pysocks(peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> 
     failure = fetch("stable", peer(wechat).url)
 
     assert isinstance(failure, Failure)
-    assert failure.cause is Cause.FINAL
+    assert failure.cause is Cause.PERMANENT
     assert "pip install PySocks" in failure.message
 
 

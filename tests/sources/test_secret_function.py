@@ -90,7 +90,7 @@ def test_still_wrong(fetch: Any) -> None:
     failure = fetch(vault)
 
     assert isinstance(failure, Failure)
-    assert (Cause.FINAL, 2) == (failure.cause, vault.asked)
+    assert (Cause.PERMANENT, 2) == (failure.cause, vault.asked)
     assert HIDDEN not in repr(failure)
 
 
@@ -235,7 +235,7 @@ class TestAddresses:
     @pytest.mark.parametrize("errcode", [40164, 89503, 50007, 40243])
     def test_final_for_tickets(self, errcode: int) -> None:
         """Not every table has these; they are final all the same, so that they double."""
-        assert Cause.FINAL is token_endpoint_failure(errcode, "no", _WECHAT.errors).cause
+        assert Cause.PERMANENT is token_endpoint_failure(errcode, "no", _WECHAT.errors).cause
 
     def refused(self, ip: str) -> Failure:
         return token_endpoint_failure(40164, f"invalid ip {ip} ipv6 ::ffff:{ip}, not in whitelist", TOKEN_ERRORS)

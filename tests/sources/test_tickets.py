@@ -81,14 +81,14 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer) -> None:
 
 
 def test_healed(scene: Scene) -> None:
-    """A refused access token is replaced and the ticket asked for once more, within one refresh of the ticket."""
+    """A rejected access token is replaced and the ticket asked for once more, within one refresh of the ticket."""
     scene.provider.get_token()
     scene.wechat.revoke()
 
     ticket = scene.tickets.get_token()
 
     assert scene.wechat.current_ticket() == ticket
-    assert (2, 2, 1) == (scene.wechat.fetches(), scene.wechat.calls(PATH), scene.wechat.refusals())
+    assert (2, 2, 1) == (scene.wechat.fetches(), scene.wechat.calls(PATH), scene.wechat.rejections())
     assert scene.wechat.is_valid(scene.provider.get_token())
 
 
@@ -122,7 +122,7 @@ def test_cools(scene: Scene) -> None:
     assert 1 == scene.wechat.calls(PATH)
     assert {45009} == {error.errcode for error in errors}
     assert "no ticket" in str(errors[0])
-    assert scene.provider.status().cooling is None
+    assert scene.provider.status().backing_off is None
 
 
 def test_without_a_token(scene: Scene) -> None:
@@ -164,7 +164,7 @@ def test_no_errcode_is_about_tickets(scene: Scene) -> None:
 
 
 def test_refused_ticket(scene: Scene) -> None:
-    """A ticket that is named as refused is replaced, and the access token left alone."""
+    """A ticket that is named as rejected is replaced, and the access token left alone."""
     old = scene.tickets.get_token()
     scene.wechat.void_tickets()
     new = scene.tickets.get_token(rejected=old)
@@ -299,7 +299,7 @@ def test_one_deadline(wechat: WeChat, wechat_account: Account) -> None:
     answer = JsapiTicket(Late(), connect_timeout=0.01, timeout=0.04).fetch(wechat_account)
 
     assert isinstance(answer, Failure)
-    assert (Cause.PASSING, 0) == (answer.cause, wechat.calls(PATH))
+    assert (Cause.TRANSIENT, 0) == (answer.cause, wechat.calls(PATH))
     assert [0.04] == late
 
 

@@ -149,7 +149,7 @@ def test_healed(corp: Corp, app: SimulatedApp) -> None:
     app.revoke()
 
     assert 0 == call()["errcode"]
-    assert (2, 1) == (app.fetches, corp.wechat.refusals())
+    assert (2, 1) == (app.fetches, corp.wechat.rejections())
 
 
 def test_expired(corp: Corp, app: SimulatedApp) -> None:
@@ -240,13 +240,13 @@ def test_wrong_secret(corp: Corp) -> None:
 @pytest.mark.parametrize(
     ("errcode", "cause"),
     [
-        (-1, Cause.PASSING),
-        (40001, Cause.FINAL),
-        (40013, Cause.FINAL),
+        (-1, Cause.TRANSIENT),
+        (40001, Cause.PERMANENT),
+        (40013, Cause.PERMANENT),
         (45009, Cause.QUOTA),
-        (45033, Cause.PASSING),
-        (50003, Cause.FINAL),
-        (60020, Cause.FINAL),
+        (45033, Cause.TRANSIENT),
+        (50003, Cause.PERMANENT),
+        (60020, Cause.PERMANENT),
     ],
 )
 def test_failures(corp: Corp, errcode: int, cause: Cause) -> None:
@@ -276,7 +276,7 @@ def test_unknown_corp(corp: Corp) -> None:
     answer = WeComToken().fetch(WeComAccount("ww-nobody", ONE, base_url=corp.url))
 
     assert isinstance(answer, Failure)
-    assert (Cause.FINAL, 40013) == (answer.cause, answer.errcode)
+    assert (Cause.PERMANENT, 40013) == (answer.cause, answer.errcode)
 
 
 @pytest.mark.parametrize("sticky", [True, False])

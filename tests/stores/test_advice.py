@@ -14,7 +14,7 @@ from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB, PostgreSQL
 from support.background import landed
 
-from wxmiddleware import Account, Event, Happening, TokenProvider
+from wxmiddleware import Account, EventType, TokenEvent, TokenProvider
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
 from wxmiddleware.stores._advice import advise
 from wxmiddleware.testing import ScriptedSource
@@ -23,9 +23,9 @@ PASSWORD = "pa55word-of-the-store"
 NEVER = "has not answered since this process was started"
 
 
-def told(store: TokenStore, *, asked: int = 1) -> Event:
+def told(store: TokenStore, *, asked: int = 1) -> TokenEvent:
     """What is told when a provider cannot use that store; its token comes all the same."""
-    events: list[Event] = []
+    events: list[TokenEvent] = []
     account = Account("wx1", "s3cr3t-of-this-test")
     source = ScriptedSource("T1")
     options: dict[str, Any] = {"observers": [events.append], "draw": lambda: 0.0, "sleep": lambda _: None}
@@ -33,15 +33,15 @@ def told(store: TokenStore, *, asked: int = 1) -> Event:
         assert provider.get_token() == "T1"
         landed()
     getattr(store, "close", lambda: None)()
-    found = [event for event in events if event.name is Happening.STORE_FAILED]
+    found = [event for event in events if event.name is EventType.STORE_FAILED]
     assert len(found) == asked
     # It may be readable, and take no saves: then it is neither back, nor do its reads lag.
-    assert not {Happening.STORE_BACK, Happening.STORE_LAGS} & {event.name for event in events}
+    assert not {EventType.STORE_BACK, EventType.STORE_LAGS} & {event.name for event in events}
     assert not [event for event in events if PASSWORD in repr(event) or "pa55word" in repr(event)]
     return found[0]
 
 
-def at(url: str) -> Event:
+def at(url: str) -> TokenEvent:
     return told(store_from_url(url))
 
 
@@ -198,7 +198,7 @@ class TestRedis:
         """A store that did answer is down, and not set up wrongly."""
         with RedisServer(tmp_path) as server:
             store: Any = store_from_url(server.url)
-            events: list[Event] = []
+            events: list[TokenEvent] = []
             account = Account("wx1", "s3cr3t-of-this-test")
             with TokenProvider(account, source=ScriptedSource("T1"), store=store, observers=[events.append]) as one:
                 one.get_token()
@@ -207,7 +207,7 @@ class TestRedis:
                     one.get_token(rejected="T1")
                 landed()
             store.close()
-        failed = [event for event in events if event.name is Happening.STORE_FAILED]
+        failed = [event for event in events if event.name is EventType.STORE_FAILED]
 
         assert len(failed) == 1
         assert NEVER not in failed[0].message

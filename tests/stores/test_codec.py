@@ -24,8 +24,8 @@ RECORDS = st.builds(
     expires_at=TIMES | st.just(math.inf),
     sent_at=TIMES,
     received_at=TIMES,
-    refusals_at=TIMES,
-    refusals=COUNTS,
+    rejected_at=TIMES,
+    rejections=COUNTS,
     forced_at=TIMES,
     forced_day=COUNTS,
     forced=COUNTS,
@@ -42,7 +42,7 @@ def test_round_trip(record: Record) -> None:
 
 def test_older_record() -> None:
     """A record from before there were refresh tokens is read, and one without is written as before."""
-    counts = '"refusals": 0, "forced_day": 0, "forced": 0'
+    counts = '"rejections": 0, "forced_day": 0, "forced": 0'
     old = f'{{"format": 1, "generation": 5, "value": "88_x", "expires_at": 10.0, {counts}}}'
 
     assert Record(5, "88_x", 10.0) == loads_record(old)
@@ -65,7 +65,7 @@ def test_no_token(name: str, wrong: Any) -> None:
 
 def test_texts() -> None:
     """A text from a store has no line of its own, is not endless, and is otherwise as it was."""
-    failure = Failure(Cause.FINAL, "No:\n\x1b[31m\u6210\u529f" + "x" * 9000, 40164, "a\tb", "c\r\nd")
+    failure = Failure(Cause.PERMANENT, "No:\n\x1b[31m\u6210\u529f" + "x" * 9000, 40164, "a\tb", "c\r\nd")
     read = loads_record(dumps_record(Record(lease=Lease("o" * 9000, 5.0), cooldown=Cooldown(5.0, failure))))
     assert read is not None
     assert read.cooldown is not None
@@ -80,7 +80,7 @@ def test_texts() -> None:
 @pytest.mark.parametrize("errcode", [2**63, -(2**63), 10**400, "4" * 500])
 def test_errcode(errcode: Any) -> None:
     """An errcode that no language could hold is none."""
-    failure = {"cause": "final", "message": "No.", "errcode": errcode}
+    failure = {"cause": "permanent", "message": "No.", "errcode": errcode}
     cooldown = {"until": 5.0, "streak": 1, "failure": failure}
 
     assert loads_record(json.dumps({"format": 1, "cooldown": cooldown})) is None

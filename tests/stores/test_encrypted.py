@@ -110,7 +110,7 @@ class TestAtRest:
 
     def test_everything_else_is_readable(self, store: EncryptedStore, inner: MemoryStore) -> None:
         """Who has no key still sees generation, lease and end."""
-        saved = record(store.load(KEY).now, 7, lease=Lease("1-a", 2e9), refusals=3)
+        saved = record(store.load(KEY).now, 7, lease=Lease("1-a", 2e9), rejections=3)
         store.save(KEY, saved, 0)
         stored = inner.load(KEY).record
 
@@ -393,13 +393,13 @@ class TestProvider:
     @pytest.mark.parametrize("planted", ["of-somebody-else", MARK + "gAAAA"])
     def test_planted(self, store: EncryptedStore, clocked: ClockedStore, clock: SimulatedClock, planted: str) -> None:
         """What was planted is not handed out; that is told once, and this process gets a token of its own."""
-        from wxmiddleware import Account, Event, Happening
+        from wxmiddleware import Account, EventType, TokenEvent
 
         put(store)
         stored = clocked.load(KEY)
         assert stored.record is not None
         clocked.save(KEY, replace(stored.record, generation=2**60, value=planted), stored.version)
-        source, events = ScriptedSource("T1"), list[Event]()
+        source, events = ScriptedSource("T1"), list[TokenEvent]()
         with TokenProvider(
             Account("wx1", SECRET),
             source=source,
@@ -413,7 +413,7 @@ class TestProvider:
             clock.advance(60)
             tokens.append(provider.get_token())
             landed()
-        told = [event for event in events if event.name is Happening.STORE_FAILED]
+        told = [event for event in events if event.name is EventType.STORE_FAILED]
 
         assert tokens == ["T1"] * 3
         assert len(told) == 1

@@ -981,14 +981,14 @@ def killed_at(module: Any, call: str, when: str, work: Callable[[], object]) -> 
 class TestProcesses:
     def test_race(self, store: JSONFileStore) -> None:
         """Eight forked processes swap with one inherited store, and no update is lost."""
-        put(store, refusals=0)
+        put(store, rejections=0)
 
         def work() -> str:
             won = []
             while len(won) < 25:
                 loaded = store.load(KEY)
                 assert loaded.record is not None
-                more = replace(loaded.record, refusals=loaded.record.refusals + 1)
+                more = replace(loaded.record, rejections=loaded.record.rejections + 1)
                 with suppress(StoreError):  # on a busy machine a waiter may lose its patience; it says so
                     if store.save(KEY, more, loaded.version) is not None:
                         won.append(loaded.version)
@@ -997,7 +997,7 @@ class TestProcesses:
         won = " ".join(in_children(work, 8)).split()
 
         assert len(won) == len(set(won)) == 200
-        assert getattr(store.load(KEY).record, "refusals", None) == 200
+        assert getattr(store.load(KEY).record, "rejections", None) == 200
 
     @pytest.mark.parametrize(
         ("key", "call"),

@@ -49,7 +49,7 @@ STORES: dict[str, Callable[[Path], TokenStore]] = {
 
 @pytest.mark.parametrize("make", STORES.values(), ids=STORES)
 def test_fleet(tmp_path: Path, make: Callable[[Path], TokenStore]) -> None:
-    """Six processes that start at once fetch once between them, and once more when their token is refused."""
+    """Six processes that start at once fetch once between them, and once more when their token is rejected."""
     store = make(tmp_path)
     with Fleet(*(Splitter(store) for _ in range(6))) as fleet:
         processes = fleet.processes(6)
@@ -57,9 +57,9 @@ def test_fleet(tmp_path: Path, make: Callable[[Path], TokenStore]) -> None:
         cold = outcomes(fleet.herd(processes))
         fetched = fleet.source.fetches
         fleet.clock.advance(60)
-        refused = outcomes(fleet.herd(processes, "T1"))
+        rejected = outcomes(fleet.herd(processes, "T1"))
 
     assert cold == ["T1"] * 24
     assert fetched == 1
-    assert refused == ["T2"] * 24
+    assert rejected == ["T2"] * 24
     assert fleet.source.fetches == 2

@@ -580,5 +580,5 @@ class TestFleet:
                 assert [True] == [won for won in fleet.all("save") if won]
 
     def test_one_fetch(self, server: Memcached, client: Any, fleet: Fleet) -> None:
-        """Eight cold processes of eight threads fetch once; when their token is refused, once more."""
+        """Eight cold processes of eight threads fetch once; when their token is rejected, once more."""
         one_fetch(fleet, server.url)

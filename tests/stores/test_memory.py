@@ -41,7 +41,7 @@ class TestMemoryStore(TokenStoreContract):
         [
             ({}, 8200.0),
             ({"expires_at": 1300.0}, 1300.0),
-            ({"expires_at": 1300.0, "refusals_at": 1000.0}, 1600.0),
+            ({"expires_at": 1300.0, "rejected_at": 1000.0}, 1600.0),
             ({"expires_at": 1300.0, "lease": Lease("1-a", 1308.0)}, 1308.0),
             ({"expires_at": 1300.0, "cooldown": Cooldown(1600.0, Failure(Cause.QUOTA, "No."))}, 2200.0),
             ({"forced_at": 1000.0}, 87_400.0),

@@ -489,7 +489,7 @@ class TestForeignData:
             (f"MISCONF {TOKEN}", "its log"),
         ],
     )
-    def test_refusals(self, text: str, hint: str) -> None:
+    def test_hints(self, text: str, hint: str) -> None:
         """What Redis refuses is explained; its own words, which may quote a command, stay away."""
         client = Mock(spec=redis.Redis)
         client.evalsha.side_effect = redis.ResponseError(text)
@@ -798,14 +798,14 @@ class TestConstruction:
 class TestProcesses:
     def test_race(self, store: RedisStore) -> None:
         """Eight forked processes swap with one inherited store, and no update is lost."""
-        put(store, refusals=0)
+        put(store, rejections=0)
 
         def work() -> str:
             won = []
             while len(won) < 25:
                 loaded = store.load(KEY)
                 assert loaded.record is not None
-                more = replace(loaded.record, refusals=loaded.record.refusals + 1)
+                more = replace(loaded.record, rejections=loaded.record.rejections + 1)
                 if store.save(KEY, more, loaded.version) is not None:
                     won.append(loaded.version)
             return " ".join(won)
@@ -813,7 +813,7 @@ class TestProcesses:
         won = " ".join(in_children(work, 8)).split()
 
         assert len(won) == len(set(won)) == 200
-        assert getattr(store.load(KEY).record, "refusals", None) == 200
+        assert getattr(store.load(KEY).record, "rejections", None) == 200
 
     def test_fork_while_a_thread_uses_it(self, store: RedisStore) -> None:
         """A child does not wait for a lock that a thread of its parent held when it was forked."""

@@ -27,7 +27,7 @@ class Trips:
     fresh: int
     look: int
     ahead: int
-    refused: int
+    rejected: int
 
 
 def count(url: str) -> Trips:
@@ -54,7 +54,7 @@ def count(url: str) -> Trips:
             fresh=wire.during(lambda: [ask() for _ in range(100)]),
             look=wire.during(lambda: (clock.advance(60), ask())),
             ahead=wire.during(lambda: (clock.advance(7000), ask())),
-            refused=wire.during(lambda: (clock.advance(10), ask("T2"))),  # not in the first seconds of its life
+            rejected=wire.during(lambda: (clock.advance(10), ask("T2"))),  # not in the first seconds of its life
         )
         assert here.get_token() == "T3"
         store.close()  # type: ignore[attr-defined]
@@ -73,4 +73,4 @@ def test_round_trips(url: str) -> None:
     # memcached tells the number that a swap needs only when it is asked, so over an item a save is two.
     first, again = (4, 5) if url.startswith("memcached:") else (3, 3)
 
-    assert Trips(first=first, fresh=0, look=1, ahead=again, refused=again) == count(url)
+    assert Trips(first=first, fresh=0, look=1, ahead=again, rejected=again) == count(url)

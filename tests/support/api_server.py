@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-REFUSED = b'{"errcode":40001,"errmsg":"invalid credential rid: 6aac0063-7ed08fb9-1250f724"}'
+REJECTED = b'{"errcode":40001,"errmsg":"invalid credential rid: 6aac0063-7ed08fb9-1250f724"}'
 OK = b'{"errcode":0,"errmsg":"ok"}'
 
 
@@ -36,18 +36,18 @@ class Api:
     """
     What the server does: `answer` is called with each request, and gives status, headers and pieces of a body.
 
-    By default the token ``T1`` is refused and every other one accepted.
+    By default the token ``T1`` is rejected and every other one accepted.
     """
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self.answer: Callable[[Seen], tuple[int, dict[str, str], Iterable[bytes]]] = self.usual
-        self.refusal: tuple[dict[str, str], bytes] = ({"Content-Type": "application/json"}, REFUSED)
+        self.rejection: tuple[dict[str, str], bytes] = ({"Content-Type": "application/json"}, REJECTED)
         self.success: tuple[dict[str, str], bytes] = ({"Content-Type": "application/json"}, OK)
         self.url = ""
 
     def usual(self, seen: Seen) -> tuple[int, dict[str, str], Iterable[bytes]]:
-        headers, body = self.refusal if seen.token == "T1" else self.success
+        headers, body = self.rejection if seen.token == "T1" else self.success
         return 200, headers, [body]
 
     @property

@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 class ScriptedProvider:
     """
-    Gives `tokens` one after the other: the first until it is refused, then the second, and so on.
+    Gives `tokens` one after the other: the first until it is rejected, then the second, and so on.
 
     A token may be an exception, which is raised instead. `asked` lists every call as (rejected, timeout), `confirmed`
     the tokens that were confirmed.
@@ -86,5 +86,5 @@ class Task:
 
 
 FACES = {"thread": Thread(), "asyncio": Task("asyncio"), "trio": Task("trio")}
-REFUSED = {"errcode": 40001, "errmsg": "invalid credential, access_token is invalid or not latest"}
+REJECTED = {"errcode": 40001, "errmsg": "invalid credential, access_token is invalid or not latest"}
 OK = {"errcode": 0, "errmsg": "ok"}

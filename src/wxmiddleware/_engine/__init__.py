@@ -6,12 +6,12 @@ out: no lock, no I/O. At most once a second a caller takes a longer way, through
 Near its end the token is AHEAD: it is handed out as before, and the first caller starts a flight in the background
 that fetches the next one (refresh-ahead, stale-while-revalidate).
 
-A caller waits when there is no token (EMPTY), its time is over (EXPIRED), or an API rejected it (REFUSED); where a
+A caller waits when there is no token (EMPTY), its time is over (EXPIRED), or an API rejected it (REJECTED); where a
 fetch ends the token before, also when the store was not read for a minute; and with ``cache=False``. All callers wait
 for the same flight (single flight) and share its success or its failure.
 
 A failure is remembered for a while, and no request is sent meanwhile (back-off), so that a wrong secret does not become
-a storm of requests. It is a `Cooldown`, the event of its begin is COOLING, and the field also calls it negative
+a storm of requests. It is a `Cooldown`, the event of its begin is BACKING_OFF, and the field also calls it negative
 caching. It is no state of the token: a good one stays in use.
 
 Where to read on:
@@ -19,7 +19,7 @@ Where to read on:
 - `provider.py`: what a caller calls, and the hot path;
 - `_rules/models.py`: the values that the others pass on: snapshot, record, lease, grant, failure;
 - `_rules/decisions.py`: who waits and who is served, as a table of eleven rows;
-- `_rules/refusals.py`: why a rejection caused no fetch (rate limit, denylist);
+- `_rules/rejections.py`: why a rejection caused no fetch (rate limit, denylist);
 - `_rules/policies.py`: when a token is in which state, and how long no request is sent after a failure (back-off);
 - `token.py`: what a process knows about a token: its lock, the snapshot, the flight, the failure that is remembered;
 - `refresh.py`: what a flight does: read the store, take the lease, fetch, publish (compare-and-swap); and what becomes

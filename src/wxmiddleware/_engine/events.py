@@ -1,8 +1,8 @@
 """
 What happened to a token and its store, as events for observers.
 
-An observer is a function of one `Event`. Observers are called outside every lock, after the callers have their token,
-and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
+An observer is a function of one `TokenEvent`. Observers are called outside every lock, after the callers have their
+token, and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
 
 The logger has no handler of its own, not even a NullHandler: where nobody has configured logging, Python itself shows
 warnings and errors on the standard error (`logging.lastResort`), and a NullHandler would swallow them.
@@ -24,17 +24,17 @@ from ..exceptions import ConfigurationError
 logger = logging.getLogger("wxmiddleware")
 
 
-class Happening(StrEnum):
+class EventType(StrEnum):
     """The kinds of event."""
 
     FETCH_BEGUN = "fetch_begun"
     FETCH_DONE = "fetch_done"
     FETCH_FAILED = "fetch_failed"
     ADOPTED = "adopted"  # another process's token was taken from the store
-    REFUSED = "refused"  # an API rejected the token in use
+    REJECTED = "rejected"  # an API rejected the token in use
     KEPT = "kept"  # a rejection causes no fetch: it came too soon (rate limit), or the token before is used
     HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
-    COOLING = "cooling"  # a fetch failed: no request is sent to WeChat for a while (back-off)
+    BACKING_OFF = "backing_off"  # a fetch failed: no request is sent to WeChat for a while (back-off)
     OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account
     STORE_FAILED = "store_failed"
     STORE_BACK = "store_back"
@@ -42,18 +42,18 @@ class Happening(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TokenEvent:
     """
     One thing that happened.
 
     Attributes:
-        name: What; one of `Happening`.
+        name: What; one of `EventType`.
         appid: Whose token.
         kind: The kind of token, such as ``stable``.
         message: A sentence for people. Neither it nor anything else here holds a token or a secret.
         generation: Which token, as a number that rises.
         seconds: How long it took, or how long it will (see the name).
-        reason: Why a token was fetched: ``first``, ``ahead``, ``expired``, ``refused``.
+        reason: Why a token was fetched: ``first``, ``ahead``, ``expired``, ``rejected``.
         cause: Why a fetch failed.
         errcode: WeChat's error code.
         rid: WeChat's id of the request.
@@ -61,7 +61,7 @@ class Event:
         at: The wall clock, in seconds since 1970, when it happened.
     """
 
-    name: Happening
+    name: EventType
     appid: str
     kind: str
     message: str
@@ -75,22 +75,22 @@ class Event:
     at: float = 0.0
 
 
-Observer = Callable[[Event], object]
+Observer = Callable[[TokenEvent], object]
 
 _LEVELS = {
-    Happening.FETCH_BEGUN: logging.DEBUG,
-    Happening.ADOPTED: logging.DEBUG,
-    Happening.FETCH_FAILED: logging.WARNING,
-    Happening.COOLING: logging.WARNING,
-    Happening.REFUSED: logging.WARNING,
-    Happening.KEPT: logging.WARNING,
-    Happening.OTHER_SYSTEM: logging.WARNING,
-    Happening.STORE_FAILED: logging.WARNING,
-    Happening.STORE_LAGS: logging.WARNING,
+    EventType.FETCH_BEGUN: logging.DEBUG,
+    EventType.ADOPTED: logging.DEBUG,
+    EventType.FETCH_FAILED: logging.WARNING,
+    EventType.BACKING_OFF: logging.WARNING,
+    EventType.REJECTED: logging.WARNING,
+    EventType.KEPT: logging.WARNING,
+    EventType.OTHER_SYSTEM: logging.WARNING,
+    EventType.STORE_FAILED: logging.WARNING,
+    EventType.STORE_LAGS: logging.WARNING,
 }
 
 
-def log(event: Event) -> None:
+def log(event: TokenEvent) -> None:
     """The observer that is always there: logger ``wxmiddleware``, the event's fields as ``wx_…`` in ``extra``."""
     level = _LEVELS.get(event.name, logging.INFO)
     if logger.isEnabledFor(level):
@@ -121,7 +121,7 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
     return observers
 
 
-def tell(events: Iterable[Event], observers: Iterable[Observer]) -> None:
+def tell(events: Iterable[TokenEvent], observers: Iterable[Observer]) -> None:
     """Tell each event to each observer, and survive what they raise; nobody is left to be told at the very end."""
     if sys.is_finalizing():
         return

@@ -48,7 +48,7 @@ from .._runtime.clock import Clock
 from ..exceptions import StoreError
 from ..stores import TokenStore
 from ..stores._sealed import readable
-from .events import Happening
+from .events import EventType
 
 _TRIES = 20  # compare-and-swaps that other processes may win before `amend` gives up
 _SLOW = 0.5  # seconds that a save may take without a lease being longer for it
@@ -309,7 +309,7 @@ class Session:
     __slots__ = ("_due", "_link", "_note", "_unwritten", "failed")
 
     def __init__(
-        self, link: StoreLink, *, due: Callable[[float], object], note: Callable[[Happening, str], object]
+        self, link: StoreLink, *, due: Callable[[float], object], note: Callable[[EventType, str], object]
     ) -> None:
         self._link = link
         self._due = due
@@ -380,9 +380,9 @@ class Session:
             raise
         else:
             if link.succeeded(self):
-                self._note(Happening.STORE_BACK, "The store answers again.")
+                self._note(EventType.STORE_BACK, "The store answers again.")
         if problem:
-            self._note(Happening.STORE_FAILED, problem)
+            self._note(EventType.STORE_FAILED, problem)
         return answer
 
 

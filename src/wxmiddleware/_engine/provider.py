@@ -48,12 +48,12 @@ class Status:
         appid: Whose.
         kind: The kind of token, such as ``stable``.
         host: Where it is fetched.
-        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``refused``.
+        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``rejected``.
         expires_in: Seconds that are left of its life, or ``None`` without a token.
         renews_in: Seconds until it is renewed ahead of its end, or ``None``.
         generation: A number that rises with every token; the same in all processes that share a store.
-        cooling: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
-        reason: What that failure was.
+        backing_off: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
+        failure: What went wrong then.
     """
 
     appid: str
@@ -63,8 +63,8 @@ class Status:
     expires_in: float | None
     renews_in: float | None
     generation: int
-    cooling: float | None
-    reason: str | None
+    backing_off: float | None
+    failure: str | None
 
 
 class TokenProvider(fork.Closing):
@@ -82,7 +82,7 @@ class TokenProvider(fork.Closing):
         follow: Never fetch: another service does, and writes the store.
         refresh_after: Renew a token that is so many seconds old, even if its end is far.
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
-        observers: Functions that are told each `Event`, outside all locks.
+        observers: Functions that are told each `TokenEvent`, outside all locks.
         clock: Seconds on a clock that is never stepped. For tests.
         wall: Seconds since 1970. For tests.
         sleep: Waits between two looks at a shared store. For tests.
@@ -214,7 +214,7 @@ class TokenProvider(fork.Closing):
         """
         cached = self._live()
         if token is not None and not isinstance(token, str):
-            raise TypeError(f"rejected must be the refused token, a str, not {kind(token)}")
+            raise TypeError(f"rejected must be the rejected token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
         end = time.monotonic() + patience
         supersede, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
@@ -380,8 +380,8 @@ class TokenProvider(fork.Closing):
             expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
             renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
             generation=snapshot.generation,
-            cooling=cooldown.until - now if cooldown is not None and cooling else None,
-            reason=cooldown.failure.message if cooldown is not None and cooling else None,
+            backing_off=cooldown.until - now if cooldown is not None and cooling else None,
+            failure=cooldown.failure.message if cooldown is not None and cooling else None,
         )
 
     @property

@@ -40,10 +40,10 @@ from .._rules.policies import (
     request_cost,
     streak_after,
 )
-from .._rules.refusals import SPENT, overruled
+from .._rules.rejections import SPENT, overruled
 from .._runtime import process
 from ..sources._sending import under_lease
-from .events import Event, Happening
+from .events import EventType, TokenEvent
 from .flight import Flight
 from .link import Seen, Session
 from .token import CachedToken
@@ -103,7 +103,7 @@ class Refresh:
         "_waited_for_store",
     )
 
-    def __init__(self, token: CachedToken, reason: Reason, rejected: str | None, events: list[Event]) -> None:
+    def __init__(self, token: CachedToken, reason: Reason, rejected: str | None, events: list[TokenEvent]) -> None:
         self._token = token
         self._reason = reason
         self._rejected = rejected
@@ -215,20 +215,20 @@ class Refresh:
 
     def _adopt(self, record: Record, message: str) -> None:
         if self._token.adopt(record):
-            self._note(Happening.ADOPTED, message, generation=record.generation)
+            self._note(EventType.ADOPTED, message, generation=record.generation)
 
     def _load(self) -> Seen | None:
         seen = self._store.load()
         if seen is not None:
             rejected = self._token.is_revoked(seen.record.value)
-            self._unusable = seen.problem or ("WeChat has refused its token" if rejected else "")
+            self._unusable = seen.problem or ("WeChat has rejected its token" if rejected else "")
         return seen
 
     def _merge_spent(self, seen: Seen) -> Seen:
         """Merge this process's counts of fetches into the record: the store may have lost them, or takes no writes."""
         known, record = self._link.known, seen.record
-        if known.refusals_at > record.refusals_at:
-            record = replace(record, refusals_at=known.refusals_at, refusals=known.refusals)
+        if known.rejected_at > record.rejected_at:
+            record = replace(record, rejected_at=known.rejected_at, rejections=known.rejections)
         if known.forced_at > record.forced_at:
             record = replace(record, forced_at=known.forced_at, forced_day=known.forced_day, forced=known.forced)
         if known.owed_until > record.owed_until:
@@ -274,7 +274,7 @@ class Refresh:
         """Write into the record that the last fetch has cured a call: what one process knows is not yet the fleet's."""
         if not self._token.is_news(seen.record) or self._token.plan.follow:
             return seen
-        return self._store.save(replace(seen.record, refusals=0), seen) or seen
+        return self._store.save(replace(seen.record, rejections=0), seen) or seen
 
     def _satisfied(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
@@ -302,21 +302,21 @@ class Refresh:
         one of them has written back since (read repair) need not be the last. It serves only callers for whom no newer
         one can be fetched.
         """
-        if self._reason is not Reason.REFUSED or self._token.plan.follow:
+        if self._reason is not Reason.REJECTED or self._token.plan.follow:
             return False
         return self._token.source.revokes_previous and seen.record.put_back
 
     def _backoff_in_force(self, seen: Seen) -> Failure | None:
         """The failure that forbids a fetch now: a rate limit or a back-off that holds for the fleet. Else ``None``."""
         token, now = self._token, self._clock()
-        if self._reason is Reason.REFUSED:
+        if self._reason is Reason.REJECTED:
             failure = token.held_back(seen.record, self._events, alone=seen.version is None)
             if failure is not None:
                 return failure
         cooldown = seen.record.cooldown
         if cooldown is None or now >= cooldown.until or self._of_another_secret(cooldown):
             return None
-        if self._reason is Reason.REFUSED and overruled(cooldown, token.snapshot.generation):
+        if self._reason is Reason.REJECTED and overruled(cooldown, token.snapshot.generation):
             return None
         token.remember_failure(cooldown)
         return replace(cooldown.failure, retry_after=cooldown.until - now)
@@ -326,11 +326,13 @@ class Refresh:
         token, now, wait = self._token, self._clock(), self._budget_wait(seen)
         if wait <= 0:
             return None
-        if self._reason is Reason.REFUSED:
+        if self._reason is Reason.REJECTED:
             return token.throttle(wait, SPENT, self._events)
         failure = replace(SPENT, retry_after=wait)
         token.remember_failure(Cooldown(now + wait, failure))
-        self._note(Happening.COOLING, f"{SPENT.message} That is in {wait:.0f} s.", seconds=wait, cause=failure.cause)
+        self._note(
+            EventType.BACKING_OFF, f"{SPENT.message} That is in {wait:.0f} s.", seconds=wait, cause=failure.cause
+        )
         return failure
 
     def _budget_wait(self, seen: Seen) -> float:
@@ -344,7 +346,7 @@ class Refresh:
         if not token.plan.reuse:
             return 0.0
         alone = token.source.revokes_previous and (seen.version is None or not token.store.shared)
-        return request_cost(alone=alone, rejection=self._reason is Reason.REFUSED)
+        return request_cost(alone=alone, rejection=self._reason is Reason.REJECTED)
 
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
         account = self._token.account
@@ -366,7 +368,7 @@ class Refresh:
             told = "The process that may fetch has not put a token into the store yet."
         else:
             told = "Another process is refreshing and has not put a token into the store yet."
-        failure = Failure(Cause.PASSING, told)
+        failure = Failure(Cause.TRANSIENT, told)
         return self._back_off(failure, 1)
 
     # Claim
@@ -523,7 +525,7 @@ class Refresh:
 
     def _not_sent(self, asked: _Asked) -> bool:
         """Whether nothing was sent, since it had become too late for that."""
-        return self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.PASSING
+        return self._given_up and isinstance(asked.answer, Failure) and asked.answer.cause is Cause.TRANSIENT
 
     def _start_again(self, claim: Seen) -> RefreshResult | None:
         """After nothing was sent, since it had become too late for that."""
@@ -536,7 +538,7 @@ class Refresh:
         token = self._token
         how = "in forced mode " if force else ""
         self._note(
-            Happening.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
+            EventType.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
         )
         with_what = {"refresh": claim.record.refresh} if token.rotates else {}
         sent, self._given_up = self._clock(), False
@@ -603,11 +605,11 @@ class Refresh:
         if not ours:
             self._adopt(record, "Another process's token is newer.")
             return token.snapshot
-        if self._reason is Reason.REFUSED:
+        if self._reason is Reason.REJECTED:
             token.fetched(claim.record, record, alone=not stored)
         token.adopt(record, own=True, confirmed=confirmed)
         self._note(
-            Happening.FETCH_DONE,
+            EventType.FETCH_DONE,
             f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
             generation=record.generation,
             seconds=asked.received - asked.sent,
@@ -657,7 +659,7 @@ class Refresh:
 
     def _minted(self, seen: Seen, grant: Grant, asked: _Asked) -> Record:
         token, over = self._token, seen.record
-        rejected = self._reason is Reason.REFUSED
+        rejected = self._reason is Reason.REJECTED
         now = self._clock()
         # By the store's clock, which only `link` should know: generations of all processes must be comparable.
         told = token.world.wall() if seen.version is None else seen.store_time(now)
@@ -672,8 +674,8 @@ class Refresh:
             put_back=False,
             lease=None,
             cooldown=None,
-            refusals_at=now if rejected else over.refusals_at,
-            refusals=token.streak(over) + 1 if rejected else 0,
+            rejected_at=now if rejected else over.rejected_at,
+            rejections=token.streak(over) + 1 if rejected else 0,
             refresh=grant.refresh or over.refresh,
         )
 
@@ -683,7 +685,7 @@ class Refresh:
         self._claimed = None
         failure = token.with_addresses(failure, None if before is None else before.failure)
         self._note(
-            Happening.FETCH_FAILED,
+            EventType.FETCH_FAILED,
             failure.message,
             seconds=asked.received - asked.sent,
             reason=self._reason.value,
@@ -693,16 +695,16 @@ class Refresh:
         )
         streak = 1 if before is None or self._of_another_secret(before) else streak_after(before, failure.cause)
         # Processes with the right secret need not wait since another one's is wrong.
-        mark = token.account.mark if failure.cause is Cause.FINAL else ""
+        mark = token.account.mark if failure.cause is Cause.PERMANENT else ""
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
-        rejected = token.snapshot.generation if self._reason is Reason.REFUSED else before.refused if before else 0
+        rejected = token.snapshot.generation if self._reason is Reason.REJECTED else before.rejected if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
         doubtful = failure.cause is Cause.AMBIGUOUS and token.source.revokes_previous
         end = asked.sent + DOUBTFUL_LIFE if doubtful else float("inf")
         told = self._back_off(failure, streak, expires_at=end)
         assert told.retry_after is not None
         # What surely was not executed counts for one request, and for none if there was no answer.
-        surely = failure.cause is Cause.PASSING
+        surely = failure.cause is Cause.TRANSIENT
         record = replace(
             self._refunded(claim.record, 0.0 if failure.errcode is None else 1.0) if surely else claim.record,
             lease=None,
@@ -725,11 +727,11 @@ class Refresh:
         seconds = min(seconds, MAX_BACKOFF)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.superseded:
-            before = 0 if token.cooldown is None else token.cooldown.refused
-            rejected = token.snapshot.generation if self._reason is Reason.REFUSED else before
+            before = 0 if token.cooldown is None else token.cooldown.rejected
+            rejected = token.snapshot.generation if self._reason is Reason.REJECTED else before
             token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, rejected), expires_at=expires_at)
             self._note(
-                Happening.COOLING,
+                EventType.BACKING_OFF,
                 f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
                 seconds=seconds,
                 cause=failure.cause,
@@ -741,9 +743,9 @@ class Refresh:
     def _reads_lag(self) -> None:
         """Say once that the store does not show what it has just taken."""
         if self._link.lags():
-            self._note(Happening.STORE_LAGS, _LAGS)
+            self._note(EventType.STORE_LAGS, _LAGS)
 
-    def _note(self, name: Happening, message: str, **fields: object) -> None:
+    def _note(self, name: EventType, message: str, **fields: object) -> None:
         self._events.append(self._token.event(name, message, **fields))
 
 
@@ -757,10 +759,10 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
 
 
 _SUPERSEDED = Failure(
-    Cause.PASSING, "This refresh was held up for so long that another one has been started. WeChat was not asked."
+    Cause.TRANSIENT, "This refresh was held up for so long that another one has been started. WeChat was not asked."
 )
 _NOWHERE_TO_KEEP = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
 )
 _LAGS = (
@@ -773,7 +775,7 @@ _NO_TOKEN = Failure(
 )
 _OVER_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "An API call rejected the token, yet WeChat's token endpoint names it as the current one. "
     "Check whether that API takes this kind of token.",
 )

@@ -29,16 +29,16 @@ from .._rules.policies import (
     ahead_at,
     follows,
     minted_later,
-    refusal_wait,
+    rejection_wait,
     state,
 )
-from .._rules.refusals import ASK_WHO, TOO_SOON, Refusals, concerns, overruled
+from .._rules.rejections import ASK_WHO, TOO_SOON, Rejections, concerns, overruled
 from .._runtime import fork
 from .._runtime.clock import Clock, ticks_of
 from .._runtime.threads import threads_freeze
 from ..sources import TokenSource
 from ..stores import TokenStore
-from .events import Event, Happening, Observer, tell
+from .events import EventType, Observer, TokenEvent, tell
 from .flight import Flight
 from .link import StoreLink
 
@@ -119,7 +119,7 @@ class CachedToken:
         flight: The refresh under way that all callers wait for (single flight), or ``None``.
         cooldown: The failure that is remembered, and until when no request is sent (negative caching, back-off).
         link: The way to the store, and what is known of it.
-        refusals: The ledger of rejections.
+        rejections: The ledger of rejections.
         ticks: The cheapest clock, which the hot path compares with the snapshot's `hot_ticks`.
         rejections_are_advisory: The source's: whether a rejection is only a report, and not WeChat's own answer.
         rotates: The source's: whether each token is asked for with something that came with the one before.
@@ -140,7 +140,7 @@ class CachedToken:
         "link",
         "listeners",
         "plan",
-        "refusals",
+        "rejections",
         "rejections_are_advisory",
         "rotates",
         "snapshot",
@@ -156,7 +156,7 @@ class CachedToken:
         store: TokenStore,
         plan: Plan,
         world: Runtime,
-        refresh: Callable[[CachedToken, Reason, str | None, list[Event]], Work],
+        refresh: Callable[[CachedToken, Reason, str | None, list[TokenEvent]], Work],
         *,
         alone: bool = False,
     ) -> None:
@@ -171,7 +171,7 @@ class CachedToken:
         secret = f":{account.mark}" if alone else ""
         key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self._refresh: Final = refresh
-        self.refusals: Final = Refusals(revokes_previous=source.revokes_previous)
+        self.rejections: Final = Rejections(revokes_previous=source.revokes_previous)
         self.link: Final = StoreLink(store, key, world.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[RefreshResult] | None = None
@@ -215,7 +215,7 @@ class CachedToken:
         fork.check()
         if self._lock._is_owned():  # type: ignore[attr-defined]  # as all have it for conditions
             return self._amid(rejected)
-        events: list[Event] = []
+        events: list[TokenEvent] = []
         with self._lock:
             now = self.world.clock()
             if self._unknown is not None:
@@ -240,7 +240,7 @@ class CachedToken:
         return snapshot if self.plan.cache and self.usable() and snapshot.value != rejected else _AMID
 
     def _answer(
-        self, now: float, events: list[Event], *, rejection: bool, supersede: bool
+        self, now: float, events: list[TokenEvent], *, rejection: bool, supersede: bool
     ) -> tuple[Snapshot | Failure | Flight[RefreshResult], Flight[RefreshResult] | None]:
         view = self._view(now, rejection=rejection, supersede=supersede)
         step, reason = next_move(view)
@@ -264,7 +264,7 @@ class CachedToken:
         snapshot, cooldown = self.snapshot, self.cooldown
         flight = None if self.flight is None or self.flight.done else self.flight
         return View(
-            state=State.REFUSED if rejection else state(snapshot, now),
+            state=State.REJECTED if rejection else state(snapshot, now),
             flying=Flying.NONE if flight is None else Flying.LIVE if now < flight.due else Flying.OVERDUE,
             hot=now < snapshot.hot_until or self._unknown is not None,
             cache=self.plan.cache,
@@ -293,13 +293,13 @@ class CachedToken:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
         return self.source.revokes_previous and self.link.out_of_touch(now)
 
-    def _flight(self, reason: Reason, now: float, events: list[Event]) -> Flight[RefreshResult]:
-        work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REFUSED else None, events)
+    def _flight(self, reason: Reason, now: float, events: list[TokenEvent]) -> Flight[RefreshResult]:
+        work = self._refresh(self, reason, self.snapshot.value if reason is Reason.REJECTED else None, events)
         if self.flight is not None:
             self.flight.supersede()
             problem = "" if threads_freeze() else self.link.hangs(now)
             if problem:
-                events.append(self.event(Happening.STORE_FAILED, problem))
+                events.append(self.event(EventType.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
         inline = reason is Reason.LOOK and not self.store.shared
         end = now + CALL_TIMEOUT
@@ -334,7 +334,7 @@ class CachedToken:
             return until
         return self.ticks() + min(until - self.world.clock(), _LOOK_UP)
 
-    def _fall_back(self, now: float, events: list[Event]) -> bool:
+    def _fall_back(self, now: float, events: list[TokenEvent]) -> bool:
         """
         Hand out the token before the one in use for a moment, if that was rejected as soon as it was minted.
 
@@ -342,7 +342,7 @@ class CachedToken:
         know. ``False`` if there is no token before that may be good.
         """
         new, before = self.snapshot, self._before
-        good = before.value and now < before.expires_at and not self.refusals.is_revoked(before.value)
+        good = before.value and now < before.expires_at and not self.rejections.is_revoked(before.value)
         # What processes fetched on their own ends each other's tokens, and those before.
         if (
             not good
@@ -355,7 +355,7 @@ class CachedToken:
         self._unknown, self._try_again_at = new, now + KNOWN_AFTER
         self.snapshot = before
         self._hot_until(self._try_again_at)
-        events.append(self.event(Happening.KEPT, _NOT_KNOWN, generation=before.generation))
+        events.append(self.event(EventType.KEPT, _NOT_KNOWN, generation=before.generation))
         return True
 
     def _try_again(self, now: float, rejected: str | None) -> None:
@@ -371,26 +371,26 @@ class CachedToken:
         self.snapshot = new
         self._stay_fresh()
 
-    def _reject(self, now: float, events: list[Event]) -> Failure | None:
+    def _reject(self, now: float, events: list[TokenEvent]) -> Failure | None:
         """
         Mark the token in use as rejected, so that it is handed out no more.
 
         Returns:
-            ``None``, or why the rejection has no effect: rejections cause one fetch in `REFUSAL_PAUSE` (rate limit).
+            ``None``, or why the rejection has no effect: rejections cause one fetch in `REJECTION_PAUSE` (rate limit).
         """
-        snapshot, report = self.snapshot, self.refusals.report(self.snapshot, now)
+        snapshot, report = self.snapshot, self.rejections.report(self.snapshot, now)
         if report.wait > 0:
             if report.first:
-                events.append(self.event(Happening.KEPT, f"{report.why.message} {ASK_WHO}", seconds=report.wait))
+                events.append(self.event(EventType.KEPT, f"{report.why.message} {ASK_WHO}", seconds=report.wait))
             return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
         self.snapshot = replace(snapshot, rejected=True, hot_until=-math.inf, hot_ticks=-math.inf)
         events.append(
-            self.event(Happening.REFUSED, "WeChat rejected the token in use.", generation=snapshot.generation)
+            self.event(EventType.REJECTED, "WeChat rejected the token in use.", generation=snapshot.generation)
         )
         if report.foreign:
-            events.append(self.event(Happening.OTHER_SYSTEM, _other_system(self.source)))
+            events.append(self.event(EventType.OTHER_SYSTEM, _other_system(self.source)))
         return None
 
     def on_no_thread(self, flight: Flight[RefreshResult], *, given_up: bool = False) -> None:
@@ -440,7 +440,7 @@ class CachedToken:
         with self._lock:
             now = self.world.clock()
             if confirmed:
-                self.refusals.reinstate(record.value)
+                self.rejections.reinstate(record.value)
             if self._unknown is not None:
                 # It is what others compare with; should it be good for longer, it may as well be tried now.
                 self._try_again(self._try_again_at, None)
@@ -459,9 +459,9 @@ class CachedToken:
                     or (self.plan.follow and not record.generation)
                 )
             )
-            if not newer or now >= record.expires_at or self.refusals.is_revoked(record.value):
+            if not newer or now >= record.expires_at or self.rejections.is_revoked(record.value):
                 return False
-            usable = state(self.snapshot, now) in USABLE and not self.refusals.is_kept(self.snapshot)
+            usable = state(self.snapshot, now) in USABLE and not self.rejections.is_kept(self.snapshot)
             self._before = self.snapshot if usable else NOTHING
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
             look = self.link.look_at(now, self.plan.timing, draw)
@@ -526,11 +526,11 @@ class CachedToken:
         Minus infinity if that is not so.
         """
         cooldown = self.cooldown
-        if cooldown is None or cooldown.failure.cause is not Cause.FINAL:
+        if cooldown is None or cooldown.failure.cause is not Cause.PERMANENT:
             return -math.inf
         if cooldown.failure.errcode not in WRONG_SECRET:
             return -math.inf
-        return -math.inf if self.usable() and not self.refusals.is_kept(self.snapshot) else cooldown.until
+        return -math.inf if self.usable() and not self.rejections.is_kept(self.snapshot) else cooldown.until
 
     def looked(self, look: Flight[RefreshResult] | None = None) -> None:
         """
@@ -589,7 +589,7 @@ class CachedToken:
         (`rejections_are_advisory`).
         """
         if self.snapshot.rejected:
-            self.refusals.keep(self.snapshot.generation)
+            self.rejections.keep(self.snapshot.generation)
             if not self.rejections_are_advisory:
                 self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
             self.reinstate()
@@ -598,7 +598,7 @@ class CachedToken:
         """Reinstate the rejected token: the rejection could not be acted upon, so it is handed out as before."""
         with self._lock:
             if self.snapshot.rejected:
-                self.refusals.reinstate(self.snapshot.value)
+                self.rejections.reinstate(self.snapshot.value)
                 self.snapshot = replace(self.snapshot, rejected=False)
                 self._stay_fresh()
 
@@ -606,18 +606,18 @@ class CachedToken:
 
     def is_revoked(self, value: str | None) -> bool:
         """Whether this value was rejected lately, and is not handed out again."""
-        return self.refusals.is_revoked(value)
+        return self.rejections.is_revoked(value)
 
     def streak(self, record: Record) -> int:
         """Count the fetches in a row that rejections caused and that cured nothing so far."""
         with self._lock:
-            return self.refusals.streak(record)
+            return self.rejections.streak(record)
 
     def is_news(self, record: Record) -> bool:
         """Whether the record counts fetches that cured nothing, and this process knows that the last one did."""
-        return record.refusals > 0 and self.refusals.has_cured(record.generation)
+        return record.rejections > 0 and self.rejections.has_cured(record.generation)
 
-    def held_back(self, record: Record, events: list[Event], *, alone: bool) -> Failure | None:
+    def held_back(self, record: Record, events: list[TokenEvent], *, alone: bool) -> Failure | None:
         """
         Say why the rejection causes no fetch (rate limit), and then hand the rejected token out as before.
 
@@ -630,10 +630,10 @@ class CachedToken:
             The failure, or ``None`` if the rejection may cause a fetch.
         """
         with self._lock:
-            wait = self.refusals.wait(record, self.world.clock(), alone=alone)
+            wait = self.rejections.wait(record, self.world.clock(), alone=alone)
         return self.throttle(wait, TOO_SOON, events) if wait > 0 else None
 
-    def throttle(self, wait: float, why: Failure, events: list[Event]) -> Failure:
+    def throttle(self, wait: float, why: Failure, events: list[TokenEvent]) -> Failure:
         """
         Hand the rejected token out as before, and let rejections cause no fetch for so many seconds.
 
@@ -642,7 +642,7 @@ class CachedToken:
         """
         with self._lock:
             if self._throttle(wait, self.world.clock(), why):
-                events.append(self.event(Happening.KEPT, f"{why.message} {ASK_WHO}", seconds=wait))
+                events.append(self.event(EventType.KEPT, f"{why.message} {ASK_WHO}", seconds=wait))
             self.reinstate()
         return replace(why, retry_after=wait)
 
@@ -657,12 +657,12 @@ class CachedToken:
         """
         with self._lock:
             now = self.world.clock()
-            self.refusals.fetched(before, alone=alone)
-            self._throttle(refusal_wait(record, now, record.refusals), now)
+            self.rejections.fetched(before, alone=alone)
+            self._throttle(rejection_wait(record, now, record.rejections), now)
 
     def _throttle(self, wait: float, now: float, why: Failure = TOO_SOON) -> bool:
         """Let rejections cause no fetch for so long; another process may refresh, so a shared store is read sooner."""
-        return self.refusals.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now, why)
+        return self.rejections.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now, why)
 
     def with_addresses(self, failure: Failure, before: Failure | None) -> Failure:
         """Name all IP addresses that WeChat refused lately, if `failure` is for one; `before` is the fleet's last."""
@@ -682,13 +682,13 @@ class CachedToken:
         launch = None
         with self._lock:
             if value == self.snapshot.value:
-                self.refusals.cured(self.snapshot.generation)
+                self.rejections.cured(self.snapshot.generation)
                 idle = self.flight is None or self.flight.done
                 if idle and self.store.shared and not self.plan.follow and self.is_news(self.link.known):
                     launch = self._flight(Reason.LOOK, self.world.clock(), [])
         if launch is not None:
             self._launch(launch, awaited=False)
-        self.tell([self.event(Happening.HEALED, "A refused call was repeated and accepted.")])
+        self.tell([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
 
     # Telling
 
@@ -697,17 +697,17 @@ class CachedToken:
         with self._lock:
             self.listeners = (*(each for each in self.listeners if each() is not None), ref(listener))
 
-    def event(self, name: Happening, message: str, **fields: object) -> Event:
+    def event(self, name: EventType, message: str, **fields: object) -> TokenEvent:
         """Make an event of this token's."""
-        made = Event(name, self.account.appid, self.source.kind, message, at=self.world.wall())
+        made = TokenEvent(name, self.account.appid, self.source.kind, message, at=self.world.wall())
         if name in _OF_THE_STORE:
             from ..stores._advice import name_of  # not before a store fails
 
             which = name_of(self.store)
             made = replace(made, store=which, message=f"{which}: {message}")
-        return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of Event's fields
+        return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of TokenEvent's fields
 
-    def tell(self, events: list[Event]) -> None:
+    def tell(self, events: list[TokenEvent]) -> None:
         """Tell the observers. Not under the lock."""
         if events:
             listeners = [listener for each in self.listeners if (listener := each()) is not None]
@@ -718,9 +718,9 @@ _NOT_KNOWN = (
     "WeChat rejected a token that it had just given: its APIs may not know it yet. For a moment the one before is used."
     " Nothing is fetched."
 )
-_OF_THE_STORE = (Happening.STORE_FAILED, Happening.STORE_BACK, Happening.STORE_LAGS)
+_OF_THE_STORE = (EventType.STORE_FAILED, EventType.STORE_BACK, EventType.STORE_LAGS)
 _AMID = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "A signal handler or a finaliser has asked for a token while its own thread was deciding about it. Ask again when "
     "that is over.",
     retry_after=1.0,
@@ -742,6 +742,6 @@ def _other_system(source: TokenSource) -> str:
     else:
         who = "another system fetches tokens for this appid. Let one system fetch, and the others read its store."
     return (
-        f"Three tokens fetched here were refused within a quarter of an hour: {who} "
+        f"Three tokens fetched here were rejected within a quarter of an hour: {who} "
         "If no repeated call was accepted either, the API that refuses takes another kind of token."
     )

@@ -35,14 +35,14 @@ __all__ = [
     "asks_to_be_awaited",
     "errcode_of",
     "errcode_of_error",
+    "is_rejection",
     "note_not_renewed",
     "object_in",
-    "refused",
     "why_not_renewed",
 ]
 
 
-def refused(errcode: int | None, codes: Collection[int] = RETRYABLE) -> bool:
+def is_rejection(errcode: int | None, codes: Collection[int] = RETRYABLE) -> bool:
     """Tell whether an errcode, if there is one, says that the token was rejected."""
     return errcode is not None and errcode in codes
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from .._runtime.checks import checked_codes, checked_timeout, is_provider
 from ..exceptions import ConfigurationError, ProviderClosed
-from .answers import refused
+from .answers import is_rejection
 from .arguments import Arguments
 from .retry import CallResult, codes_of, retry_rule
 from .scope import Scope
@@ -81,7 +81,7 @@ class TokenAuth:
         return False
 
     def _refused(self, outcome: CallResult) -> bool:
-        return refused(outcome.errcode, self._codes)
+        return is_rejection(outcome.errcode, self._codes)
 
     def _rule(self, token: str, first: CallResult, arguments: Arguments) -> Generator[Any, Any, CallResult]:
         return retry_rule(self.provider, token, first, codes=self._codes, rewind=arguments.rewind)

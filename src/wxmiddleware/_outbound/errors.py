@@ -12,7 +12,7 @@ from .._rules.models import WeComAccount
 from .._runtime.masking import mask
 from ..context import block_or_request
 from ..exceptions import APIError
-from .answers import errcode_of, object_in, refused, why_not_renewed
+from .answers import errcode_of, is_rejection, object_in, why_not_renewed
 from .bodies import awhole_body_of, is_file, is_response, may_be_object, whole_body_of
 
 __all__ = ["araise_for_errcode", "error_in", "raise_for_errcode"]
@@ -130,7 +130,7 @@ def error_in(found: Mapping[str, Any], answer: Any = None) -> APIError | None:
     # A gateway may quote the URL it was asked for.
     errmsg = mask(text) if isinstance(text, str) else ""
     wecom = is_wecoms(errcode, errmsg, _host_of(answer)) or _serves_wecom()
-    because = why_not_renewed(answer) if refused(errcode) else None
+    because = why_not_renewed(answer) if is_rejection(errcode) else None
     error = APIError(
         api_error_text(errcode, errmsg, wecom=wecom, because=None if because is None else str(because)),
         errcode=errcode,

@@ -17,7 +17,7 @@ from .._runtime.drive import adrive, drive
 from .._runtime.masking import mask_error
 from ..context import note_refreshed
 from ..exceptions import ProviderClosed, TokenError
-from .answers import RETRYABLE, aerrcode_of, errcode_of, errcode_of_error, note_not_renewed, refused
+from .answers import RETRYABLE, aerrcode_of, errcode_of, errcode_of_error, is_rejection, note_not_renewed
 from .bodies import adiscard, discard
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def retry_rule(
         logger.warning(ONLY_ONCE)
         return first
     second: CallResult = yield Send(token)
-    if second.came_back and not refused(second.errcode, codes):
+    if second.came_back and not is_rejection(second.errcode, codes):
         # Closed by another thread meanwhile: the answer is there all the same.
         with contextlib.suppress(ProviderClosed):
             provider.confirm(token)

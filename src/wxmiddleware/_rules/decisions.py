@@ -38,7 +38,7 @@ class Reason(StrEnum):
     LOOK = "look"  # only to read what other processes have stored
     AHEAD = "ahead"
     EXPIRED = "expired"
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
 class Flying(Enum):
@@ -121,4 +121,4 @@ def due(view: View) -> Reason | None:
     return Reason.LOOK if view.look_due else None
 
 
-_REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REFUSED: Reason.REFUSED}
+_REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REJECTED: Reason.REJECTED}

@@ -27,7 +27,7 @@ _EVERYWHERE = frozenset({40013, 40164, 40243, 50002, 50004, 50007, 89501, 89503,
 # The address that a request came from is not allowed; so say WeChat, its platforms and WeCom.
 ADDRESS_REFUSED = frozenset({40164, 61004, 60020})
 # An unknown code is remembered like a passing one: it is tried again soon, and does not block for minutes.
-_UNKNOWN = (Cause.PASSING, "See WeChat's list of global return codes.")
+_UNKNOWN = (Cause.TRANSIENT, "See WeChat's list of global return codes.")
 _UNKNOWN_AT_WECOM = "See WeCom's list of global error codes (全局错误码)."
 
 _API_ADVICE = advice_at(Place.API)

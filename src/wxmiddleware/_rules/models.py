@@ -284,9 +284,9 @@ class Grant:
 class Cause(StrEnum):
     """The kind of a fetch's failure: it decides on the back-off, and on what is known of the old token."""
 
-    PASSING = "passing"  # transient: WeChat surely did not act on the request
+    TRANSIENT = "transient"  # WeChat surely did not act on the request
     AMBIGUOUS = "ambiguous"  # WeChat may have acted: only the answer was lost
-    FINAL = "final"  # permanent: another request will not help until a person acts
+    PERMANENT = "permanent"  # another request will not help until a person acts
     QUOTA = "quota"  # the day's fetches are used up
 
 
@@ -308,10 +308,10 @@ class Failure:
         Args:
             retry_after: Seconds until another call may help; this failure's own where not given.
         """
-        kind = TokenRefused if self.cause is Cause.FINAL else TokenUnavailable
+        kind = TokenRefused if self.cause is Cause.PERMANENT else TokenUnavailable
         wait = self.retry_after if retry_after is None else retry_after
         message = self.message if wait is None else f"{self.message}{_NEXT_TRY}{math.ceil(wait)} s."
-        if wait is not None and self.cause is Cause.FINAL and self.errcode is not None:
+        if wait is not None and self.cause is Cause.PERMANENT and self.errcode is not None:
             message += _MENDED
         return kind(message, errcode=self.errcode, errmsg=self.errmsg, rid=self.rid, retry_after=wait)
 
@@ -352,7 +352,7 @@ class Cooldown:
         until: The end of the back-off, on the clock of the `Record` that it is in, or else on the process's.
         failure: What callers without a token get until then.
         streak: Failures of the same kind in a row.
-        refused: The generation whose rejection led to the fetch that failed; 0 if none did. Another rejection of the
+        rejected: The generation whose rejection led to the fetch that failed; 0 if none did. Another rejection of the
             same generation does not overrule the back-off.
         mark: The secret that the failure is about (`Account.mark`): processes with another one need not wait. Empty if
             all must.
@@ -361,7 +361,7 @@ class Cooldown:
     until: float
     failure: Failure
     streak: int = 1
-    refused: int = 0
+    rejected: int = 0
     mark: str = ""
 
 
@@ -383,8 +383,8 @@ class Record:
             (read repair). Another process may have fetched a later one meanwhile.
         lease: The process that is refreshing, if one is.
         cooldown: The failure after which no process sends a request for a while, if there was one.
-        refusals_at: When a rejected token last caused a fetch.
-        refusals: Such fetches in a row that cured nothing.
+        rejected_at: When a rejected token last caused a fetch.
+        rejections: Such fetches in a row that cured nothing.
         forced_at: When the forced mode of ``stable_token`` was last used.
         forced_day: The day (of China's time) that `forced` counts for.
         forced: Uses of the forced mode on that day.
@@ -401,8 +401,8 @@ class Record:
     put_back: bool = False
     lease: Lease | None = None
     cooldown: Cooldown | None = None
-    refusals_at: float = -math.inf
-    refusals: int = 0
+    rejected_at: float = -math.inf
+    rejections: int = 0
     forced_at: float = -math.inf
     forced_day: int = 0
     forced: int = 0
@@ -417,7 +417,7 @@ class Record:
             expires_at=self.expires_at + seconds,
             sent_at=self.sent_at + seconds,
             received_at=self.received_at + seconds,
-            refusals_at=self.refusals_at + seconds,
+            rejected_at=self.rejected_at + seconds,
             forced_at=self.forced_at + seconds,
             owed_until=self.owed_until + seconds,
             lease=lease and replace(lease, until=lease.until + seconds),

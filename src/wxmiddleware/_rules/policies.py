@@ -16,11 +16,11 @@ from .models import LONGEST_LIFE, Cause, Cooldown, Record, Snapshot, is_token
 # A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.
 LEASE = 8.0
 # Rate limit: rejected tokens cause at most one fetch in this time, fleet-wide.
-REFUSAL_PAUSE = 30.0
+REJECTION_PAUSE = 30.0
 # After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.
 REFUSAL_STREAK = 10
 # A token that lived so long before it was rejected: whatever was wrong before has been cured.
-REFUSAL_CURED_AFTER = 300.0
+REJECTION_CURED_AFTER = 300.0
 # Circuit breaker: after so many failures in a row the store is not called for so long.
 FAILURE_THRESHOLD = 3
 OPEN_SECONDS = 5.0
@@ -81,7 +81,7 @@ class State(StrEnum):
     FRESH = "fresh"  # use it
     AHEAD = "ahead"  # use it, and renew it in the background (refresh-ahead, stale-while-revalidate)
     EXPIRED = "expired"  # do not use it
-    REFUSED = "refused"  # an API rejected it: do not use it
+    REJECTED = "rejected"  # an API rejected it: do not use it
 
 
 def state(snapshot: Snapshot, now: float) -> State:
@@ -89,7 +89,7 @@ def state(snapshot: Snapshot, now: float) -> State:
     if not snapshot.value:
         return State.EMPTY
     if snapshot.rejected:
-        return State.REFUSED
+        return State.REJECTED
     if now >= snapshot.expires_at:
         return State.EXPIRED
     if now >= snapshot.ahead_at:
@@ -145,7 +145,7 @@ def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float
     doubled = 2.0 ** min(streak - 1, 16)
     if cause is Cause.QUOTA:
         return 600.0
-    if cause is Cause.FINAL:
+    if cause is Cause.PERMANENT:
         return min(60.0 * doubled, 600.0)
     if cause is Cause.AMBIGUOUS and streak > _FEW:
         # Each may have cost a fetch of the day's quota, and WeChat may answer late all day.
@@ -164,11 +164,11 @@ def streak_after(before: Cooldown, cause: Cause) -> int:
     """
     if before.failure.cause is cause:
         return before.streak + 1
-    passing = (Cause.PASSING, Cause.AMBIGUOUS)
+    passing = (Cause.TRANSIENT, Cause.AMBIGUOUS)
     return min(before.streak + 1, _FEW) if before.failure.cause in passing and cause in passing else 1
 
 
-def refusal_wait(record: Record, now: float, streak: int) -> float:
+def rejection_wait(record: Record, now: float, streak: int) -> float:
     """
     Seconds until a rejected token may cause a fetch: 0 if it may now (rate limit with back-off).
 
@@ -177,10 +177,10 @@ def refusal_wait(record: Record, now: float, streak: int) -> float:
         now: The time on the record's clock.
         streak: Fetches in a row, caused by rejections, that cured nothing.
     """
-    gap = REFUSAL_PAUSE
+    gap = REJECTION_PAUSE
     if streak >= REFUSAL_STREAK:
-        gap = backoff(Cause.FINAL, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
-    return max(0.0, record.refusals_at + gap - now)
+        gap = backoff(Cause.PERMANENT, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
+    return max(0.0, record.rejected_at + gap - now)
 
 
 def budget_wait(record: Record, now: float, cost: float = 1.0) -> float:
@@ -274,7 +274,7 @@ def sanitized(record: Record, now: float) -> Record:
         # The clock was ahead when the end was reckoned, too. It was fetched before now, and lives for so long.
         changes["expires_at"] = now + (record.expires_at - record.sent_at)
     changes |= {name: now if name in ("sent_at", "received_at") else -math.inf for name in late}
-    changes |= {name: _MOST for name in ("refusals", "forced") if not 0 <= getattr(record, name) <= _MOST}
+    changes |= {name: _MOST for name in ("rejections", "forced") if not 0 <= getattr(record, name) <= _MOST}
     if not 0 <= record.generation < _GENERATIONS:
         changes["generation"] = record.generation % _GENERATIONS
     if record.value is not None and no_token(record, now):
@@ -286,7 +286,7 @@ def sanitized(record: Record, now: float) -> Record:
     return replace(record, **changes) if changes else record
 
 
-_PAST = ("refusals_at", "forced_at", "sent_at", "received_at")
+_PAST = ("rejected_at", "forced_at", "sent_at", "received_at")
 
 
 def _of_pauses(record: Record, now: float) -> dict[str, Any]:
@@ -318,7 +318,7 @@ def keep_until(record: Record) -> float:
     """Until when a store should keep `record`: the end of its token's life, or of anything else that it remembers."""
     if record.refresh is not None:
         return math.inf
-    ends = [record.expires_at, record.refusals_at + 600.0, record.forced_at + _DAY, record.owed_until]
+    ends = [record.expires_at, record.rejected_at + 600.0, record.forced_at + _DAY, record.owed_until]
     if record.lease is not None:
         ends.append(record.lease.until)
     if record.cooldown is not None:

@@ -132,8 +132,8 @@ def _retry(options: argparse.Namespace) -> int:
             if flight is not None:
                 flight.wait(options.timeout)
             status = provider.status()
-    if status.reason is not None:
-        return _fail(status.reason, UNAVAILABLE)
+    if status.failure is not None:
+        return _fail(status.failure, UNAVAILABLE)
     print(f"There is a token, for {status.expires_in or 0:.0f} s; the other processes take it from the store.")
     return OK
 
@@ -157,7 +157,7 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
         token = provider.get_token()
     left = provider.status().expires_in or 0.0
     if options.min_ttl is not None and left < options.min_ttl:
-        reason = provider.status().reason
+        reason = provider.status().failure
         raise TokenUnavailable(
             f"The token ends in {left:.0f} s, --min-ttl wants {options.min_ttl:.0f} s, and there is no later one. "
             + (reason or "From the stable endpoint there is one in the last 300 s of a life.")
@@ -184,7 +184,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if failure is None:
         return OK
     code, text = _code_of(failure), _text_of(failure)
-    return code if text == status.reason else _fail(text, code)
+    return code if text == status.failure else _fail(text, code)
 
 
 def _inspect_store(options: argparse.Namespace) -> int:
@@ -219,7 +219,7 @@ def _verdict(found: Sequence[Held]) -> int:
         print(f"wxmiddleware: {held.appid} ({held.kind}) is {held.state}. {reason}".rstrip(), file=sys.stderr)
     if found and not bad:
         return OK
-    refused = any(held.cooldown is not None and held.cooldown.cause == "final" for held in bad)
+    refused = any(held.cooldown is not None and held.cooldown.cause == "permanent" for held in bad)
     return REFUSED if refused else UNAVAILABLE
 
 

@@ -65,7 +65,7 @@ class Held:
         fetched_ago: The same in seconds.
         lease: Who is refreshing.
         cooldown: Why nobody should ask WeChat now.
-        refusals: How many fetches in a row rejected tokens have caused.
+        rejections: How many fetches in a row rejected tokens have caused.
         forced_today: How often the forced mode was used.
         problem: Why it cannot be read.
     """
@@ -80,7 +80,7 @@ class Held:
     fetched_ago: float | None = None
     lease: Refresher | None = None
     cooldown: Cooling | None = None
-    refusals: int = 0
+    rejections: int = 0
     forced_today: int = 0
     problem: str | None = None
 
@@ -162,7 +162,7 @@ def _held(key: str, loaded: Loaded, record: Record) -> Held:
         )
         if cooldown is not None and cooldown.until > now
         else None,
-        refusals=record.refusals,
+        rejections=record.rejections,
         forced_today=record.forced if record.forced_day == china_day(now) else 0,
     )
 
@@ -188,10 +188,10 @@ def rows_of_status(status: Status) -> Rows:
         rows.append(("renews in", f"{status.renews_in:.0f} s"))
     if status.generation:
         rows.append(("generation", str(status.generation)))
-    if status.cooling is not None:
-        rows.append(("back-off", f"{status.cooling:.0f} s: no request is sent to WeChat"))
-    if status.reason is not None:
-        rows.append(("reason", status.reason))
+    if status.backing_off is not None:
+        rows.append(("back-off", f"{status.backing_off:.0f} s: no request is sent to WeChat"))
+    if status.failure is not None:
+        rows.append(("reason", status.failure))
     return rows
 
 
@@ -211,7 +211,7 @@ def rows_of_held(held: Held) -> Rows:
         rows.append(("being renewed", f"by {held.lease.owner}, {left}"))
     if held.cooldown is not None:
         rows += _rows_of_cooling(held.cooldown)
-    rows.append(("rejected", f"{held.refusals} in a row"))
+    rows.append(("rejected", f"{held.rejections} in a row"))
     rows.append(("forced today", f"{held.forced_today} of {FORCED_PER_DAY}"))
     return rows
 

@@ -95,7 +95,7 @@ class OnlyWithStore:
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for a token, unless the store has failed."""
         if self._store.failed:
-            return Failure(Cause.PASSING, f"{self._store.problem} {_NOT_ASKED}")
+            return Failure(Cause.TRANSIENT, f"{self._store.problem} {_NOT_ASKED}")
         return self._source.fetch(account, force=force)
 
 

@@ -124,7 +124,7 @@ def _state(wechat: WeChat) -> dict[str, Any]:
         "minted": wechat.minted(),
         "stolen": wechat.stolen(),
         "calls": wechat.calls(),
-        "refusals": wechat.refusals(),
+        "rejections": wechat.rejections(),
         "in_progress": wechat.in_progress,
         "paths": wechat._ledger.calls_by_path(),
         "sent": len(wechat.sent),

@@ -9,7 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 OK: Json = {"errcode": 0, "errmsg": "ok"}
-REFUSED = frozenset({40001, 40014, 42001})
+REJECTED = frozenset({40001, 40014, 42001})
 
 # Texts of docs/wechat.md#errcodes-of-accounts, without the rid. "U" marks those whose wire text nobody has recorded;
 # they are the page's words or the ones older SDKs list.

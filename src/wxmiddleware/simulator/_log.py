@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ._errors import REFUSED
+from ._errors import REJECTED
 
 TOKEN_PATHS = {
     "/cgi-bin/token": "classic",
@@ -63,7 +63,7 @@ class Ledger:
         self._minted: Counter[tuple[str, str]] = Counter()
         self._stolen: Counter[tuple[str, str]] = Counter()
         self._calls: Counter[str] = Counter()
-        self._refusals = 0
+        self._rejections = 0
         self._numbers = 0
         self._entries.clear()
 
@@ -103,8 +103,8 @@ class Ledger:
     ) -> None:
         with self._changed:
             self._numbers += 1
-            if errcode in REFUSED and path not in TOKEN_PATHS:
-                self._refusals += 1
+            if errcode in REJECTED and path not in TOKEN_PATHS:
+                self._rejections += 1
             shown = "/".join(part if len(part) <= 40 else part[:8] + "..." for part in path.split("/"))[:200]
             self._entries.append(LogEntry(self._numbers, at, method, shown, appid, errcode, ip, status, fault))
             self._tell()
@@ -142,9 +142,9 @@ class Ledger:
         with self._changed:
             return {path: count for path, count in sorted(self._calls.items()) if count}
 
-    def refusals(self) -> int:
+    def rejections(self) -> int:
         with self._changed:
-            return self._refusals
+            return self._rejections
 
     def newest(self) -> int:
         with self._changed:

@@ -17,7 +17,7 @@ from ._log import Ledger
 from ._settings import Knobs
 
 SLOTS = ("classic", "stable", "authorizer")
-_REMEMBERED = 50_000  # tokens kept for the reason of their refusal; the oldest are forgotten (40001 all the same)
+_REMEMBERED = 50_000  # tokens kept for the reason of their rejection; the oldest are forgotten (40001 all the same)
 _CHINA = 8 * 3600
 _LOOKS_LIKE_A_TOKEN = re.compile(r"\d{1,3}_[A-Za-z0-9_-]{24,}", re.ASCII)
 

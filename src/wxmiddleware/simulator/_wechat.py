@@ -350,9 +350,9 @@ class WeChat(Knobs):
         """
         return self._ledger.calls(path)
 
-    def refusals(self) -> int:
+    def rejections(self) -> int:
         """Count API calls that were answered 40001, 40014 or 42001."""
-        return self._ledger.refusals()
+        return self._ledger.rejections()
 
     def quota_used(self, appid: str | None = None, slot: str = "classic") -> int:
         """Count what an account has used of the day's quota of a token endpoint, other services' fetches included."""

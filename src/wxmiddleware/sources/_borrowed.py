@@ -61,21 +61,21 @@ def borrow(provider: Lender, seconds: float, ask: Callable[[str, float], _Answer
     except TokenError as error:
         return _of_error(error)
     except ProviderClosed:
-        return Failure(Cause.PASSING, "The provider of the access token was closed.")
+        return Failure(Cause.TRANSIENT, "The provider of the access token was closed.")
     return answer
 
 
 def _ask(ask: Callable[[str, float], _Answer | Failure], token: str, end: float) -> _Answer | Failure:
     left = end - clock()
     if left <= 0:  # it came while this thread was held up; whoever has the lease by now asks
-        return Failure(Cause.PASSING, "The access token came too late to ask with it.")
+        return Failure(Cause.TRANSIENT, "The access token came too late to ask with it.")
     return ask(token, left)
 
 
 def _of_error(error: TokenError) -> Failure:
     # When the token may be had again is known, and asking for it before costs nothing.
     return Failure(
-        Cause.FINAL if isinstance(error, TokenRefused) else Cause.PASSING,
+        Cause.PERMANENT if isinstance(error, TokenRefused) else Cause.TRANSIENT,
         f"There is no access token to ask with. {without_wait(error)}",
         errcode=error.errcode,
         errmsg=error.errmsg,

@@ -204,18 +204,18 @@ def secret_of(account: Account, end: float) -> str | Failure:
     try:
         secret: object = within(end - clock(), function, lambda late: None)
     except TimeoutError:
-        return Failure(Cause.PASSING, f"{who} did not answer in time. WeChat was not asked.")
+        return Failure(Cause.TRANSIENT, f"{who} did not answer in time. WeChat was not asked.")
     except Exception as exc:
-        return Failure(Cause.PASSING, f"{who} failed with {type(exc).__name__}. WeChat was not asked.")
+        return Failure(Cause.TRANSIENT, f"{who} failed with {type(exc).__name__}. WeChat was not asked.")
     if inspect.iscoroutine(secret):
         secret.close()
     if not isinstance(secret, str):
-        return Failure(Cause.PASSING, f"{who} gave no str, but {type(secret).__name__}. WeChat was not asked.")
+        return Failure(Cause.TRANSIENT, f"{who} gave no str, but {type(secret).__name__}. WeChat was not asked.")
     secret = secret.strip()
     if in_quotes(secret):
-        return Failure(Cause.PASSING, f"{who} gave one with quotes around it. WeChat was not asked.")
+        return Failure(Cause.TRANSIENT, f"{who} gave one with quotes around it. WeChat was not asked.")
     if not secret or any(c.isspace() or not c.isprintable() for c in secret):
-        return Failure(Cause.PASSING, f"{who} gave an empty secret, or one with white space. WeChat was not asked.")
+        return Failure(Cause.TRANSIENT, f"{who} gave an empty secret, or one with white space. WeChat was not asked.")
     return secret
 
 
@@ -272,16 +272,16 @@ def _of_exception(account: Account, exc: BaseException, exchange: Exchange) -> F
     name = names[0] if names else type(exc).__name__
     if not exchange.connected and isinstance(exc, _CANNOT_BE_MADE):
         if isinstance(exc, requests.exceptions.InvalidSchema) and exchange.proxied:
-            return Failure(Cause.FINAL, "For a SOCKS proxy the package PySocks is missing: pip install PySocks.")
+            return Failure(Cause.PERMANENT, "For a SOCKS proxy the package PySocks is missing: pip install PySocks.")
         return Failure(
-            Cause.FINAL,
+            Cause.PERMANENT,
             f"A request to {account.host} cannot be made ({name}). Check base_url, proxies and certificates.",
         )
     # By its name: there are Pythons without ssl.
     distrusted = any(type(kind).__name__ == "SSLCertVerificationError" for kind in kinds)
     if not exchange.connected or distrusted or any(isinstance(kind, _NOT_SENT) for kind in kinds):
         return Failure(
-            Cause.PASSING,
+            Cause.TRANSIENT,
             f"{account.host} cannot be reached{' through the proxy' if exchange.proxied else ''} ({name}). "
             + _to_check(names, proxied=exchange.proxied),
         )
@@ -320,11 +320,11 @@ def _read(
 ) -> dict[str, Any] | Failure:
     if status == 407:
         return Failure(
-            Cause.PASSING,
+            Cause.TRANSIENT,
             "The proxy wants a name and a password (HTTP 407). Write them into its URL: http://name:password@proxy:3128.",
         )
     if status >= 500:
-        return Failure(Cause.PASSING, f"{account.host} answered HTTP {status}.")
+        return Failure(Cause.TRANSIENT, f"{account.host} answered HTTP {status}.")
     if not 200 <= status < 300:
         return _nonsense(account, f"HTTP {status}")
     # WeChat's content types cannot be relied on; bytes are UTF-8 JSON whatever the header says.

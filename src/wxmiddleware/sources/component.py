@@ -32,13 +32,13 @@ _AUTHORIZER_ERRORS = ErrorTable(
 )
 _AUTHORIZER = Form("authorizer_access_token", "authorizer_refresh_token", _AUTHORIZER_ERRORS)
 _NO_TICKET = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "WeChat has not pushed a component_verify_ticket yet, or the last one is 12 hours old. It comes every ten minutes: "
     "hand each to Platform.remember_ticket(). If none comes, have the pushes started (api_start_push_ticket).",
 )
 _BAD_TICKET = (61005, 61006)
 _NEVER_AUTHORISED = Failure(
-    Cause.FINAL,
+    Cause.PERMANENT,
     "There is no refresh token of this account, neither in the store nor in WeChat's list: it has not authorised the "
     "platform. Send its owner there, and hand the auth_code that comes back to Platform.authorize().",
 )
@@ -177,7 +177,7 @@ class AuthorizerToken(Endpoint):
 
     def _renew(self, account: Account, token: str, refresh: str, seconds: float) -> Grant | Failure:
         if seconds <= 0:
-            return Failure(Cause.PASSING, "There is a newer refresh token; the time for asking with it is over.")
+            return Failure(Cause.TRANSIENT, "There is a newer refresh token; the time for asking with it is over.")
         return self.ask(
             account,
             "POST",
@@ -199,7 +199,9 @@ class AuthorizerToken(Endpoint):
         while True:
             left = end - clock()
             if left <= 0:
-                return Failure(Cause.PASSING, "WeChat's list of authorised accounts is too long for the time there is.")
+                return Failure(
+                    Cause.TRANSIENT, "WeChat's list of authorised accounts is too long for the time there is."
+                )
             answer = self.call(
                 account,
                 "POST",

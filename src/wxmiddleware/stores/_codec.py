@@ -17,8 +17,8 @@ from ..exceptions import StoreError
 
 _Value = TypeVar("_Value")
 _FORMAT = 1
-_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at", "owed_until")
-_COUNTS = ("generation", "refusals", "forced_day", "forced")
+_TIMES = ("expires_at", "sent_at", "received_at", "rejected_at", "forced_at", "owed_until")
+_COUNTS = ("generation", "rejections", "forced_day", "forced")
 # Values that no correct process writes: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12
 _MOST = 2**63
@@ -94,7 +94,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
     return Cooldown(
         until=_time(fields["until"]),
         streak=_count(fields["streak"]),
-        refused=_count(fields.get("refused", 0)),
+        rejected=_count(fields.get("rejected", 0)),
         mark=_text(fields.get("mark", ""), _LONGEST_NAME),
         failure=Failure(
             Cause(failure["cause"]),

@@ -124,7 +124,7 @@ class ScriptedSource:
         return Grant(answer, 7200) if isinstance(answer, str) else answer
 
 
-_TOO_MANY = Failure(Cause.FINAL, "One fetch too many.")
+_TOO_MANY = Failure(Cause.PERMANENT, "One fetch too many.")
 
 
 class Process:

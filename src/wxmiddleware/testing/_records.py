@@ -13,7 +13,7 @@ from .._rules.models import Cause, Cooldown, Failure, Lease, Loaded, Record
 from ..stores import TokenStore
 from ._data import KEY, SECRET, TOKEN, record
 
-_TIMES = ("expires_at", "sent_at", "received_at", "refusals_at", "forced_at", "owed_until")
+_TIMES = ("expires_at", "sent_at", "received_at", "rejected_at", "forced_at", "owed_until")
 _PATIENCE = 30.0
 _TRIES = 10_000
 
@@ -81,16 +81,16 @@ class RecordRules:
         """Nothing of a record is lost on the way."""
         loaded = store.load(KEY)
         now = loaded.now
-        failure = Failure(Cause.FINAL, 'No: "\u6210\u529f".', 40164, "invalid ip", "a-b-c", 60.0)
+        failure = Failure(Cause.PERMANENT, 'No: "\u6210\u529f".', 40164, "invalid ip", "a-b-c", 60.0)
         full = record(
             now,
             1_700_000_000_123,
             put_back=True,
             lease=Lease("12345-abcdef01", now + 8.25),
             cooldown=Cooldown(now + 60.5, failure, 3),
-            refusals_at=now - 1.5,
+            rejected_at=now - 1.5,
             refresh="refresh-token",
-            refusals=4,
+            rejections=4,
             forced_at=now - 2.5,
             owed_until=now + 172.75,
             forced_day=19_676,
@@ -258,8 +258,8 @@ class RecordRules:
             mine = (store, second)[number % 2]
             for _ in range(_TRIES):
                 loaded = mine.load(KEY)
-                before = loaded.record or record(loaded.now, refusals=0)
-                if mine.save(KEY, replace(before, refusals=before.refusals + 1), loaded.version) is not None:
+                before = loaded.record or record(loaded.now, rejections=0)
+                if mine.save(KEY, replace(before, rejections=before.rejections + 1), loaded.version) is not None:
                     return
             raise AssertionError("save() never won. It must save if nobody saved since its version was loaded.")
 
@@ -268,8 +268,8 @@ class RecordRules:
         left = store.load(KEY).record
 
         assert left is not None, "Records were saved, and load() gives none."
-        assert left.refusals == 24, (
-            f"24 threads each added one, and {left.refusals} are there: a save() wrote over another one's. {_SWAP}"
+        assert left.rejections == 24, (
+            f"24 threads each added one, and {left.rejections} are there: a save() wrote over another one's. {_SWAP}"
         )
 
     # Keys

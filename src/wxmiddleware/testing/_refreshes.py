@@ -14,7 +14,7 @@ _SWAP = (
     "save() over a version that is not the latest must change nothing and give None, "
     "and load() must give everybody what was saved last, with its lease."
 )
-_WRONG = Failure(Cause.FINAL, "The secret is wrong.", errcode=40125)
+_WRONG = Failure(Cause.PERMANENT, "The secret is wrong.", errcode=40125)
 
 
 class RefreshRules:

@@ -6,18 +6,18 @@ import pytest
 
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Record, Snapshot
 from wxmiddleware._rules.policies import (
-    REFUSAL_CURED_AFTER,
-    REFUSAL_PAUSE,
     REFUSAL_STREAK,
+    REJECTION_CURED_AFTER,
+    REJECTION_PAUSE,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
 )
-from wxmiddleware._rules.refusals import Refusals, Report, concerns, overruled
+from wxmiddleware._rules.rejections import Rejections, Report, concerns, overruled
 
 
 @pytest.fixture
-def ledger() -> Refusals:
-    return Refusals(revokes_previous=True)
+def ledger() -> Rejections:
+    return Rejections(revokes_previous=True)
 
 
 def token(generation: int, *, received_at: float = 0.0, own: bool = False) -> Snapshot:
@@ -26,7 +26,7 @@ def token(generation: int, *, received_at: float = 0.0, own: bool = False) -> Sn
 
 def streak(fetches: int, *, at: float = 100.0) -> Record:
     """What the fleet knows after so many fetches in a row that rejections caused."""
-    return Record(7, "T7", received_at=at, refusals_at=at, refusals=fetches)
+    return Record(7, "T7", received_at=at, rejected_at=at, rejections=fetches)
 
 
 class TestWhy:
@@ -46,7 +46,7 @@ class TestWhy:
         """It names another token than the one in use, or one that is marked already."""
         assert expected == concerns(rejected, snapshot)
 
-    def test_too_soon_here(self, ledger: Refusals) -> None:
+    def test_too_soon_here(self, ledger: Rejections) -> None:
         """This process knows that it comes too soon after a fetch that another rejection caused."""
         ledger.throttle(130.0, 100.0)
 
@@ -55,32 +55,32 @@ class TestWhy:
             ledger.report(token(1), 130.0),
         ]
 
-    @pytest.mark.parametrize(("now", "wait"), [(100.0, REFUSAL_PAUSE), (110.0, REFUSAL_PAUSE - 10), (130.0, 0.0)])
-    def test_too_soon_for_the_fleet(self, ledger: Refusals, now: float, wait: float) -> None:
+    @pytest.mark.parametrize(("now", "wait"), [(100.0, REJECTION_PAUSE), (110.0, REJECTION_PAUSE - 10), (130.0, 0.0)])
+    def test_too_soon_for_the_fleet(self, ledger: Rejections, now: float, wait: float) -> None:
         """The record tells that it comes too soon."""
         assert wait == ledger.wait(streak(1), now, alone=False)
 
-    def test_in_vain(self, ledger: Refusals) -> None:
+    def test_in_vain(self, ledger: Rejections) -> None:
         """After ten fetches that cured nothing the limit is longer."""
         assert 60.0 == ledger.wait(streak(REFUSAL_STREAK), 100.0, alone=False)
 
     @pytest.mark.parametrize(
-        ("cause", "refused", "expected"),
+        ("cause", "rejected", "expected"),
         [
-            (Cause.PASSING, 0, True),
+            (Cause.TRANSIENT, 0, True),
             (Cause.AMBIGUOUS, 0, True),
-            (Cause.PASSING, 5, False),
-            (Cause.FINAL, 0, False),
+            (Cause.TRANSIENT, 5, False),
+            (Cause.PERMANENT, 0, False),
             (Cause.QUOTA, 0, False),
         ],
     )
-    def test_back_off(self, cause: Cause, refused: int, expected: bool) -> None:
+    def test_back_off(self, cause: Cause, rejected: int, expected: bool) -> None:
         """A back-off holds, unless its reason was passing and this token has not overruled it yet."""
-        assert expected == overruled(Cooldown(200.0, Failure(cause, "No."), refused=refused), 5)
+        assert expected == overruled(Cooldown(200.0, Failure(cause, "No."), rejected=rejected), 5)
 
 
 class TestDenylist:
-    def test_rejected(self, ledger: Refusals) -> None:
+    def test_rejected(self, ledger: Rejections) -> None:
         """A rejected token is on it, until it is reinstated."""
         ledger.report(token(1), 100.0)
         before = ledger.is_revoked("T1")
@@ -88,21 +88,21 @@ class TestDenylist:
 
         assert (True, False) == (before, ledger.is_revoked("T1"))
 
-    def test_throttled(self, ledger: Refusals) -> None:
+    def test_throttled(self, ledger: Rejections) -> None:
         """A rejection without effect puts nothing there."""
         ledger.throttle(130.0, 100.0)
         ledger.report(token(1), 110.0)
 
         assert not ledger.is_revoked("T1")
 
-    def test_short(self, ledger: Refusals) -> None:
+    def test_short(self, ledger: Rejections) -> None:
         """It has the last eight."""
         for generation in range(9):
             ledger.report(token(generation), 100.0)
 
         assert [False, True, True] == [ledger.is_revoked(f"T{generation}") for generation in (0, 1, 8)]
 
-    def test_kept(self, ledger: Refusals) -> None:
+    def test_kept(self, ledger: Rejections) -> None:
         """A token that no fetch could replace stays in use when it is rejected again."""
         ledger.keep(1)
         report = ledger.report(token(1), 100.0)
@@ -111,28 +111,28 @@ class TestDenylist:
 
 
 class TestOtherSystem:
-    def reports(self, ledger: Refusals, times: list[float], *, age: float = 10.0, own: bool = True) -> list[bool]:
+    def reports(self, ledger: Rejections, times: list[float], *, age: float = 10.0, own: bool = True) -> list[bool]:
         return [
             ledger.report(token(generation, received_at=now - age, own=own), now).foreign
             for generation, now in enumerate(times, 1)
         ]
 
-    def test_three(self, ledger: Refusals) -> None:
+    def test_three(self, ledger: Rejections) -> None:
         """The third rejection of a young token of this process's own tells of it; then the count begins anew."""
         times = [100.0 + 60 * n for n in range(2 * SUSPICION_COUNT)]
 
         assert [False, False, True] * 2 == self.reports(ledger, times)
 
-    def test_rarely(self, ledger: Refusals) -> None:
+    def test_rarely(self, ledger: Rejections) -> None:
         """Rejections that are far apart tell of nothing."""
         assert not any(self.reports(ledger, [100.0, 200.0, 100.0 + SUSPICION_WINDOW]))
 
     @pytest.mark.parametrize(("age", "own"), [(SUSPICION_WINDOW, True), (10.0, False)])
-    def test_old_or_of_others(self, ledger: Refusals, age: float, own: bool) -> None:
+    def test_old_or_of_others(self, ledger: Rejections, age: float, own: bool) -> None:
         """Nor do those of old tokens, or of tokens that other processes fetched."""
         assert not any(self.reports(ledger, [1000.0, 1060.0, 1120.0], age=age, own=own))
 
-    def test_one_token(self, ledger: Refusals) -> None:
+    def test_one_token(self, ledger: Rejections) -> None:
         """Nor do many rejections of one token."""
         young = token(1, received_at=90.0, own=True)
 
@@ -140,24 +140,24 @@ class TestOtherSystem:
 
 
 class TestStreak:
-    def test_fleet(self, ledger: Refusals) -> None:
+    def test_fleet(self, ledger: Rejections) -> None:
         """It is the fleet's."""
         assert 4 == ledger.streak(streak(4))
 
-    def test_cured(self, ledger: Refusals) -> None:
+    def test_cured(self, ledger: Rejections) -> None:
         """A call that was accepted with the newest token ends it."""
         ledger.cured(7)
 
         assert 0 == ledger.streak(streak(4))
 
-    @pytest.mark.parametrize(("lived", "expected"), [(REFUSAL_CURED_AFTER - 1, 4), (REFUSAL_CURED_AFTER, 0)])
-    def test_lived(self, ledger: Refusals, lived: float, expected: int) -> None:
+    @pytest.mark.parametrize(("lived", "expected"), [(REJECTION_CURED_AFTER - 1, 4), (REJECTION_CURED_AFTER, 0)])
+    def test_lived(self, ledger: Rejections, lived: float, expected: int) -> None:
         """A token that was good for five minutes before it was rejected ends it."""
         ledger.report(token(7), 100.0 + lived)
 
         assert expected == ledger.streak(streak(4))
 
-    def test_alone(self, ledger: Refusals) -> None:
+    def test_alone(self, ledger: Rejections) -> None:
         """Without a store this process counts for itself, and a call that was accepted proves nothing."""
         for _ in range(3):
             ledger.fetched(Record(), alone=True)
@@ -167,12 +167,12 @@ class TestStreak:
 
     def test_alone_and_harmless(self) -> None:
         """Where a fetch ends no other token, what is counted alone does not matter."""
-        ledger = Refusals(revokes_previous=False)
+        ledger = Rejections(revokes_previous=False)
         ledger.fetched(Record(), alone=True)
 
         assert 0 == ledger.streak(Record(), alone=True)
 
-    def test_store_is_back(self, ledger: Refusals) -> None:
+    def test_store_is_back(self, ledger: Rejections) -> None:
         """A fetch that the store knows ends what was counted alone."""
         ledger.fetched(Record(), alone=True)
         ledger.fetched(Record(), alone=False)
@@ -181,7 +181,7 @@ class TestStreak:
 
 
 @pytest.mark.parametrize(("after", "expected"), [(0.5, True), (1.0, False)])
-def test_told_once(ledger: Refusals, after: float, expected: bool) -> None:
+def test_told_once(ledger: Rejections, after: float, expected: bool) -> None:
     """A limit that begins just after the token's first rejection is to be told."""
     ledger.report(token(1), 100.0)
 

@@ -6,15 +6,16 @@ Why a rejection causes no fetch. Before a refresh is started (`CachedToken.decid
 - it names another token than the one in use, or that one is marked as rejected already (`concerns`): the caller gets
   the token in use, which is newer (or, for the seconds of the next case, older), or waits for the next one;
 - the token was minted a moment ago, and the one before may still be good (`CachedToken`): the caller gets that one;
-- it comes too soon after a fetch that another rejection caused (rate limit), as this process knows (`Refusals.report`).
-  After ten such fetches in a row that cured nothing the limit backs off exponentially (`Refusals.streak`);
+- it comes too soon after a fetch that another rejection caused (rate limit), as this process knows
+  (`Rejections.report`). After ten such fetches in a row that cured nothing the limit backs off exponentially
+  (`Rejections.streak`);
 - another refresh is under way: the caller waits for that;
 - no request may be sent after a failure (back-off), and this rejection does not overrule it (`overruled`).
 
 In the refresh, once the store was read (`Refresh.run`):
 
 - the store has a newer token;
-- the record tells of the rate limit (`Refusals.wait`) or of the back-off of another process;
+- the record tells of the rate limit (`Rejections.wait`) or of the back-off of another process;
 - another process holds the lease, or may alone fetch (``follow=True``): the caller waits for its token;
 - the day's budget of requests does not allow one (`policies.budget_wait`).
 
@@ -29,18 +30,18 @@ import math
 from dataclasses import dataclass
 
 from .models import Cause, Cooldown, Failure, Record, Snapshot
-from .policies import JUST_MINTED, REFUSAL_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, refusal_wait
+from .policies import JUST_MINTED, REJECTION_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, rejection_wait
 
 _REMEMBERED = 8  # values in the denylist
 _JUST_NOW = 1.0  # seconds
 
 TOO_SOON = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "WeChat rejected the token too soon after a fetch that another rejection had caused. Rejections cause one fetch in "
     "30 s at most, and after ten that cured nothing one in 1 to 10 min (rate limit), so this token stays in use.",
 )
 SPENT = Failure(
-    Cause.PASSING,
+    Cause.TRANSIENT,
     "So many requests were sent to WeChat's token endpoint that the day's budget allows the next one only later. It "
     "keeps them below WeChat's own quota of 2000 a day, whatever goes wrong.",
 )
@@ -61,8 +62,8 @@ def overruled(cooldown: Cooldown, generation: int) -> bool:
 
     A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
     """
-    passing = cooldown.failure.cause in (Cause.PASSING, Cause.AMBIGUOUS)
-    return passing and follows(generation, cooldown.refused)
+    passing = cooldown.failure.cause in (Cause.TRANSIENT, Cause.AMBIGUOUS)
+    return passing and follows(generation, cooldown.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Report:
     foreign: bool = False
 
 
-class Refusals:
+class Rejections:
     """
     The rejections of one token's generations. Times are seconds on the process's clock.
 
@@ -158,7 +159,7 @@ class Refusals:
             now: The time.
             alone: Whether the store cannot be reached.
         """
-        return refusal_wait(record, now, self.streak(record, alone=alone))
+        return rejection_wait(record, now, self.streak(record, alone=alone))
 
     def streak(self, record: Record, *, alone: bool = False) -> int:
         """
@@ -170,9 +171,9 @@ class Refusals:
                 end each other's tokens, and a call that is accepted now proves nothing: the next fetch ends it.
         """
         generation, rejected_at = self._first
-        if generation == record.generation and rejected_at - record.received_at >= REFUSAL_CURED_AFTER:
+        if generation == record.generation and rejected_at - record.received_at >= REJECTION_CURED_AFTER:
             return 0
-        uncured = 0 if self._cured == record.generation else record.refusals
+        uncured = 0 if self._cured == record.generation else record.rejections
         return max(uncured, self._alone) if alone and self._revokes_previous else uncured
 
     def fetched(self, before: Record, *, alone: bool) -> None:
