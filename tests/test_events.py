@@ -20,7 +20,7 @@ from support.background import landed
 from support.sources import EndlessSource
 
 from wxmiddleware import TokenProvider
-from wxmiddleware._engine.events import EventType, TokenEvent, log, logger, tell
+from wxmiddleware._engine.events import EventType, TokenEvent, log, logger, notify
 from wxmiddleware._rules.models import Account, Cause
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
@@ -117,10 +117,10 @@ class TestLog:
     def test_warnings_by_default(self) -> None:
         """A program that has not set up logging sees warnings and errors on stderr, and nothing less."""
         code = (
-            "from wxmiddleware._engine.events import TokenEvent, EventType, tell\n"
+            "from wxmiddleware._engine.events import TokenEvent, EventType, notify\n"
             "def broken(event): raise ValueError\n"
-            "tell([TokenEvent(name, 'wx1', 'stable', 'No.') for name in EventType], [])\n"
-            "tell([TokenEvent(EventType.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"
+            "notify([TokenEvent(name, 'wx1', 'stable', 'No.') for name in EventType], [])\n"
+            "notify([TokenEvent(EventType.HEALED, 'wx1', 'stable', 'No.')], [broken])\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         told = [line.partition(" (")[0] for line in done.stderr.splitlines()]
@@ -209,7 +209,7 @@ class TestTell:
         seen: list[tuple[str, str]] = []
         events = [event(EventType.FETCH_BEGUN), event(EventType.FETCH_DONE)]
 
-        tell(events, [lambda e: seen.append(("a", e.name)), lambda e: seen.append(("b", e.name))])
+        notify(events, [lambda e: seen.append(("a", e.name)), lambda e: seen.append(("b", e.name))])
 
         assert [("a", "fetch_begun"), ("b", "fetch_begun"), ("a", "fetch_done"), ("b", "fetch_done")] == seen
 
@@ -217,7 +217,7 @@ class TestTell:
         """Observers that come as an iterator are not used up by the first event."""
         seen: list[TokenEvent] = []
 
-        tell([FULL, event()], iter([seen.append]))
+        notify([FULL, event()], iter([seen.append]))
 
         assert [FULL, event()] == seen
 
@@ -229,7 +229,7 @@ class TestTell:
         def broken(_: TokenEvent) -> None:
             raise raised
 
-        tell([FULL], [broken, seen.append])
+        notify([FULL], [broken, seen.append])
 
         assert [FULL] == seen
         assert f"An observer of wxmiddleware's events raised {type(raised).__name__}." in caplog.messages
@@ -244,7 +244,7 @@ class TestTell:
                 raise ValueError
 
         monkeypatch.setattr(logger, "handlers", [Broken()])
-        tell([FULL], [seen.append])
+        notify([FULL], [seen.append])
 
         assert [FULL] == seen
 

@@ -19,7 +19,7 @@ from werkzeug.datastructures import FileStorage
 
 from wxmiddleware._outbound.answers import RETRYABLE
 from wxmiddleware._outbound.arguments import Arguments
-from wxmiddleware._outbound.retry import CallResult, GetNewer, Send, aheal, heal, retry_rule
+from wxmiddleware._outbound.retry import CallResult, GetNewer, Send, arun_retry, retry_rule, run_retry
 from wxmiddleware.exceptions import APIError, ProviderClosed, TokenRefused, TokenUnavailable
 
 FIRST = CallResult(REJECTED, errcode=40001)
@@ -121,9 +121,9 @@ def test_the_drivers_take_no_token_for_an_answer(error: Exception) -> None:
         raise AssertionError(token)
 
     async def main() -> Any:
-        return await aheal(ScriptedProvider("T1", error), "T1", FIRST, again, **given)  # type: ignore[arg-type]
+        return await arun_retry(ScriptedProvider("T1", error), "T1", FIRST, again, **given)  # type: ignore[arg-type]
 
-    assert heal(ScriptedProvider("T1", error), "T1", FIRST, again, **given) is REJECTED  # type: ignore[arg-type]
+    assert run_retry(ScriptedProvider("T1", error), "T1", FIRST, again, **given) is REJECTED  # type: ignore[arg-type]
     assert anyio.run(main) is REJECTED
 
 

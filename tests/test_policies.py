@@ -23,9 +23,9 @@ from wxmiddleware._rules.policies import (
     follows,
     forced_wait,
     keep_until,
-    look_at,
     next_generation,
     rejection_wait,
+    revalidate_at,
     sanitized,
     state,
 )
@@ -104,9 +104,9 @@ def test_stable_window_is_inside_the_last_300_seconds(draw: float) -> None:
 
 
 @pytest.mark.parametrize(("draw", "expected"), [(0.0, 130.0), (0.5, 140.0), (1.0, 150.0)])
-def test_look_at(draw: float, expected: float) -> None:
+def test_revalidate_at(draw: float, expected: float) -> None:
     """A shared store is looked at after 30 to 50 s."""
-    assert expected == look_at(100.0, CLASSIC.look, draw)
+    assert expected == revalidate_at(100.0, CLASSIC.revalidate_every, draw)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 
 from ._outbound.answers import aerrcode_of, asks_to_be_awaited, errcode_of, errcode_of_error
 from ._outbound.arguments import PLAIN, Arguments
-from ._outbound.retry import CallResult, aheal, codes_of, heal
+from ._outbound.retry import CallResult, arun_retry, codes_of, run_retry
 from ._runtime.checks import checked_codes, checked_timeout, is_async, is_provider
 from ._runtime.masking import mask_error, masked_errors
 from .context import current_provider, serving_var
@@ -247,7 +247,7 @@ class _Decorator:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return heal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
+            return run_retry(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -299,7 +299,7 @@ class _Decorator:
                     return answer
                 del answer
             again = _with(call, args, kwargs)
-            return await aheal(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
+            return await arun_retry(provider, token, first, again, codes=wanted, rewind=rewind, timeout=timeout)
 
         return with_token_wrapper
 
@@ -328,7 +328,7 @@ class _Decorator:
             if first.errcode not in codes:
                 return value
             del value
-        return await aheal(provider, token, first, again, codes=codes, rewind=rewind, timeout=self.timeout)
+        return await arun_retry(provider, token, first, again, codes=codes, rewind=rewind, timeout=self.timeout)
 
 
 @dataclass(frozen=True, slots=True)

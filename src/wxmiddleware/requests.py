@@ -27,7 +27,7 @@ from requests.auth import AuthBase
 from ._outbound.answers import errcode_of
 from ._outbound.arguments import Arguments
 from ._outbound.auth import TokenAuth, sent_token, signed, signed_url, token_in, unsigned_url
-from ._outbound.retry import CallResult, heal
+from ._outbound.retry import CallResult, run_retry
 from ._runtime import masking
 
 __all__ = ["WeChatAuth", "mask_errors"]
@@ -123,7 +123,7 @@ class _Healer:
             self._redact(second)
             return second
 
-        healed: requests.Response = heal(
+        healed: requests.Response = run_retry(
             self._auth.provider,
             token,
             first,

@@ -19,14 +19,14 @@ class TestGoodToken:
     @pytest.mark.parametrize("flying", Flying)
     def test_nothing_is_due(self, state: State, flying: Flying) -> None:
         """It is handed out, whatever else there is."""
-        view = View(state, flying, hot=True, out_of_touch=True, look_due=True, backing_off=True)
+        view = View(state, flying, hot=True, out_of_touch=True, revalidation_due=True, backing_off=True)
 
         assert (Step.SERVE, None) == next_move(view)
 
     @pytest.mark.parametrize("state", GOOD)
     def test_out_of_touch(self, state: State) -> None:
         """It may have been replaced: the caller waits until the store has been read."""
-        assert (Step.START, Reason.LOOK) == next_move(View(state, out_of_touch=True))
+        assert (Step.START, Reason.REVALIDATE) == next_move(View(state, out_of_touch=True))
 
     @pytest.mark.parametrize("state", GOOD)
     def test_out_of_touch_and_a_refresh(self, state: State) -> None:
@@ -37,20 +37,20 @@ class TestGoodToken:
     @pytest.mark.parametrize(("flying", "frozen"), [(Flying.LIVE, False), (Flying.LIVE, True), (Flying.OVERDUE, True)])
     def test_refresh_under_way(self, state: State, flying: Flying, frozen: bool) -> None:
         """It is handed out, and no second refresh is started (single flight)."""
-        assert (Step.SERVE, None) == next_move(View(state, flying, frozen=frozen, look_due=True))
+        assert (Step.SERVE, None) == next_move(View(state, flying, frozen=frozen, revalidation_due=True))
 
     @pytest.mark.parametrize("flying", [Flying.NONE, Flying.OVERDUE])
     def test_near_its_end(self, flying: Flying) -> None:
         """It is handed out, and renewed behind the caller's back (refresh-ahead), also if a read is due."""
-        assert (Step.SERVE, Reason.AHEAD) == next_move(View(State.AHEAD, flying, look_due=True))
+        assert (Step.SERVE, Reason.AHEAD) == next_move(View(State.AHEAD, flying, revalidation_due=True))
 
     @pytest.mark.parametrize("flying", [Flying.NONE, Flying.OVERDUE])
     @pytest.mark.parametrize(("state", "backing_off"), [(State.FRESH, False), (State.FRESH, True), (State.AHEAD, True)])
     def test_read_is_due(self, state: State, flying: Flying, backing_off: bool) -> None:
         """It is handed out, and the store is read behind the caller's back, also during a back-off."""
-        view = View(state, flying, look_due=True, backing_off=backing_off)
+        view = View(state, flying, revalidation_due=True, backing_off=backing_off)
 
-        assert (Step.SERVE, Reason.LOOK) == next_move(view)
+        assert (Step.SERVE, Reason.REVALIDATE) == next_move(view)
 
     @pytest.mark.parametrize(("state", "backing_off"), [(State.FRESH, False), (State.FRESH, True), (State.AHEAD, True)])
     def test_else(self, state: State, backing_off: bool) -> None:
@@ -72,7 +72,7 @@ class TestNoToken:
     @pytest.mark.parametrize("state", NONE_TO_USE)
     def test_probe(self, state: State) -> None:
         """During a back-off the caller waits for a read of the store: another process may have fetched."""
-        assert (Step.START, Reason.LOOK) == next_move(View(state, backing_off=True, may_read_in_backoff=True))
+        assert (Step.START, Reason.REVALIDATE) == next_move(View(state, backing_off=True, may_read_in_backoff=True))
 
     @pytest.mark.parametrize("state", NONE_TO_USE)
     def test_back_off(self, state: State) -> None:
@@ -110,6 +110,8 @@ def test_every_view() -> None:
 
 def test_renewal_after_a_read() -> None:
     """What is due is one thing for a caller and for a refresh that has only read the store."""
-    views = [View(state, flying, look_due=look) for state in GOOD for flying in Flying for look in (False, True)]
+    views = [
+        View(state, flying, revalidation_due=look) for state in GOOD for flying in Flying for look in (False, True)
+    ]
 
     assert [next_move(view) for view in views] == [(Step.SERVE, due(view)) for view in views]

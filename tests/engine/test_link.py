@@ -261,10 +261,10 @@ class TestWhen:
     def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """It is read every 40 s, and every `OPEN_SECONDS` for a while after it failed."""
         timing = Timing(600.0)
-        before = link.look_at(100.0, timing, 0.5)
+        before = link.revalidate_at(100.0, timing, 0.5)
         store.before = fail
         make_session(link, told).load()
-        after = [link.look_at(now, timing, 0.5) - now for now in (100.0, 100.0 + RECOVERY_WINDOW)]
+        after = [link.revalidate_at(now, timing, 0.5) - now for now in (100.0, 100.0 + RECOVERY_WINDOW)]
 
         assert [140.0, OPEN_SECONDS, 40.0] == [before, *after]
 

@@ -1303,7 +1303,7 @@ class TestFleet:
         asked = []
         for step in (60, 60, 1, 1, 60):  # the third failure in a row is at the second of these
             world.advance(step)
-            provider._own.snapshot = replace(provider._own.snapshot, look_at=0.0, hot_until=0.0, hot_ticks=0.0)
+            provider._own.snapshot = replace(provider._own.snapshot, revalidate_at=0.0, hot_until=0.0, hot_ticks=0.0)
             world.get(provider)
             world.drain()
             asked.append(len(calls))

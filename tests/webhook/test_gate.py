@@ -15,8 +15,8 @@ import pytest
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import Message, RawReply, Webhook
-from wxmiddleware.webhook._conversation import Answer, Attempt, Do, Failed, Handle, Read, Request
 from wxmiddleware.webhook._crypto import Cipher
+from wxmiddleware.webhook._flow import Answer, Attempt, Do, Failed, Handle, Read, Request
 from wxmiddleware.webhook._gate import Gate, NotAuthentic, Push, Query, Seal
 from wxmiddleware.webhook._names import Names
 from wxmiddleware.webhook._seen import Answered
@@ -243,22 +243,22 @@ class TestPaths:
 def served(webhook: Webhook, pushed: Pushed, path: str = "/wechat") -> tuple[int, bool]:
     """Serve a push by hand: the status, and whether it was handled."""
     request = Request("POST", pushed.url.partition("?")[2], len(pushed.body), "", "", path)
-    conversation = webhook.serve(request)
+    flow = webhook.serve(request)
     handled = False
-    send: Callable[[Any], Any] = conversation.send
+    send: Callable[[Any], Any] = flow.send
     what: Any = None
     while True:
         try:
             step = send(what)
         except StopIteration as end:
             return end.value.status, handled
-        send = conversation.send
+        send = flow.send
         match step:
             case Do(function):
                 try:
                     what = function()
                 except Exception as error:
-                    send, what = conversation.throw, error
+                    send, what = flow.throw, error
             case Read():
                 what = pushed.body
             case _:

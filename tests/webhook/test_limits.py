@@ -17,7 +17,7 @@ from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.webhook import CallbackAddresses, Webhook
-from wxmiddleware.webhook._conversation import Request
+from wxmiddleware.webhook._flow import Request
 from wxmiddleware.webhook.addresses import Networks, sender_of
 from wxmiddleware.webhook.asgi import WebhookMiddleware as ASGIMiddleware
 from wxmiddleware.webhook.wsgi import WebhookMiddleware as WSGIMiddleware

@@ -29,7 +29,7 @@ from wxmiddleware.webhook import (
     _seen,
     send_reply,
 )
-from wxmiddleware.webhook._conversation import Answer, Do, Handle, Pause, Read, Request
+from wxmiddleware.webhook._flow import Answer, Do, Handle, Pause, Read, Request
 from wxmiddleware.webhook._gate import Push
 from wxmiddleware.webhook._seen import Answered, Deduplicator, MessageStatus
 from wxmiddleware.webhook._wire import Format
@@ -622,7 +622,7 @@ def test_no_deadline(pusher: Pusher) -> None:
 
 
 def step_of(talk: Any, body: bytes | None = None) -> Any:
-    """Take steps of a conversation until one is not a look into memory."""
+    """Take steps of a flow until one is not a look into memory."""
     step = next(talk) if body is not None else talk.send(None)
     while isinstance(step, Read | Do):
         step = talk.send(body if isinstance(step, Read) else step.function())

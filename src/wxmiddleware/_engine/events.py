@@ -121,7 +121,7 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
     return observers
 
 
-def tell(events: Iterable[TokenEvent], observers: Iterable[Observer]) -> None:
+def notify(events: Iterable[TokenEvent], observers: Iterable[Observer]) -> None:
     """Tell each event to each observer, and survive what they raise; nobody is left to be told at the very end."""
     if sys.is_finalizing():
         return

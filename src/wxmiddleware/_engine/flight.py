@@ -329,9 +329,9 @@ async def _trio_arrival(future: Future[T]) -> None:
 
     loop, arrived = trio.lowlevel.current_trio_token(), trio.Event()
 
-    def tell(_: Future[T]) -> None:
+    def notify(_: Future[T]) -> None:
         with suppress(trio.RunFinishedError):  # then nobody waits there any more
             loop.run_sync_soon(arrived.set)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(notify)
     await arrived.wait()

@@ -7,7 +7,7 @@ everything above compares leases, back-offs and ends of life as they stand. Each
 When the store is called again. Every refresh begins with a read, and polls the store every 0.1 s while another process
 holds the lease. Only to read, a refresh is started
 
-- every `Timing.look` seconds while the token is good (`StoreLink.look_at`);
+- every `Timing.revalidate_every` seconds while the token is good (`StoreLink.revalidate_at`);
 - at most once a second while no request is sent to WeChat (`StoreLink.may_read_in_backoff`);
 - before the token is handed out, where each fetch ends the token before and the store was not read for a minute
   (`StoreLink.out_of_touch`).
@@ -39,8 +39,8 @@ from .._rules.policies import (
     OPEN_SECONDS,
     OUT_OF_TOUCH,
     Timing,
-    look_at,
     no_token,
+    revalidate_at,
     sanitized,
 )
 from .._runtime import fork
@@ -134,14 +134,14 @@ class StoreLink:
 
     # When to call it
 
-    def look_at(self, now: float, timing: Timing, draw: float) -> float:
+    def revalidate_at(self, now: float, timing: Timing, draw: float) -> float:
         """
         When to read the store again while the token is good.
 
         Soon after it was down other processes may still have to tell it what they fetched on their own.
         """
         with self._lock:
-            return look_at(now, OPEN_SECONDS if self._breaker.recovering(now) else timing.look, draw)
+            return revalidate_at(now, OPEN_SECONDS if self._breaker.recovering(now) else timing.revalidate_every, draw)
 
     def recovering(self, now: float) -> bool:
         """Whether the store has failed a moment ago, so that processes may have fetched on their own."""

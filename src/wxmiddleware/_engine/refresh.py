@@ -89,11 +89,11 @@ class Refresh:
         "_given_up",
         "_holder",
         "_link",
-        "_looked_twice",
         "_losses",
         "_lost_at",
         "_owner",
         "_paid",
+        "_read_twice",
         "_reason",
         "_rejected",
         "_store",
@@ -116,7 +116,7 @@ class Refresh:
         self._claimed: Seen | None = None
         self._losses = 0  # compare-and-swaps for the lease that another process won
         self._lost_at = math.inf  # when the first of them was lost
-        self._looked_twice = False  # whether a store without the record was read once more
+        self._read_twice = False  # whether a store without the record was read once more
         self._unusable = ""  # why the token in the store cannot be used
         self._waited = 0.0  # seconds, for what other processes have saved to be seen
         self._holder = ("", -math.inf)  # the process that is waited for, and until when
@@ -138,7 +138,7 @@ class Refresh:
         while True:
             seen = self._read()
             if self._satisfied(seen):
-                token.looked(flight if self._reason is Reason.LOOK else None)
+                token.revalidated(flight if self._reason is Reason.REVALIDATE else None)
                 return token.snapshot
             held_back = self._backoff_in_force(seen)
             if held_back is not None:
@@ -198,7 +198,7 @@ class Refresh:
     def on_done(self, flight: Flight[RefreshResult]) -> None:
         """Tell the observers, once the waiters have their result."""
         self._token.on_done(flight)
-        self._token.tell(self._events)
+        self._token.notify(self._events)
 
     # Look
 
@@ -207,7 +207,7 @@ class Refresh:
         seen = self._load()
         if seen is None:
             return Seen(self._link.known)
-        seen = self._tell_of_cure(self._read_repair(self._merge_spent(seen)))
+        seen = self._record_cure(self._read_repair(self._merge_spent(seen)))
         self._link.learn(seen.record)
         if token.plan.reuse:
             self._adopt(seen.record, "Took a newer token from the store.")
@@ -262,15 +262,15 @@ class Refresh:
                 received_at=ours.received_at,
                 put_back=True,
             )
-        if self._reason is Reason.LOOK and token.store.shared and not self._looked_twice:
+        if self._reason is Reason.REVALIDATE and token.store.shared and not self._read_twice:
             # No caller waits, so read once more: a store that is being removed, as a test's folder is, is gone by then.
-            self._looked_twice = True
+            self._read_twice = True
             token.world.sleep(_POLL)
             again = self._load()
             return seen if again is None else self._read_repair(self._merge_spent(again))
         return self._store.save(record, seen) or seen
 
-    def _tell_of_cure(self, seen: Seen) -> Seen:
+    def _record_cure(self, seen: Seen) -> Seen:
         """Write into the record that the last fetch has cured a call: what one process knows is not yet the fleet's."""
         if not self._token.is_news(seen.record) or self._token.plan.follow:
             return seen
@@ -279,7 +279,7 @@ class Refresh:
     def _satisfied(self, seen: Seen) -> bool:
         """Whether this process has a token that serves the reason of this refresh, so that nothing is fetched."""
         token = self._token
-        if self._reason is Reason.LOOK:
+        if self._reason is Reason.REVALIDATE:
             return True
         if not token.plan.reuse or not self._usable():
             return False

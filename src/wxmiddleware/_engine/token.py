@@ -38,7 +38,7 @@ from .._runtime.clock import Clock, ticks_of
 from .._runtime.threads import threads_freeze
 from ..sources import TokenSource
 from ..stores import TokenStore
-from .events import EventType, Observer, TokenEvent, tell
+from .events import EventType, Observer, TokenEvent, notify
 from .flight import Flight
 from .link import StoreLink
 
@@ -231,7 +231,7 @@ class CachedToken:
         if launch is not None:
             self._launch(launch, awaited=answer is launch)
         else:  # a flight would tell them, before its own
-            self.tell(events)
+            self.notify(events)
         return answer
 
     def _amid(self, rejected: str | None) -> Snapshot | Failure:
@@ -254,7 +254,7 @@ class CachedToken:
             else:
                 self._stay_hot(view, now)
             return self.snapshot, None
-        if view.backing_off and reason is Reason.LOOK and step is Step.START:
+        if view.backing_off and reason is Reason.REVALIDATE and step is Step.START:
             self.link.reads_in_backoff(now)
         flight = self._flight(reason, now, events)
         return (flight if step is Step.START else self.snapshot), flight
@@ -269,7 +269,7 @@ class CachedToken:
             hot=now < snapshot.hot_until or self._unknown is not None,
             cache=self.plan.cache,
             out_of_touch=self._out_of_touch(now),
-            look_due=now >= snapshot.look_at,
+            revalidation_due=now >= snapshot.revalidate_at,
             backing_off=cooldown is not None and now < cooldown.until,
             overruled=rejection and cooldown is not None and overruled(cooldown, snapshot.generation),
             may_read_in_backoff=(self.store.shared or self.plan.follow) and self.link.may_read_in_backoff(now),
@@ -301,7 +301,7 @@ class CachedToken:
             if problem:
                 events.append(self.event(EventType.STORE_FAILED, problem))
         # Reading a store that is in this process takes no time worth a thread.
-        inline = reason is Reason.LOOK and not self.store.shared
+        inline = reason is Reason.REVALIDATE and not self.store.shared
         end = now + CALL_TIMEOUT
         self.flight = Flight(work.run, on_error=work.on_error, on_done=work.on_done, due=end, inline=inline)
         if not self._out_of_touch(now):
@@ -319,7 +319,7 @@ class CachedToken:
     def _stay_fresh(self) -> None:
         """Hand the token out until something is due: a read of the store, or a renewal."""
         backoff_end = -math.inf if self.cooldown is None else self.cooldown.until
-        self._hot_until(min(self.snapshot.look_at, max(self.snapshot.ahead_at, backoff_end)))
+        self._hot_until(min(self.snapshot.revalidate_at, max(self.snapshot.ahead_at, backoff_end)))
 
     def _hot_until(self, until: float) -> None:
         """Keep the token on the hot path until then, or until its end."""
@@ -329,7 +329,7 @@ class CachedToken:
             self.snapshot = replace(snapshot, hot_until=until, hot_ticks=self._in_ticks(until))
 
     def _in_ticks(self, until: float) -> float:
-        """Say when the hot path must look up at last, on the clock that it goes by."""
+        """Say when the hot path must look at the process's clock at last, on the clock that it goes by."""
         if self.ticks is self.world.clock:
             return until
         return self.ticks() + min(until - self.world.clock(), _LOOK_UP)
@@ -464,18 +464,18 @@ class CachedToken:
             usable = state(self.snapshot, now) in USABLE and not self.rejections.is_kept(self.snapshot)
             self._before = self.snapshot if usable else NOTHING
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
-            look = self.link.look_at(now, self.plan.timing, draw)
+            then = self.link.revalidate_at(now, self.plan.timing, draw)
             self.snapshot = Snapshot(
                 value=record.value,
                 generation=record.generation,
                 expires_at=record.expires_at,
                 ahead_at=ahead,
-                look_at=look,
+                revalidate_at=then,
                 sent_at=record.sent_at,
                 received_at=record.received_at,
                 own=own,
             )
-            self._hot_until(min(ahead, look))
+            self._hot_until(min(ahead, then))
             self.cooldown = None
             return True
 
@@ -532,12 +532,12 @@ class CachedToken:
             return -math.inf
         return -math.inf if self.usable() and not self.rejections.is_kept(self.snapshot) else cooldown.until
 
-    def looked(self, look: Flight[RefreshResult] | None = None) -> None:
+    def revalidated(self, flight: Flight[RefreshResult] | None = None) -> None:
         """
         Note that the store has nothing newer, and read it again later.
 
         Args:
-            look: The flight that ends with this, if it was started only to read the store. A token that is near its
+            flight: The flight that ends with this, if it was started only to read the store. A token that is near its
                 end is then renewed by another flight, which no caller waits for.
         """
         launch, draw = None, self.world.draw()
@@ -545,11 +545,13 @@ class CachedToken:
             now = self.world.clock()
             current = state(self.snapshot, now)
             if current in USABLE:
-                self.snapshot = replace(self.snapshot, look_at=self.link.look_at(now, self.plan.timing, draw))
+                self.snapshot = replace(
+                    self.snapshot, revalidate_at=self.link.revalidate_at(now, self.plan.timing, draw)
+                )
                 self._stay_fresh()
-            if current is State.AHEAD and look is None:
-                self._hot_until(self.snapshot.look_at)  # the store is down, and there is time to wait for it
-            elif current is State.AHEAD and self.flight is look and self._unknown is None:
+            if current is State.AHEAD and flight is None:
+                self._hot_until(self.snapshot.revalidate_at)  # the store is down, and there is time to wait for it
+            elif current is State.AHEAD and self.flight is flight and self._unknown is None:
                 self.flight = None
                 view = self._view(now)
                 reason = due(view)
@@ -685,10 +687,10 @@ class CachedToken:
                 self.rejections.cured(self.snapshot.generation)
                 idle = self.flight is None or self.flight.done
                 if idle and self.store.shared and not self.plan.follow and self.is_news(self.link.known):
-                    launch = self._flight(Reason.LOOK, self.world.clock(), [])
+                    launch = self._flight(Reason.REVALIDATE, self.world.clock(), [])
         if launch is not None:
             self._launch(launch, awaited=False)
-        self.tell([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
+        self.notify([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
 
     # Telling
 
@@ -707,11 +709,11 @@ class CachedToken:
             made = replace(made, store=which, message=f"{which}: {message}")
         return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of TokenEvent's fields
 
-    def tell(self, events: list[TokenEvent]) -> None:
+    def notify(self, events: list[TokenEvent]) -> None:
         """Tell the observers. Not under the lock."""
         if events:
             listeners = [listener for each in self.listeners if (listener := each()) is not None]
-            tell(events, [observer for listener in listeners for observer in listener.observers])
+            notify(events, [observer for listener in listeners for observer in listener.observers])
 
 
 _NOT_KNOWN = (

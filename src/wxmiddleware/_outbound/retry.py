@@ -2,7 +2,7 @@
 The one rule about a rejected token: get a newer one, and send the call once more.
 
 `retry_rule` is the whole of it. It is a generator that does no I/O: it says what it wants done next and is told what
-came of it, so that threads (`heal`), tasks (`aheal`) and the HTTP clients' own flows can drive the same lines.
+came of it, so that threads (`run_retry`), tasks (`arun_retry`) and the HTTP clients' own flows drive the same lines.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
     "CallResult",
     "GetNewer",
     "Send",
-    "aheal",
     "anewer",
+    "arun_retry",
     "codes_of",
-    "heal",
     "newer",
     "retry_rule",
+    "run_retry",
 ]
 
 ONLY_ONCE: Final = (
@@ -141,7 +141,7 @@ def _another(token: str | TokenError | None, secret: str) -> tuple[str, TokenErr
     return "" if token is None or token == secret else token, None
 
 
-def heal(
+def run_retry(
     provider: TokenProvider,
     token: str,
     first: CallResult,
@@ -169,7 +169,7 @@ def heal(
     return drive(retry_rule(provider, token, first, codes=codes, rewind=rewind), perform).give()
 
 
-async def aheal(
+async def arun_retry(
     provider: TokenProvider,
     token: str,
     first: CallResult,
@@ -179,7 +179,7 @@ async def aheal(
     rewind: Callable[[], bool],
     timeout: float | None = None,
 ) -> Any:
-    """Drive `retry_rule` from a task. Like `heal`, and never blocks the event loop."""
+    """Drive `retry_rule` from a task. Like `run_retry`, and never blocks the event loop."""
 
     async def perform(step: GetNewer | Send) -> Any:
         if isinstance(step, GetNewer):

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     """Why a refresh is started."""
 
     FIRST = "first"
-    LOOK = "look"  # only to read what other processes have stored
+    REVALIDATE = "revalidate"  # only to read what other processes have stored
     AHEAD = "ahead"
     EXPIRED = "expired"
     REJECTED = "rejected"
@@ -68,7 +68,7 @@ class View(NamedTuple):
         hot: Nothing is due but handing the token out.
         cache: This process may hand out the token in its memory.
         out_of_touch: The store was not read for so long that another process's fetch may have ended the token.
-        look_due: The shared store is to be read again.
+        revalidation_due: The shared store is to be read again.
         backing_off: No request is sent to WeChat, after a failure.
         overruled: The caller's rejection overrules that.
         may_read_in_backoff: The store may be read during a back-off: another process may have fetched.
@@ -81,7 +81,7 @@ class View(NamedTuple):
     hot: bool = False
     cache: bool = True
     out_of_touch: bool = False
-    look_due: bool = False
+    revalidation_due: bool = False
     backing_off: bool = False
     overruled: bool = False
     may_read_in_backoff: bool = False
@@ -101,14 +101,14 @@ def next_move(view: View) -> tuple[Step, Reason | None]:
             return Step.SERVE, None
         # The token may have been replaced, and be dead by now: this once callers wait for the store, unless it hangs.
         if view.out_of_touch and view.flying is Flying.NONE:
-            return Step.START, Reason.LOOK
+            return Step.START, Reason.REVALIDATE
         if view.out_of_touch and view.flying is Flying.LIVE:
             return Step.WAIT, None
         return Step.SERVE, due(view)
     if view.flying is Flying.LIVE or (view.flying is Flying.OVERDUE and not view.supersede):
         return Step.WAIT, None
     if view.backing_off and not view.overruled:
-        return (Step.START, Reason.LOOK) if view.may_read_in_backoff else (Step.FAIL, None)
+        return (Step.START, Reason.REVALIDATE) if view.may_read_in_backoff else (Step.FAIL, None)
     return Step.START, _REASONS.get(view.state, Reason.EXPIRED)
 
 
@@ -118,7 +118,7 @@ def due(view: View) -> Reason | None:
         return None
     if view.state is State.AHEAD and not view.backing_off:
         return Reason.AHEAD
-    return Reason.LOOK if view.look_due else None
+    return Reason.REVALIDATE if view.revalidation_due else None
 
 
 _REASONS = {State.EMPTY: Reason.FIRST, State.EXPIRED: Reason.EXPIRED, State.REJECTED: Reason.REJECTED}

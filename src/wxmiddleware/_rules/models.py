@@ -454,7 +454,7 @@ class Snapshot:
         generation: The record's.
         expires_at: The end of its life.
         ahead_at: From this time on it is renewed while it is still handed out (refresh-ahead).
-        look_at: From this time on the shared store is read again.
+        revalidate_at: From this time on the shared store is read again.
         hot_until: Before this time nothing is due but handing it out.
         hot_ticks: The same on the cheapest clock (`CachedToken.ticks`), a second ahead at most: that clock may stand
             still while the machine is suspended. The hot path compares this, and only this.
@@ -468,7 +468,7 @@ class Snapshot:
     generation: int = 0
     expires_at: float = -math.inf
     ahead_at: float = -math.inf
-    look_at: float = math.inf
+    revalidate_at: float = math.inf
     hot_until: float = -math.inf
     hot_ticks: float = -math.inf
     sent_at: float = -math.inf

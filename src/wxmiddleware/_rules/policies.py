@@ -105,12 +105,12 @@ class Timing:
     Attributes:
         ahead: The window at the end of a token's life in which it is renewed, in seconds.
         refresh_after: Renew a token that is so many seconds old, even if its end is far.
-        look: Seconds between two reads of a shared store, with a jitter of a quarter either way.
+        revalidate_every: Seconds between two reads of a shared store, with a jitter of a quarter either way.
     """
 
     ahead: float
     refresh_after: float | None = None
-    look: float = 40.0
+    revalidate_every: float = 40.0
 
 
 def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> float:
@@ -127,7 +127,7 @@ def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> floa
     return start
 
 
-def look_at(now: float, pause: float, draw: float) -> float:
+def revalidate_at(now: float, pause: float, draw: float) -> float:
     """When to read a shared store again: in `pause` seconds, with a jitter of a quarter either way."""
     return now + pause * (0.75 + draw / 2)
 

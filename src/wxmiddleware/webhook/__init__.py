@@ -5,7 +5,7 @@ The messages and replies are here, the middlewares in `wxmiddleware.webhook.wsgi
 `wxmiddleware.webhook.flask` and `.starlette`.
 """
 
-from ._conversation import Webhook
+from ._flow import Webhook
 from .addresses import CallbackAddresses
 from .late import send_reply
 from .messages import (

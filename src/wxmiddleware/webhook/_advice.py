@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
-from ._conversation import Answer
+from ._flow import Answer
 
 _logger = logging.getLogger("wxmiddleware")
 

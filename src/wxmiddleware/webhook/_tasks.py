@@ -1,4 +1,4 @@
-"""Holds a conversation in a task of asyncio or trio: the ASGI side."""
+"""Runs a flow in a task of asyncio or trio: the ASGI side."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from wxmiddleware._rules.paths import without_root
 from wxmiddleware._runtime.drive import adrive
 from wxmiddleware._runtime.threads import NoThread, run_in_thread
 
-from ._conversation import (
+from ._flow import (
     Answer,
     Attempt,
     BodyError,
-    Conversation,
     Do,
     Failed,
+    Flow,
     Handle,
     Pause,
     Read,
@@ -82,7 +82,7 @@ async def serve(webhook: Webhook, scope: Scope, receive: Receive, work: Work, pa
 
     async def talk() -> None:
         try:
-            ends.append(await _hold(webhook.serve(request), receive, work))
+            ends.append(await _run(webhook.serve(request), receive, work))
         except Exception as error:
             ends.append(Failed(error))
         finally:
@@ -130,8 +130,8 @@ async def run_handler(function: Callable[[], Any]) -> Any:
     return await run_in_thread(function, limiter=_limiters()[1])
 
 
-async def _hold(conversation: Conversation, receive: Receive | None = None, work: Work | None = None) -> Answer:
-    return await adrive(conversation, lambda step: _do(step, receive, work))
+async def _run(flow: Flow, receive: Receive | None = None, work: Work | None = None) -> Answer:
+    return await adrive(flow, lambda step: _do(step, receive, work))
 
 
 def _mounted(scope: Scope, path: str) -> str:
@@ -178,7 +178,7 @@ async def _handle(work: Work, push: Push, attempt: Attempt, seconds: float | Non
                 there.set()
             rest = attempt.afterwards()
             if rest is not None:
-                await _hold(rest)
+                await _run(rest)
         finally:
             attempt.ended()
 

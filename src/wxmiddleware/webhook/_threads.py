@@ -1,4 +1,4 @@
-"""Holds a conversation in a thread: the WSGI side."""
+"""Runs a flow in a thread: the WSGI side."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from wxmiddleware._rules.paths import text_of
 from wxmiddleware._runtime.drive import drive
 from wxmiddleware._runtime.threads import start_thread, threads_freeze
 
-from ._conversation import (
+from ._crowd import Crowd
+from ._flow import (
     Answer,
     Attempt,
     BodyError,
     CapacityLimiter,
-    Conversation,
     Do,
     Failed,
+    Flow,
     Handle,
     Pause,
     Read,
@@ -33,7 +34,6 @@ from ._conversation import (
     Webhook,
     length_of,
 )
-from ._crowd import Crowd
 from ._gate import Push
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def serve(webhook: Webhook, environ: WSGIEnvironment, work: Work, path: str = ""
         path=text_of(environ.get("SCRIPT_NAME", "") + (path or environ.get("PATH_INFO", ""))),
         hint=hint,
     )
-    return _hold(webhook.serve(request), environ, work)
+    return _run(webhook.serve(request), environ, work)
 
 
 def _length(environ: WSGIEnvironment) -> int | None:
@@ -81,8 +81,8 @@ def _length(environ: WSGIEnvironment) -> int | None:
     return None if chunked else length_of(environ.get("CONTENT_LENGTH") or "")
 
 
-def _hold(conversation: Conversation, environ: WSGIEnvironment | None = None, work: Work | None = None) -> Answer:
-    return drive(conversation, lambda step: _do(step, environ, work))
+def _run(flow: Flow, environ: WSGIEnvironment | None = None, work: Work | None = None) -> Answer:
+    return drive(flow, lambda step: _do(step, environ, work))
 
 
 def _do(step: Step, environ: WSGIEnvironment | None, work: Work | None) -> Any:
@@ -119,7 +119,7 @@ def _handle(
             there.set()
             rest = attempt.afterwards()
             if rest is not None:
-                _hold(rest)
+                _run(rest)
         finally:
             attempt.ended()
 

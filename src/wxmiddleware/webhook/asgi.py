@@ -17,7 +17,7 @@ from wxmiddleware._middleware import check_app
 from wxmiddleware._rules.paths import Kinship, without_root
 
 from ._advice import Advice
-from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
+from ._flow import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
 from ._options import guard_of, hint_for, tell_of_near
 from ._tasks import serve

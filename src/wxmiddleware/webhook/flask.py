@@ -18,7 +18,7 @@ from flask import Response, request
 from wxmiddleware._runtime.checks import is_async
 from wxmiddleware.exceptions import ConfigurationError
 
-from ._conversation import Answer, Options
+from ._flow import Answer, Options
 from ._gate import Push
 from ._handlers import check_handler
 from ._threads import serve

@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from wxmiddleware._runtime.checks import is_async
 
-from ._conversation import Answer, Options, Webhook
+from ._flow import Answer, Options, Webhook
 from ._gate import Push
 from ._handlers import check_handler, is_method
 from ._tasks import BodyTaken, run_handler, serve

@@ -18,7 +18,7 @@ from wxmiddleware._rules.paths import Kinship, text_of
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._advice import Advice
-from ._conversation import FORBIDDEN, Answer, Options, Webhook, answer_from
+from ._flow import FORBIDDEN, Answer, Options, Webhook, answer_from
 from ._gate import Push
 from ._options import guard_of, hint_for, tell_of_near
 from ._threads import serve

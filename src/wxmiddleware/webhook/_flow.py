@@ -210,7 +210,7 @@ class Handle:
 
 
 Step: TypeAlias = "Read | Do | Pause | Handle"
-Conversation: TypeAlias = "Generator[Step, Any, Answer]"
+Flow: TypeAlias = "Generator[Step, Any, Answer]"
 
 
 class Attempt:
@@ -227,7 +227,7 @@ class Attempt:
 
     def __init__(
         self,
-        afterwards: Callable[[HandlerResult], Conversation],
+        afterwards: Callable[[HandlerResult], Flow],
         unfit: Callable[[HandlerResult], bool],
         ended: Callable[[], None],
     ) -> None:
@@ -254,7 +254,7 @@ class Attempt:
             self._late = self._late or self._outcome is None
             return None if self._late else self._outcome
 
-    def afterwards(self) -> Conversation | None:
+    def afterwards(self) -> Flow | None:
         """Give the steps that are left when the handler has ended, or ``None``."""
         with self._lock:
             outcome = self._outcome
@@ -402,7 +402,7 @@ class Webhook:
         """Whether late replies need an event loop to be sent."""
         return self._late is not None and checks.is_async(self._late)
 
-    def serve(self, request: Request) -> Conversation:
+    def serve(self, request: Request) -> Flow:
         """Answer a request."""
         try:
             answer = yield from self._serve(request)
@@ -419,7 +419,7 @@ class Webhook:
             _logger.warning("Refused a push to the webhook from %s: %s%s", who, why, request.hint)
         return answer
 
-    def _serve(self, request: Request) -> Conversation:
+    def _serve(self, request: Request) -> Flow:
         # The cheap checks come first: a stranger's request waits neither for WeChat's list nor for a thread.
         arrived = self._clock()
         address = sender_of(request.peer, request.forwarded, self._hops)
@@ -488,7 +488,7 @@ class Webhook:
             raise NotAuthentic(_ELSEWHERE)
         return allowed is True
 
-    def _once(self, push: Push, path: str, arrived: float) -> Conversation:
+    def _once(self, push: Push, path: str, arrived: float) -> Flow:
         """Answer a push that is WeChat's; a repeat like the first."""
         secret = None if push.seal is None else push.seal.cipher.secret
         identity = (self._names.of_webhook(push.token, secret, path), *push.message.identity())
@@ -509,7 +509,7 @@ class Webhook:
                 return SUCCESS
             yield Pause(min(_POLL_SHARED if self._seen.shared else _POLL, left))
 
-    def _handled(self, push: Push, identity: tuple[str, ...], until: float) -> Conversation:
+    def _handled(self, push: Push, identity: tuple[str, ...], until: float) -> Flow:
         shared = self._seen.shared
         if not self.room.enter():
             yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
@@ -534,7 +534,7 @@ class Webhook:
         )
         return outcome
 
-    def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: HandlerResult) -> Conversation:
+    def _afterwards(self, message: Message, identity: tuple[str, ...], outcome: HandlerResult) -> Flow:
         """Send a reply that came too late for the response."""
         yield Do(partial(self._seen.finish, identity, Answered()), blocks=self._seen.shared, needed=True)
         if isinstance(outcome, Failed):
