@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from wxmiddleware import Account
+from wxmiddleware.simulator import WeChat
 
 pytest.register_assert_rewrite("examples.checks")
 
@@ -23,11 +24,15 @@ def webhook_token() -> str:
 
 @pytest.fixture
 def module(
-    request: pytest.FixtureRequest, wechat_account: Account, webhook_token: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    wechat: WeChat,
+    wechat_account: Account,
+    webhook_token: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
     """The app's module, fresh for each test."""
     monkeypatch.setenv("WECHAT_APPID", wechat_account.appid)
-    monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
+    monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
     monkeypatch.setenv("WECHAT_TOKEN", webhook_token)
     spec = importlib.util.spec_from_file_location("example_app", request.path.with_name("app.py"))

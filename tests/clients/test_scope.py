@@ -150,7 +150,7 @@ def test_a_redirect_beside_the_path(adapter_class: type[ClientAdapter], api: Api
 def test_through_a_forward_proxy(api: Api, scripted: Any, library: Any, asynchronous: bool) -> None:
     """A proxy is asked for the whole URL; the token goes to the host behind it, and heals as ever."""
     scripted.account.base_url = "http://wechat.test"
-    auth = {httpx: wxmiddleware.httpx, httpx2: wxmiddleware.httpx2}[library].WeChatAuth(scripted)  # type: ignore[attr-defined]
+    auth = {httpx: wxmiddleware.httpx, httpx2: wxmiddleware.httpx2}[library].WeChatAuth(scripted)
 
     async def main() -> Any:
         async with library.AsyncClient(auth=auth, proxy=api.url) as client:

@@ -144,7 +144,12 @@ TROUBLES = [
 def told(answer: Any) -> list[BaseException]:
     """The errors that a caller makes of an answer."""
     errors: list[BaseException] = []
-    for judge in (raise_for_errcode, lambda one: one.raise_for_status(), lambda one: one.json()):
+    judges: list[Callable[[Any], object]] = [
+        raise_for_errcode,
+        lambda one: one.raise_for_status(),
+        lambda one: one.json(),
+    ]
+    for judge in judges:
         try:
             judge(answer)
         except Exception as error:

@@ -21,9 +21,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"),
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, wechat_account: Account) -> Callable[[str], dict[str, Any]]:
+def run(monkeypatch: pytest.MonkeyPatch, wechat: WeChat, wechat_account: Account) -> Callable[[str], dict[str, Any]]:
     monkeypatch.setenv("WECHAT_APPID", wechat_account.appid)
-    monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
+    monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
 
     def run(what: str) -> dict[str, Any]:

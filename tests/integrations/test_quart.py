@@ -20,6 +20,11 @@ def app(provider: TokenProvider) -> quart.Quart:
     return app
 
 
+def client_of(app: Any) -> TestClient:
+    """A client of an app whose scopes are typed more narrowly than Starlette types them."""
+    return TestClient(app)
+
+
 def test_request(app: quart.Quart, provider: TokenProvider, wechat: WeChat) -> None:
     """A view finds the token in the scope's state, and as the current one."""
 
@@ -27,7 +32,7 @@ def test_request(app: quart.Quart, provider: TokenProvider, wechat: WeChat) -> N
     async def view() -> Any:
         return [quart.request.scope["state"]["wx_token"], await acurrent_token(), current_token()]
 
-    found = TestClient(app).get("/").json()
+    found = client_of(app).get("/").json()
 
     assert found == [provider.get_token()] * 3
     assert wechat.fetches() == 1
@@ -40,7 +45,7 @@ def test_sync_view(app: quart.Quart, provider: TokenProvider) -> None:
     def view() -> str:
         return current_token()
 
-    assert TestClient(app).get("/").text == provider.get_token()
+    assert client_of(app).get("/").text == provider.get_token()
 
 
 def test_websocket(app: quart.Quart, provider: TokenProvider) -> None:
@@ -50,7 +55,7 @@ def test_websocket(app: quart.Quart, provider: TokenProvider) -> None:
     async def socket() -> None:
         await quart.websocket.send(await acurrent_token())
 
-    with TestClient(app).websocket_connect("/socket") as session:
+    with client_of(app).websocket_connect("/socket") as session:
         assert session.receive_text() == provider.get_token()
 
 
@@ -60,6 +65,6 @@ def test_lifespan(app: quart.Quart, provider: TokenProvider) -> None:
     app.before_serving(lambda: happened.append("start"))
     app.after_serving(lambda: happened.append("end"))
 
-    with TestClient(app):
+    with client_of(app):
         assert happened == ["start"]
     assert happened == ["start", "end"]

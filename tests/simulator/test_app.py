@@ -623,7 +623,7 @@ class TestRoute:
         with pytest.raises(ConfigurationError):
             wechat.route(path, answer, **options)
         with pytest.raises(ConfigurationError):
-            wechat.route(path, **options)("text" if path == "/cgi-bin/x" and not options else lambda call: None)  # type: ignore[type-var]
+            wechat.route(path, **options)("text" if path == "/cgi-bin/x" and not options else lambda call: None)
 
 
 # /_simulator/

@@ -758,8 +758,7 @@ class TestHandling:
         pusher = make(Webhook(), "safe")
         found: dict[int, Delivery] = {}
         threads = [
-            threading.Thread(target=lambda i=i: found.__setitem__(i, pusher.text(f"number {i}")))  # type: ignore[misc]
-            for i in range(16)
+            threading.Thread(target=lambda i=i: found.__setitem__(i, pusher.text(f"number {i}"))) for i in range(16)
         ]
         for thread in threads:
             thread.start()

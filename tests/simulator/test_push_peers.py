@@ -7,8 +7,8 @@ Webhooks written by hand are in ``test_push.py``.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,9 @@ from werkzeug.wrappers import Request, Response
 
 from simulator.webhooks import AES_KEY, TOKEN
 from wxmiddleware.simulator import Pusher, WeChat, WSGITransport
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 wechatpy = pytest.importorskip("wechatpy")
 werobot = pytest.importorskip("werobot")
@@ -35,8 +38,10 @@ class Wechatpy:
         self.crypto = None if mode == "plain" else WeChatCrypto(TOKEN, AES_KEY, appid)
         self.messages: list[Any] = []
 
-    @Request.application
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return Request.application(self.answer)(environ, start_response)
+
+    def answer(self, request: Request) -> Response:
         from wechatpy import create_reply, parse_message
         from wechatpy.exceptions import InvalidSignatureException
         from wechatpy.utils import check_signature
@@ -67,8 +72,10 @@ class WechatpyForWeCom:
 
         self.crypto = WeChatCrypto(TOKEN, AES_KEY, CORPID)
 
-    @Request.application
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return Request.application(self.answer)(environ, start_response)
+
+    def answer(self, request: Request) -> Response:
         from wechatpy.enterprise import create_reply, parse_message
 
         args = request.args

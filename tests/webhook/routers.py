@@ -110,7 +110,6 @@ def _litestar(name: str, rule: str, **options: Any) -> litestar.Litestar:
     return litestar.Litestar([handler], openapi_config=None, logging_config=None, **options)
 
 
-@csrf_exempt
 def _django_view(request: Any, **_: str) -> HttpResponse:
     if hasattr(request, "scope"):
         return HttpResponse(say_asgi("django-asgi", request.scope))
@@ -118,11 +117,11 @@ def _django_view(request: Any, **_: str) -> HttpResponse:
 
 
 class Urls:
-    urlpatterns = (re_path(r"^wechat/?$", _django_view),)
+    urlpatterns = (re_path(r"^wechat/?$", csrf_exempt(_django_view)),)
 
 
 class PlatformUrls:
-    urlpatterns = (re_path(r"^p/(?P<appid>[^/]+)/callback/?$", _django_view),)
+    urlpatterns = (re_path(r"^p/(?P<appid>[^/]+)/callback/?$", csrf_exempt(_django_view)),)
 
 
 def set_up_django() -> None:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 from wxmiddleware import Account
+from wxmiddleware.simulator import WeChat
 from wxmiddleware.webhook.messages import message_from
 
 from .wechat import Pusher, text
@@ -30,11 +31,13 @@ def pusher() -> Pusher:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, pusher: Pusher, wechat_account: Account, tmp_path: Path) -> Any:
+def run(
+    monkeypatch: pytest.MonkeyPatch, pusher: Pusher, wechat: WeChat, wechat_account: Account, tmp_path: Path
+) -> Any:
     monkeypatch.setenv("WECHAT_TOKEN", pusher.token)
     monkeypatch.setenv("WECHAT_AES_KEY", pusher.aes_key)
     monkeypatch.setenv("WECHAT_APPID", pusher.appid)
-    monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
+    monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
     monkeypatch.setenv("WXM_STORE", f"file:{tmp_path / 'store.json'}")
 
