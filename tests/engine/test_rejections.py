@@ -75,7 +75,7 @@ class TestWhy:
         ],
     )
     def test_back_off(self, cause: Cause, rejected: int, expected: bool) -> None:
-        """A back-off holds, unless its reason was passing and this token has not overruled it yet."""
+        """A back-off holds, unless its reason was transient and this token has not overruled it yet."""
         assert expected == overruled(Cooldown(200.0, Failure(cause, "No."), rejected=rejected), 5)
 
 

@@ -183,7 +183,7 @@ class TestSimulator:
         assert isinstance(ask(wechat_account), Grant)
 
     def test_wrong_secret(self, ask: Ask, wechat_account: Account) -> None:
-        """A wrong secret is final, and the message says what to check."""
+        """A wrong secret is permanent, and the message says what to check."""
         wrong = Account(wechat_account.appid, SECRET, base_url=wechat_account.base_url)
 
         failure = failed(ask(wrong))
@@ -383,7 +383,7 @@ class TestBeforeSending:
 
     @pytest.mark.parametrize("url", ["http://x..y", f"http://{'a' * 64}.example"])
     def test_impossible_host(self, ask: Ask, url: str) -> None:
-        """A host that cannot be is final: a person has to correct it."""
+        """A host that cannot be is permanent: a person has to correct it."""
         assert failed(ask(at(url))).cause is Cause.PERMANENT
 
     def test_missing_ca_bundle(self, ask: Ask, peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ class TestRetryNow:
 
 
 class TestAddresses:
-    """40164 and its like: final on all endpoints, and with all addresses that were refused lately."""
+    """40164 and its like: permanent on all endpoints, and with all addresses that were refused lately."""
 
     @pytest.mark.parametrize("errcode", [40164, 89503, 50007, 40243])
     def test_final_for_tickets(self, errcode: int) -> None:

@@ -159,13 +159,13 @@ def streak_after(before: Cooldown, cause: Cause) -> int:
     """
     Count the failures in a row, of which `before` was the last.
 
-    Lost answers and passing failures may alternate, and are a streak all the same; but only those of one kind are
+    Lost answers and transient failures may alternate, and are a streak all the same; but only those of one kind are
     enough for the longer back-offs of lost answers.
     """
     if before.failure.cause is cause:
         return before.streak + 1
-    passing = (Cause.TRANSIENT, Cause.AMBIGUOUS)
-    return min(before.streak + 1, _FEW) if before.failure.cause in passing and cause in passing else 1
+    transient = (Cause.TRANSIENT, Cause.AMBIGUOUS)
+    return min(before.streak + 1, _FEW) if before.failure.cause in transient and cause in transient else 1
 
 
 def rejection_wait(record: Record, now: float, streak: int) -> float:

@@ -58,12 +58,12 @@ def concerns(rejected: str | None, snapshot: Snapshot) -> bool:
 
 def overruled(cooldown: Cooldown, generation: int) -> bool:
     """
-    Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was passing.
+    Whether a rejection of the token `generation` overrules the back-off: once for each token, if it was transient.
 
-    A rejection is news: what failed in passing may work now, and what was in doubt has been decided.
+    A rejection is news: a transient failure may be over, and what was in doubt has been decided.
     """
-    passing = cooldown.failure.cause in (Cause.TRANSIENT, Cause.AMBIGUOUS)
-    return passing and follows(generation, cooldown.rejected)
+    transient = cooldown.failure.cause in (Cause.TRANSIENT, Cause.AMBIGUOUS)
+    return transient and follows(generation, cooldown.rejected)
 
 
 @dataclass(frozen=True, slots=True)
