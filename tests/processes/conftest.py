@@ -45,7 +45,7 @@ def program(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> I
         }
         if isinstance(wechat.clock, SharedClock):
             env = {"WX_TEST_CLOCK": str(wechat.clock.path), **env}
-        running.append(Program(file, *args, env=environment(**{**account, **env})))
+        running.append(Program(file, *args, env={**environment(), **account, **env}))
         return running[-1]
 
     yield start

@@ -17,10 +17,10 @@ import anyio
 import pytest
 import requests
 
-from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware import Account, TokenEvent, TokenProvider, with_token
 from wxmiddleware.exceptions import TokenUnavailable
 from wxmiddleware.simulator import SimulatedClock, WeChat
-from wxmiddleware.sources import ClassicToken, StableToken
+from wxmiddleware.sources import ClassicToken, StableToken, TokenSource
 
 from . import herds
 from .conftest import PATHS
@@ -28,7 +28,7 @@ from .herds import HERDS, Herd
 
 LATENCY = 0.2
 USERS = "/cgi-bin/user/get"
-SOURCES = {"stable": StableToken, "classic": ClassicToken}
+SOURCES: dict[str, Callable[[], TokenSource]] = {"stable": StableToken, "classic": ClassicToken}
 
 
 # For what has nothing to do with the source.
@@ -100,12 +100,17 @@ def test_ahead(herd: Herd, provider: TokenProvider, wechat: WeChat, wechat_clock
 def test_ahead_then_fresh(provider: TokenProvider, wechat: WeChat, wechat_clock: SimulatedClock, source: str) -> None:
     """What was fetched ahead is handed out as soon as it is there."""
     done = threading.Event()
+
+    def note(event: TokenEvent) -> None:
+        if event.reason == "ahead" and event.name == "fetch_done":
+            done.set()
+
     provider = TokenProvider(
         provider.account,
         source=SOURCES[source](),
         clock=wechat_clock,
         wall=wechat_clock,
-        observers=[lambda event: event.reason == "ahead" and event.name == "fetch_done" and done.set()],
+        observers=[note],
     )
     first = warm(provider, wechat)
     wechat_clock.advance(7200 - 200)

@@ -61,7 +61,8 @@ def fetch(kind: str, base_url: str, **options: Any) -> Grant | Failure:
     if kind == "ticket":
         with TokenProvider(account, source=StableToken(**options)) as provider:
             return JsapiTicket(provider, **options).fetch(account)
-    return {"stable": StableToken, "classic": ClassicToken}[kind](**options).fetch(account)
+    source = StableToken(**options) if kind == "stable" else ClassicToken(**options)
+    return source.fetch(account)
 
 
 @pytest.mark.parametrize("how", ["environment", "session"])

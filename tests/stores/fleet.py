@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +17,11 @@ from stores.contract import KEY, record
 
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.simulator import SimulatorServer, WeChat
-from wxmiddleware.sources import ClassicToken, StableToken
+from wxmiddleware.sources import ClassicToken, StableToken, TokenSource
 from wxmiddleware.stores import store_from_url
 
 PROCESSES, THREADS = 8, 8
-SOURCES = {"classic": ClassicToken, "stable": StableToken}
+SOURCES: dict[str, Callable[[], TokenSource]] = {"classic": ClassicToken, "stable": StableToken}
 
 
 class Fleet:

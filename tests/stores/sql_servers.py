@@ -59,6 +59,11 @@ class Server:
             self.close()
             raise
 
+    @property
+    def url(self) -> str:
+        """Where SQLAlchemy finds it."""
+        raise NotImplementedError
+
     def prepare(self) -> None:
         """Make the data."""
 

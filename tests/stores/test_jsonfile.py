@@ -30,6 +30,7 @@ from stores.redis_server import in_children
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Lease, Loaded, Record
+from wxmiddleware._runtime import process
 from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores import jsonfile
 from wxmiddleware.stores.jsonfile import JSONFileStore
@@ -358,13 +359,13 @@ class TestFile:
         monkeypatch.setattr(jsonfile, "_LOCK_PATIENCE", 0.02)
         monkeypatch.setattr(jsonfile, "_LOCK_LONGEST", 1000.0)
         asked: list[int] = []
-        stopped = jsonfile.process.lock_is_stopped
+        stopped = process.lock_is_stopped
 
         def ask(inode: int) -> bool:
             asked.append(inode)
             return stopped(inode)
 
-        monkeypatch.setattr(jsonfile.process, "lock_is_stopped", ask)
+        monkeypatch.setattr(process, "lock_is_stopped", ask)
         put(store)
         real, syncing = os.fsync, threading.Event()
 
@@ -414,7 +415,7 @@ class TestFile:
             path.with_name("new").write_text("{}")
             path.with_name("new").replace(path)
 
-        monkeypatch.setattr(jsonfile.process, "lock_is_stopped", [71].__contains__)
+        monkeypatch.setattr(process, "lock_is_stopped", [71].__contains__)
         file = jsonfile._File(str(path), str(path))
         idle, busy, pushing = (jsonfile._Patience(each) for each in (file, file, file._replace(of_messages=True)))
         lasted = []
@@ -984,7 +985,7 @@ class TestProcesses:
         put(store, rejections=0)
 
         def work() -> str:
-            won = []
+            won: list[str] = []
             while len(won) < 25:
                 loaded = store.load(KEY)
                 assert loaded.record is not None
@@ -1066,7 +1067,7 @@ class TestProcesses:
 
         def work() -> str:
             store = JSONFileStore(path, clock=clock)
-            won = []
+            won: list[str] = []
             while len(won) < 40:
                 store._tidied = -math.inf
                 loaded = store.load(MESSAGES)
@@ -1155,7 +1156,7 @@ class TestProcesses:
         if not parent:
             os.close(opening)
 
-            def fork_and_die(_: int) -> None:
+            def fork_and_die(fd: object) -> None:
                 if os.fork() == 0:
                     os.read(gate, 1)  # until the test is over
                     os._exit(0)
@@ -1181,7 +1182,7 @@ class TestProcesses:
                 os.close(opening)
                 held = threading.Event()
 
-                def wait(_: int) -> None:
+                def wait(fd: object) -> None:
                     held.set()
                     time.sleep(1000)  # until it is killed
 

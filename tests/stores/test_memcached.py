@@ -332,6 +332,7 @@ class TestExpiry:
             time.sleep(0.1)
 
         assert client.get(KEY) is None
+        assert version is not None
         assert store.save(KEY, record(loaded.now), version) is None
 
     def test_long_life_is_kept(self, store: MemcachedStore) -> None:
@@ -350,7 +351,9 @@ class TestWithoutCAS:
     def store(self) -> Iterator[MemcachedStore]:
         with Memcached("-C") as server, closing(MemcachedStore.from_url(server.url)) as made:
             loaded = made.load(KEY)
-            self.version = made.save(KEY, record(loaded.now), loaded.version)
+            version = made.save(KEY, record(loaded.now), loaded.version)
+            assert version is not None
+            self.version = version
             yield made
 
     def test_load(self, store: MemcachedStore) -> None:
@@ -533,7 +536,7 @@ class TestOutages:
             store = MemcachedStore(users)
             keys = [f"{KEY}{number}" for number in range(40)]
             mortal.kill()
-            outcomes = []
+            outcomes: list[tuple[str, Record | str | None]] = []
             for key in keys * 3:
                 try:
                     outcomes.append((key, store.load(key).record))

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from support.standstill import standing_still
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record
-from wxmiddleware.stores import store_from_url
+from wxmiddleware.stores import TokenStore, store_from_url
 from wxmiddleware.stores.redis import RedisStore
 
 NAME = f"{{{KEY}}}"
@@ -298,7 +298,7 @@ class TestCluster(TokenStoreContract):
         assert sum(sizes) == 30
         assert 0 not in sizes
 
-    def test_repr(self, store: RedisStore) -> None:
+    def test_repr(self, store: TokenStore) -> None:
         """Its text says what it is, and nothing secret."""
         super().test_repr(store)
 
@@ -442,7 +442,7 @@ class TestForeignData:
     )
     @pytest.mark.parametrize("decode", [True, False])
     def test_broken_record(
-        self, server: RedisServer, make_store: MakeStore, raw: redis.Redis, fields: dict[str, Any], decode: bool
+        self, server: RedisServer, make_store: MakeStore, raw: redis.Redis, fields: Mapping[Any, Any], decode: bool
     ) -> None:
         """What is no record counts as none, and is replaced."""
         store = make_store(server.url, decode_responses=decode)
@@ -685,7 +685,7 @@ class TestConstruction:
         """What redis-py can send as it is is left alone: the environment gives texts."""
         for options in ({"db": "3"}, {"db": None}, {"port": "6380", "db": 3}):
             assert isinstance(RedisStore.from_url("redis://", **options), RedisStore)
-            assert isinstance(RedisStore(redis.Redis(**options)), RedisStore)  # type: ignore[arg-type]
+            assert isinstance(RedisStore(redis.Redis(**options)), RedisStore)
 
     @pytest.mark.parametrize("url", ["redis://h?prefix=a:", "redis://h?max_conns=3", "redis://h?socket_timeout=-1"])
     def test_options_of_a_client(self, url: str) -> None:
@@ -801,7 +801,7 @@ class TestProcesses:
         put(store, rejections=0)
 
         def work() -> str:
-            won = []
+            won: list[str] = []
             while len(won) < 25:
                 loaded = store.load(KEY)
                 assert loaded.record is not None

@@ -42,10 +42,11 @@ def count(url: str) -> Trips:
             source = ScriptedSource("T1", "T2", "T3")
             return TokenProvider(Account(appid, "s"), source=source, store=store, clock=clock, draw=lambda: 0.0)
 
-        def ask(rejected: str | None = None) -> None:
-            here.get_token(rejected)
+        def ask(rejected: str | None = None) -> str:
+            token = here.get_token(rejected)
             if here._own.flight is not None:
                 here._own.flight.wait(30)
+            return token
 
         provider("wx0").get_token()  # it has made its table, and knows its scripts
         here = provider("wx1")

@@ -23,12 +23,13 @@ from support.standstill import standing_still
 from wxmiddleware import ConfigurationError
 from wxmiddleware.exceptions import StoreError
 
-sa = pytest.importorskip("sqlalchemy")
+pytest.importorskip("sqlalchemy")
 
-from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from wxmiddleware.stores import _sql_url, sql  # noqa: E402
-from wxmiddleware.stores.sql import SQLStore  # noqa: E402
+from wxmiddleware.stores import _sql_url, sql
+from wxmiddleware.stores.sql import SQLStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 

@@ -27,9 +27,9 @@ from . import _codec
 from ._address import check_path, host_and_port, namespace, shown, split
 
 with needs("pymemcache", extra="memcached"):
-    from pymemcache import Client, HashClient, PooledClient  # type: ignore[import-untyped]
-    from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
-    from pymemcache.pool import ObjectPool  # type: ignore[import-untyped]
+    from pymemcache import Client, HashClient, PooledClient
+    from pymemcache.exceptions import MemcacheUnexpectedCloseError
+    from pymemcache.pool import ObjectPool
 
 __all__ = ["MemcachedStore"]
 
