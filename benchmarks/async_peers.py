@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware import Account, Runtime, TokenProvider, with_token
 from wxmiddleware.sources import ClassicToken
 
 from .peers import RETRYABLE, TIMEOUT, Refused, is_installed
@@ -66,7 +66,7 @@ class Ours:
 
     def __init__(self, appid: str, secret: str, url: str, call: Call) -> None:
         account = Account(appid, secret, base_url=url)
-        provider = TokenProvider(account, source=ClassicToken(), clock=time.time, wall=time.time)
+        provider = TokenProvider(account, source=ClassicToken(), runtime=Runtime(clock=time.time, time=time.time))
         self.token = provider.aget_token
         self.call = with_token(provider)(call)
 

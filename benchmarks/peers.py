@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import requests
 from requests.adapters import HTTPAdapter
 
-from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware import Account, Runtime, TokenProvider, with_token
 from wxmiddleware.sources import ClassicToken, StableToken
 from wxmiddleware.stores import TokenStore
 
@@ -291,7 +291,7 @@ def installed() -> tuple[list[type[Peer]], list[str]]:
 def living_in(clock: Callable[[], float], peer: type[Peer], appid: str, secret: str, url: str) -> Peer:
     """Make one whose time is that of `clock`. All but ours read `time.time`, whatever that says."""
     if issubclass(peer, Ours):
-        return peer(appid, secret, url, clock=clock, wall=clock)
+        return peer(appid, secret, url, runtime=Runtime(clock=clock, time=clock))
     return peer(appid, secret, url)
 
 

@@ -19,7 +19,7 @@ from stores.redis_server import RedisServer
 from support.background import landed
 from support.sources import EndlessSource
 
-from wxmiddleware import TokenProvider
+from wxmiddleware import Runtime, TokenProvider
 from wxmiddleware._engine.events import EventType, TokenEvent, log, logger, notify
 from wxmiddleware._rules.models import Account, Cause
 from wxmiddleware.simulator import SimulatorServer, WeChat
@@ -253,7 +253,10 @@ def provider(observer: Any, appid: str) -> tuple[TokenProvider, EndlessSource]:
     source = EndlessSource("T{number}")
     now = [0.0]
     made = TokenProvider(
-        Account(appid, "secret"), source=source, observers=[observer], clock=lambda: now[0], wall=lambda: 1.7e9
+        Account(appid, "secret"),
+        source=source,
+        observers=[observer],
+        runtime=Runtime(clock=lambda: now[0], time=lambda: 1.7e9),
     )
     return made, source
 

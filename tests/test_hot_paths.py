@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware import Account, TokenProvider, with_token
+from wxmiddleware import Account, Runtime, TokenProvider, with_token
 from wxmiddleware.asgi import TokenMiddleware as ASGIMiddleware
 from wxmiddleware.testing import ScriptedSource
 from wxmiddleware.wsgi import TokenMiddleware as WSGIMiddleware
@@ -156,7 +156,9 @@ paths = pytest.mark.parametrize("path", LIMITS, ids=lambda path: path.__name__)
 @pytest.fixture
 def provider() -> TokenProvider:
     """One with a fresh token."""
-    provider = TokenProvider(Account("wx0123456789abcdef", "secret"), source=ScriptedSource("T1"), clock=lambda: 0.0)
+    provider = TokenProvider(
+        Account("wx0123456789abcdef", "secret"), source=ScriptedSource("T1"), runtime=Runtime(clock=lambda: 0.0)
+    )
     provider.get_token()
     return provider
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.leaks import shown
 
-from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable, WeComAccount
+from wxmiddleware import Account, ConfigurationError, Runtime, TokenProvider, TokenUnavailable, WeComAccount
 from wxmiddleware.jssdk import JSSDK, sign
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.simulator._outbox import signed
@@ -26,8 +26,8 @@ TICKETS = "/cgi-bin/ticket/getticket"
 
 @pytest.fixture
 def jssdk(wechat_account: Account, wechat_clock: SimulatedClock) -> JSSDK:
-    provider = TokenProvider(wechat_account, clock=wechat_clock, wall=wechat_clock)
-    return JSSDK(provider, wall=wechat_clock)
+    provider = TokenProvider(wechat_account, runtime=Runtime(clock=wechat_clock, time=wechat_clock))
+    return JSSDK(provider)
 
 
 @pytest.mark.parametrize(

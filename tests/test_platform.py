@@ -20,6 +20,7 @@ from wxmiddleware import (
     Account,
     ConfigurationError,
     ProviderPool,
+    Runtime,
     StoreError,
     TokenProvider,
     TokenRefused,
@@ -75,10 +76,17 @@ class Scene:
         self.during_sleep: Callable[[], object] = lambda: None
         self.platform = self.make()
 
-    def make(self, store: TokenStore | None = None, **options: Any) -> Platform:
+    def make(
+        self,
+        store: TokenStore | None = None,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        durable: bool | None = None,
+    ) -> Platform:
         """Our side; each one made plays another process."""
-        options = {"clock": self.clock, "wall": self.clock, "sleep": self._sleep, "draw": lambda: 0.0, **options}
-        return Platform(Account(APPID, SECRET, base_url=self.url), store=store or self.store, **options)
+        runtime = Runtime(clock=self.clock, time=self.clock, sleep=sleep or self._sleep, random=lambda: 0.0)
+        account = Account(APPID, SECRET, base_url=self.url)
+        return Platform(account, store=store or self.store, durable=durable, runtime=runtime)
 
     def authorised(self) -> TokenProvider:
         self.platform.remember_ticket(self.there.push_ticket())
@@ -733,7 +741,7 @@ def test_killed_between_answer_and_save(scene: Scene, there: SimulatedPlatform, 
     platform.remember_ticket(there.push_ticket())
     program = textwrap.dedent(f"""
         import os, signal
-        from wxmiddleware import Account
+        from wxmiddleware import Account, Runtime
         from wxmiddleware.platform import Platform
         from wxmiddleware.stores.jsonfile import JSONFileStore
 
@@ -747,7 +755,7 @@ def test_killed_between_answer_and_save(scene: Scene, there: SimulatedPlatform, 
         now = lambda: {scene.clock()}
         platform = Platform(
             Account({APPID!r}, {SECRET!r}, base_url={scene.url!r}),
-            store=Deadly({str(path)!r}, clock=now), clock=now, wall=now,
+            store=Deadly({str(path)!r}, clock=now), runtime=Runtime(clock=now, time=now),
         )
         platform.authorizer({wechat.appid!r}).get_token()
     """)
@@ -781,9 +789,8 @@ def test_new_secret_same_accounts(scene: Scene, there: SimulatedPlatform, wechat
     """When the platform's secret is reset, the authorised accounts stay."""
     provider = scene.authorised()
     there.secret = "another"
-    renewed = Platform(
-        Account(APPID, "another", base_url=scene.url), store=scene.store, clock=scene.clock, wall=scene.clock
-    )
+    runtime = Runtime(clock=scene.clock, time=scene.clock)
+    renewed = Platform(Account(APPID, "another", base_url=scene.url), store=scene.store, runtime=runtime)
 
     assert provider.get_token() == renewed.authorizer(wechat.appid).get_token()
 

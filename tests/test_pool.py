@@ -25,6 +25,7 @@ from wxmiddleware import (
     ConfigurationError,
     NoProvider,
     ProviderPool,
+    Runtime,
     StableToken,
     TokenProvider,
     TokenRefused,
@@ -601,7 +602,7 @@ class TestWrongSecret:
             if self.error is not None:
                 raise self.error
             account = Account(appid, self.secret)
-            return TokenProvider(account, source=self.source, store=store, clock=lambda: self.now)
+            return TokenProvider(account, source=self.source, store=store, runtime=Runtime(clock=lambda: self.now))
 
         async def amake(appid: str) -> TokenProvider:
             return make(appid)

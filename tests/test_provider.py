@@ -24,6 +24,7 @@ from wxmiddleware import (
     ConfigurationError,
     EventType,
     ProviderClosed,
+    Runtime,
     StableToken,
     Status,
     TokenEvent,
@@ -50,7 +51,13 @@ class World:
         self.account = Account(f"wx{next(_numbers)}", SECRET, base_url="https://wechat.example")
 
     def provider(self, account: Account | None = None, **options: Any) -> TokenProvider:
-        given = {"source": self.source, "clock": self.clock, "wall": self.clock, "sleep": no_sleep, "draw": no_draw}
+        runtime = Runtime(
+            clock=self.clock,
+            time=self.clock,
+            sleep=options.pop("sleep", no_sleep),
+            random=options.pop("random", no_draw),
+        )
+        given: dict[str, Any] = {"source": self.source, "runtime": runtime}
         return TokenProvider(account or self.account, **(given | options))
 
     def token(self, number: int) -> str:
@@ -265,7 +272,7 @@ class TestGetToken:
 
             return of_the_system
 
-        provider = world.provider(draw=asked(0.0))
+        provider = world.provider(random=asked(0.0))
         monkeypatch.setattr("wxmiddleware._runtime.process.name", asked("host/1/1/-/"))
         monkeypatch.setattr("secrets.token_hex", asked("00"))
         get(provider)
@@ -822,9 +829,8 @@ class TestCheapestClock:
             asked.append(seconds["process"])
             return seconds["process"]
 
-        provider = TokenProvider(
-            Account("wx0123456789abcdef", "secret"), source=ScriptedSource("T1", "T2"), clock=clock
-        )
+        account, source = Account("wx0123456789abcdef", "secret"), ScriptedSource("T1", "T2")
+        provider = TokenProvider(account, source=source, runtime=Runtime(clock=clock))
         provider.get_token()
         asked.clear()
         return provider

@@ -20,7 +20,16 @@ import pytest
 from support.background import landed
 from support.leaks import everything_logged, shown
 
-from wxmiddleware import Account, ClassicToken, ConfigurationError, StableToken, TokenError, TokenEvent, TokenProvider
+from wxmiddleware import (
+    Account,
+    ClassicToken,
+    ConfigurationError,
+    Runtime,
+    StableToken,
+    TokenError,
+    TokenEvent,
+    TokenProvider,
+)
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.sources import Grant
 
@@ -46,7 +55,10 @@ class Scene:
     def provider(self) -> TokenProvider:
         account = Account(self.wechat.appid, self.secret, base_url=self.url)
         return TokenProvider(
-            account, source=self.source, clock=self.clock, wall=self.clock, observers=[self.events.append]
+            account,
+            source=self.source,
+            runtime=Runtime(clock=self.clock, time=self.clock),
+            observers=[self.events.append],
         )
 
 

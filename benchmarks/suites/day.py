@@ -19,6 +19,7 @@ from typing import Any
 import redis
 import time_machine
 
+from wxmiddleware import Runtime
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 from .. import testbed
@@ -175,7 +176,9 @@ class Day:
 
             # Each worker has a store of its own, and so shares nothing with the others in this process.
             store = OnClock(RedisStore.from_url(url), time.time)
-            return Ours(wechat.appid, wechat.secret, self._url, store=store, clock=time.time, wall=time.time)
+            return Ours(
+                wechat.appid, wechat.secret, self._url, store=store, runtime=Runtime(clock=time.time, time=time.time)
+            )
         if self._name == Dict.name:
             return Dict(wechat.appid, wechat.secret, self._url)
         from wechatpy.session.redisstorage import RedisStorage

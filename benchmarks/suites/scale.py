@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from wxmiddleware import Account, ProviderPool, TokenProvider
+from wxmiddleware import Account, ProviderPool, Runtime, TokenProvider
 from wxmiddleware._runtime.clock import clock
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Failure, Grant
@@ -76,7 +76,8 @@ def measure(accounts: int) -> dict[str, float]:
     gc.collect()
     before = _resident()
     pool = ProviderPool(
-        lambda appid: TokenProvider(Account(appid, f"{appid}-secret"), source=source, clock=now), maxsize=accounts
+        lambda appid: TokenProvider(Account(appid, f"{appid}-secret"), source=source, runtime=Runtime(clock=now)),
+        maxsize=accounts,
     )
     appids = [f"wx{number:016x}" for number in range(accounts)]
     for appid in appids:

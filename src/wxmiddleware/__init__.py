@@ -11,6 +11,7 @@ from ._engine.events import EventType, Observer, TokenEvent
 from ._engine.provider import Status, TokenProvider
 from ._outbound.errors import araise_for_errcode, raise_for_errcode
 from ._rules.models import Account, WeComAccount
+from ._runtime.runtime import Runtime
 from .context import acurrent_token, current_provider, current_token, use_provider
 from .decorators import with_token
 from .exceptions import (
@@ -39,6 +40,7 @@ __all__ = [
     "Observer",
     "ProviderClosed",
     "ProviderPool",
+    "Runtime",
     "StableToken",
     "Status",
     "StoreError",

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 from urllib.parse import urlsplit
@@ -68,7 +67,6 @@ class JSSDK(fork.InOneProcess):
     Args:
         provider: Gives the access token that the ticket is asked for with.
         ticket: What to sign with: `JsapiTicket`, or `AgentTicket` for WeCom's ``wx.agentConfig``.
-        wall: Seconds since 1970. For tests.
         nonce: Makes a random word. For tests.
 
     Attributes:
@@ -83,13 +81,12 @@ class JSSDK(fork.InOneProcess):
         provider: TokenProvider,
         *,
         ticket: type[JsapiTicket | AgentTicket] = JsapiTicket,
-        wall: Callable[[], float] = time.time,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         if not isinstance(provider, TokenProvider):
             raise ConfigurationError(f"JSSDK(provider) takes a TokenProvider, not a {type(provider).__name__}.")
         self.tickets = provider.with_source(ticket(provider))
-        self._wall = wall
+        self._runtime = provider.runtime
         self._nonce = nonce
 
     def signature(self, url: str, *, rejected: Mapping[str, object] | None = None) -> Config:
@@ -131,7 +128,7 @@ class JSSDK(fork.InOneProcess):
         return self._signed(page, token)
 
     def _signed(self, url: str, token: str) -> Config:
-        nonce, timestamp = self._nonce(), int(self._wall())
+        nonce, timestamp = self._nonce(), int(self._runtime.time())
         return {
             "appId": self.tickets.account.appid,
             "timestamp": timestamp,

@@ -29,6 +29,7 @@ from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, i
 from ._rules.policies import next_generation
 from ._runtime import fork
 from ._runtime.clock import Clock
+from ._runtime.runtime import Runtime
 from ._runtime.threads import run_in_thread
 from .exceptions import ConfigurationError, StoreError
 from .sources import AuthorizerToken, ComponentToken
@@ -61,7 +62,7 @@ class Platform(fork.InOneProcess):
             `RedisStore`, which cannot know how its server is set up (``maxmemory-policy``, persistence).
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
         observers: Functions that are told each `TokenEvent` of all of the platform's providers.
-        options: For every `TokenProvider`: ``clock``, ``wall``, ``sleep``, ``draw``. For tests.
+        runtime: The clocks, the sleep and the randomness, in place of the process's own. For tests.
 
     Attributes:
         provider: Gives the ``component_access_token``.
@@ -78,14 +79,18 @@ class Platform(fork.InOneProcess):
         durable: bool | None = None,
         timeout: float = 10.0,
         observers: Iterable[Observer] = (),
-        **options: Any,
+        runtime: Runtime | None = None,
     ) -> None:
         if not isinstance(store, TokenStore) or isinstance(store, type):
             raise ConfigurationError("Platform needs store=, a token store such as SQLStore.from_url(…).")
         if not (getattr(store, "durable", False) if durable is None else durable):
             raise ConfigurationError(_FORGETFUL.format(store=type(store).__name__))
         self._store = store
-        self._options: dict[str, Any] = {"timeout": timeout, "observers": checked_observers(observers), **options}
+        self._options: dict[str, Any] = {
+            "timeout": timeout,
+            "observers": checked_observers(observers),
+            "runtime": runtime,
+        }
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
         self._authorizers: WeakValueDictionary[str, CachedToken] = WeakValueDictionary()
@@ -94,7 +99,7 @@ class Platform(fork.InOneProcess):
 
     @property
     def _clock(self) -> Clock:
-        return self.provider._own.world.clock
+        return self.provider.runtime.clock
 
     @property
     def account(self) -> Account:
@@ -219,7 +224,7 @@ class Platform(fork.InOneProcess):
         def change(record: Record, now: float) -> Record:
             kept = replace(
                 record,
-                generation=next_generation(token.newest(record), now, token.world.draw()),
+                generation=next_generation(token.newest(record), now, token.runtime.random()),
                 refresh=grant.refresh,
                 cooldown=None,
                 rejections=0,
@@ -247,4 +252,4 @@ class Platform(fork.InOneProcess):
 
 def _waits(token: CachedToken) -> bool:
     cooldown = token.cooldown
-    return cooldown is not None and token.world.clock() < cooldown.until and wants_ticket(cooldown.failure)
+    return cooldown is not None and token.runtime.clock() < cooldown.until and wants_ticket(cooldown.failure)

@@ -206,7 +206,7 @@ def test_two_after_a_number_from_the_future(world: World, key: str) -> None:
     """Two processes that fetch without the store agree when it is back, though their clocks give them no number."""
     world.script("T2", "T3")
     put(world, key, token(world, "T1", AHEAD))
-    here, there = world.provider(draw=lambda: 0.25), world.provider(draw=lambda: 0.75)
+    here, there = world.provider(random=lambda: 0.25), world.provider(random=lambda: 0.75)
     world.get(here)
     world.get(there)
     load, world.store.load = world.store.load, None
@@ -273,7 +273,7 @@ POISONS: dict[str, dict[str, object]] = {
 def test_poisoned_record(world: World, key: str, poison: dict[str, Any]) -> None:
     """Whatever stands in one record, ten minutes later a fleet has one token again, and a record that it can read."""
     world.script("T1", *["T2", "T3"])
-    here, there = world.provider(draw=lambda: 0.25), world.elsewhere()
+    here, there = world.provider(random=lambda: 0.25), world.elsewhere()
     world.get(here)
     world.get(there)
     put(world, key, replace(token(world, "66_wrong", AHEAD - 1, age=0.0), **poison))
@@ -299,7 +299,7 @@ def test_poisoned_record_that_is_met_cold(world: World, key: str, poison: dict[s
     """Nor does it matter to processes that start with it."""
     world.script("T1", "T2")
     put(world, key, replace(token(world, "66_wrong", AHEAD - 1, age=0.0), **poison))
-    here, there = world.provider(draw=lambda: 0.25), world.elsewhere()
+    here, there = world.provider(random=lambda: 0.25), world.elsewhere()
     world.advance(1)
     for provider in (here, there):
         got = world.get(provider)

@@ -629,7 +629,7 @@ class TestPutBack:
             if comes and len(polls) == 3:
                 world.store.save(here._own.key, published, claim)
 
-        here._own.world = replace(here._own.world, sleep=sleep)  # type: ignore[misc]
+        here._own.runtime = replace(here._own.runtime, sleep=sleep)  # type: ignore[misc]
 
         assert ("T9" if comes else "T3") == world.get(here, "T2")
         assert 4 == world.issuer.fetches
@@ -1084,7 +1084,7 @@ class TestFleet:
                 world.advance(1)
             return world.wall()
 
-        here = world.provider(wall=wall)
+        here = world.provider(time=wall)
 
         assert "T2" == world.get(here)
         record = world.store.load(here._own.key).record

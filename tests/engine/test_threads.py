@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware.testing import ScriptedSource
 
 READERS = 6
@@ -47,10 +47,8 @@ class Story:
         self.provider = TokenProvider(
             Account("wx0123456789abcdef", "secret"),
             source=self.source,
-            clock=lambda: self.now,
-            wall=lambda: self.now,
-            draw=lambda: 0.0,
             timeout=PATIENCE,
+            runtime=Runtime(clock=lambda: self.now, time=lambda: self.now, random=lambda: 0.0),
         )
         self._over = False
         self._calls = [0] * READERS

@@ -17,7 +17,7 @@ import anyio
 import pytest
 from support.background import landed
 
-from wxmiddleware import Account, EventType, TokenEvent, TokenProvider
+from wxmiddleware import Account, EventType, Runtime, TokenEvent, TokenProvider
 from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores import TokenStore
 from wxmiddleware.stores.memory import MemoryStore
@@ -106,14 +106,17 @@ class World:
     def provider(self, **options: Any) -> TokenProvider:
         """A provider of this world's account; each one made with `elsewhere` plays another process."""
         options.setdefault("store", self.store)
+        runtime = Runtime(
+            clock=self.clock,
+            time=options.pop("time", self.wall),
+            sleep=options.pop("sleep", self.clock.advance),
+            random=options.pop("random", self._draw),
+        )
         provider = TokenProvider(
             self.account,
             source=options.pop("source", self.issuer),
-            clock=self.clock,
-            wall=options.pop("wall", self.wall),
             observers=[self.events.append],
-            sleep=options.pop("sleep", self.clock.advance),
-            draw=options.pop("draw", self._draw),
+            runtime=runtime,
             **options,
         )
         self._providers.append(provider)
@@ -121,7 +124,7 @@ class World:
 
     def elsewhere(self, **options: Any) -> TokenProvider:
         """A provider of another process: it shares the store and nothing else."""
-        return self.provider(draw=lambda: self.draws, **options)
+        return self.provider(random=lambda: self.draws, **options)
 
     def _draw(self) -> float:
         return self.draws

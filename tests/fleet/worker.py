@@ -40,7 +40,7 @@ import wxmiddleware.stores.memcached
 import wxmiddleware.stores.redis
 import wxmiddleware.stores.sql
 from fleet.history import Event, Recorder, digest
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware._engine import token as _token
 from wxmiddleware._engine.refresh import Refresh
 from wxmiddleware._engine.token import CachedToken
@@ -198,16 +198,15 @@ class Worker:
             be_patient()
         self._record: Recorder | None = None
         store: TokenStore = store_from_url(setup["url"])
-        options: dict[str, Any] = {}
         source = SOURCES[setup["kind"]]()
         if setup["clock"]:
             clock = self._clock = SharedClock(setup["clock"])
             store = self._on_clock = OnClock(store, clock)
-            draw = random.Random(setup["number"]).random
-            options = {"clock": clock, "wall": clock, "sleep": self._sleep, "draw": draw}
+            drawn = random.Random(setup["number"]).random
+            runtime = Runtime(clock=clock, time=clock, sleep=self._sleep, random=drawn)
             source = SOURCES[setup["kind"]](timeout=FETCH_TIME, connect_timeout=FETCH_TIME)
         else:
-            options = {"sleep": self._sleep_on}
+            runtime = Runtime(sleep=self._sleep_on)
         if setup["history"]:
             self._record = Recorder(setup["history"])
             store, source = Written(store, self._write), self._written(source)
@@ -216,7 +215,7 @@ class Worker:
             store = Holding(store, setup["hold"], self._held)
         self._secret: str = setup["secret"]
         account = Account(setup["appid"], setup["secret"], base_url=setup["base_url"])
-        self._provider = TokenProvider(account, source=source, store=store, timeout=CALLER_TIME, **options)
+        self._provider = TokenProvider(account, source=source, store=store, timeout=CALLER_TIME, runtime=runtime)
 
     def run(self) -> None:
         """Listen until the test hangs up."""

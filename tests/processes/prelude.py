@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware.sources import ClassicToken, StableToken
 
 # These programs meet trouble on purpose; what they print beyond that is looked at.
@@ -71,7 +71,7 @@ def time_of_test() -> dict[str, Any]:
     if path is None:
         return {}
     clock = SharedClock(path)
-    return {"clock": clock, "wall": clock}
+    return {"runtime": Runtime(clock=clock, time=clock)}
 
 
 def make_provider(**options: Any) -> TokenProvider:

@@ -63,7 +63,7 @@ def test_fork_during_a_refresh_ahead(program: StartProgram, wechat: WeChat, hook
     running = program(f"""
         from processes.prelude import *
         now = [0.0]
-        provider = make_provider(clock=lambda: now[0])
+        provider = make_provider(runtime=Runtime(clock=lambda: now[0]))
         say(provider.get_token())
         hear()
         now[0] += 7100

@@ -17,7 +17,7 @@ import anyio
 import pytest
 import requests
 
-from wxmiddleware import Account, TokenEvent, TokenProvider, with_token
+from wxmiddleware import Account, Runtime, TokenEvent, TokenProvider, with_token
 from wxmiddleware.exceptions import TokenUnavailable
 from wxmiddleware.simulator import SimulatedClock, WeChat
 from wxmiddleware.sources import ClassicToken, StableToken, TokenSource
@@ -56,7 +56,9 @@ def herd(request: pytest.FixtureRequest) -> Herd:
 @pytest.fixture
 def provider(wechat: WeChat, wechat_account: Account, wechat_clock: SimulatedClock, source: str) -> TokenProvider:
     wechat.token_latency = LATENCY
-    return TokenProvider(wechat_account, source=SOURCES[source](), clock=wechat_clock, wall=wechat_clock)
+    return TokenProvider(
+        wechat_account, source=SOURCES[source](), runtime=Runtime(clock=wechat_clock, time=wechat_clock)
+    )
 
 
 def warm(provider: TokenProvider, wechat: WeChat) -> str:
@@ -108,8 +110,7 @@ def test_ahead_then_fresh(provider: TokenProvider, wechat: WeChat, wechat_clock:
     provider = TokenProvider(
         provider.account,
         source=SOURCES[source](),
-        clock=wechat_clock,
-        wall=wechat_clock,
+        runtime=Runtime(clock=wechat_clock, time=wechat_clock),
         observers=[note],
     )
     first = warm(provider, wechat)
@@ -183,8 +184,8 @@ def test_refused_late(herd: Herd, provider: TokenProvider, wechat: WeChat, sourc
 def test_several_providers(provider: TokenProvider, wechat: WeChat, wechat_clock: SimulatedClock, source: str) -> None:
     """Threads with a provider each share one fetch, too."""
     answers: herds.Answers = []
-    options: dict[str, Any] = {"source": SOURCES[source](), "clock": wechat_clock, "wall": wechat_clock}
-    others = [TokenProvider(provider.account, **options) for _ in range(64)]
+    shared, runtime = SOURCES[source](), Runtime(clock=wechat_clock, time=wechat_clock)
+    others = [TokenProvider(provider.account, source=shared, runtime=runtime) for _ in range(64)]
 
     herds.together(*[herds.thread_work(other, answers, None) for other in others])
 

@@ -165,7 +165,7 @@ def test_del_at_shutdown_near_the_end_of_a_token(program: StartProgram) -> None:
         LAST_WORDS
         + """
     now = [0.0]
-    provider = make_provider(clock=lambda: now[0])
+    provider = make_provider(runtime=Runtime(clock=lambda: now[0]))
     provider.get_token()
     now[0] += 7100
     last = Last(provider.get_token)

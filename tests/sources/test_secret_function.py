@@ -14,6 +14,7 @@ from wxmiddleware import (
     Account,
     ClassicToken,
     ConfigurationError,
+    Runtime,
     StableToken,
     TokenProvider,
     TokenRefused,
@@ -188,8 +189,8 @@ class TestRetryNow:
         """A new process, too, has a token then; before, the store told it to wait."""
         store = MemoryStore(clock=wechat_clock)
         made = [
-            TokenProvider(wechat_account, store=store, clock=wechat_clock, draw=lambda: 0.5),
-            TokenProvider(wechat_account, store=store, clock=wechat_clock, draw=lambda: 0.6),
+            TokenProvider(wechat_account, store=store, runtime=Runtime(clock=wechat_clock, random=lambda: 0.5)),
+            TokenProvider(wechat_account, store=store, runtime=Runtime(clock=wechat_clock, random=lambda: 0.6)),
         ]
         wechat.faults.add("/cgi-bin/*", "errcode", errcode=errcode)
         failed = []
@@ -208,7 +209,7 @@ class TestRetryNow:
         """The error of what a person must mend says how to go on then."""
         wechat.accounts[wechat.appid].ip_allowlist = []
         with pytest.raises(TokenRefused, match=r"retry_now\(\) tries at once; .* so does `wxmiddleware retry`"):
-            TokenProvider(wechat_account, clock=wechat_clock).get_token()
+            TokenProvider(wechat_account, runtime=Runtime(clock=wechat_clock)).get_token()
 
     def test_nothing_to_mend(self, wechat: WeChat, wechat_account: Account) -> None:
         """Without a pause it does nothing."""
@@ -267,7 +268,7 @@ class TestAddresses:
                 ip = next(addresses, None)
                 return TestAddresses().refused(ip) if ip else StableToken.fetch(self, account, force=force)
 
-        provider = TokenProvider(wechat_account, source=Pool(), clock=wechat_clock)
+        provider = TokenProvider(wechat_account, source=Pool(), runtime=Runtime(clock=wechat_clock))
         for _ in range(2):
             with pytest.raises(TokenRefused) as caught:
                 provider.get_token()

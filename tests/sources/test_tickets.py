@@ -15,6 +15,7 @@ from wxmiddleware import (
     ClassicToken,
     ConfigurationError,
     ProviderClosed,
+    Runtime,
     TokenProvider,
     TokenRefused,
     TokenUnavailable,
@@ -38,7 +39,7 @@ class Scene:
         self.tickets = self.provider.with_source(JsapiTicket(self.provider))
 
     def make(self, **options: Any) -> TokenProvider:
-        return TokenProvider(self.account, clock=self.clock, wall=self.clock, **options)
+        return TokenProvider(self.account, runtime=Runtime(clock=self.clock, time=self.clock), **options)
 
     def error(self, kind: type[Exception] = TokenUnavailable) -> Any:
         with pytest.raises(kind) as caught:
@@ -217,7 +218,7 @@ def test_sibling_shares_everything_else(scene: Scene, tmp_path: Path) -> None:
     sibling = provider.with_source(JsapiTicket(provider))
 
     assert provider._own.store is sibling._own.store
-    assert provider._own.world == sibling._own.world
+    assert provider.runtime == sibling.runtime
     assert provider._timeout == sibling._timeout
     sibling.get_token()
     landed()

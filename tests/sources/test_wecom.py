@@ -14,6 +14,7 @@ from wxmiddleware import (
     Account,
     ClassicToken,
     ConfigurationError,
+    Runtime,
     StableToken,
     TokenProvider,
     TokenRefused,
@@ -38,7 +39,7 @@ class Corp:
 
     def provider(self, secret: str = ONE, **options: Any) -> TokenProvider:
         account = WeComAccount(CORPID, secret, base_url=self.url)
-        return TokenProvider(account, clock=self.clock, wall=self.clock, **options)
+        return TokenProvider(account, runtime=Runtime(clock=self.clock, time=self.clock), **options)
 
     def departments(self, token: str) -> dict[str, Any]:
         answer: dict[str, Any] = requests.get(

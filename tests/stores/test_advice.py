@@ -14,7 +14,7 @@ from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB, PostgreSQL
 from support.background import landed
 
-from wxmiddleware import Account, EventType, TokenEvent, TokenProvider
+from wxmiddleware import Account, EventType, Runtime, TokenEvent, TokenProvider
 from wxmiddleware.stores import Loaded, Record, TokenStore, store_from_url
 from wxmiddleware.stores._advice import advise
 from wxmiddleware.testing import ScriptedSource
@@ -28,8 +28,8 @@ def told(store: TokenStore, *, asked: int = 1) -> TokenEvent:
     events: list[TokenEvent] = []
     account = Account("wx1", "s3cr3t-of-this-test")
     source = ScriptedSource("T1")
-    options: dict[str, Any] = {"observers": [events.append], "draw": lambda: 0.0, "sleep": lambda _: None}
-    with TokenProvider(account, source=source, store=store, **options) as provider:
+    runtime = Runtime(sleep=lambda _: None, random=lambda: 0.0)
+    with TokenProvider(account, source=source, store=store, observers=[events.append], runtime=runtime) as provider:
         assert provider.get_token() == "T1"
         landed()
     getattr(store, "close", lambda: None)()

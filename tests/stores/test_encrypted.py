@@ -12,7 +12,7 @@ import pytest
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from support.background import landed
 
-from wxmiddleware import ConfigurationError, StoreError, TokenProvider
+from wxmiddleware import ConfigurationError, Runtime, StoreError, TokenProvider
 from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores import Lease, TokenStore
 from wxmiddleware.stores._sealed import MARK, readable
@@ -384,7 +384,9 @@ class TestProvider:
         second = EncryptedStore(clocked, OTHER, NEW)
         tokens = []
         for one in (store, second):
-            with TokenProvider(Account("wx1", SECRET), source=source, store=one, clock=clock, wall=clock) as provider:
+            with TokenProvider(
+                Account("wx1", SECRET), source=source, store=one, runtime=Runtime(clock=clock, time=clock)
+            ) as provider:
                 tokens.append(provider.get_token())
 
         assert tokens == ["T1", "T1"]
@@ -404,10 +406,8 @@ class TestProvider:
             Account("wx1", SECRET),
             source=source,
             store=store,
-            clock=clock,
-            wall=clock,
             observers=[events.append],
-            sleep=clock.advance,
+            runtime=Runtime(clock=clock, time=clock, sleep=clock.advance),
         ) as provider:
             tokens = [provider.get_token(), provider.get_token()]
             clock.advance(60)

@@ -10,7 +10,7 @@ import pytest
 from fleet.backends import BACKENDS
 from stores.wire import Wire
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware.simulator import SimulatedClock
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.testing import ScriptedSource
@@ -40,7 +40,9 @@ def count(url: str) -> Trips:
 
         def provider(appid: str) -> TokenProvider:
             source = ScriptedSource("T1", "T2", "T3")
-            return TokenProvider(Account(appid, "s"), source=source, store=store, clock=clock, draw=lambda: 0.0)
+            return TokenProvider(
+                Account(appid, "s"), source=source, store=store, runtime=Runtime(clock=clock, random=lambda: 0.0)
+            )
 
         def ask(rejected: str | None = None) -> str:
             token = here.get_token(rejected)

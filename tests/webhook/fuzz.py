@@ -18,7 +18,8 @@ from typing import Any
 
 from wxmiddleware.webhook import asgi, wsgi
 
-from .wechat import NOW, Pushed, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pushed, Pusher, text
 
 #: What docs/webhooks.md lists, beside what a handler of an app answers.
 LISTED = {200, 400, 403, 405, 408, 413, 500, 503}
@@ -31,7 +32,7 @@ _OPTIONS: dict[str, Any] = {
     "appid": _PUSHER.appid,
     "plain": True,
     "limit": 4096,
-    "wall": lambda: float(NOW),
+    "runtime": AT_NOW,
     "deadline": None,
 }
 _REPLY = "<xml><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{}]]></Content></xml>"

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from werkzeug.test import Client
 
+from wxmiddleware import Runtime
 from wxmiddleware.webhook import Message, Webhook, asgi, wsgi
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
@@ -25,6 +26,7 @@ from wxmiddleware.webhook._wire import Format
 from .wechat import NOW, Pushed
 
 Handler = Callable[[Message], Any]
+AT_NOW = Runtime(time=lambda: float(NOW))  # when a `Pusher` pushes
 FACES = ["wsgi", "asgi", "flask", "starlette"]
 
 
@@ -52,7 +54,7 @@ class Site:
     def __init__(self, face: str, handler: Handler, **options: Any) -> None:
         self.face = face
         self.inner: list[dict[str, Any]] = []  # what an app behind a middleware has got
-        options = {"token": "AAAAA", "wall": lambda: float(NOW), **options}
+        options = {"token": "AAAAA", "runtime": AT_NOW, **options}
         self._ends = ExitStack()
         self._client: Any = getattr(self, f"_{face}")(handler, options)
 

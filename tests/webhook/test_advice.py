@@ -22,9 +22,10 @@ from werkzeug.test import Client
 from wxmiddleware.webhook import asgi, wsgi
 
 from . import routers
-from .wechat import NOW, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pusher, text
 
-OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "wall": lambda: float(NOW)}
+OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "runtime": AT_NOW}
 
 
 def push(app: Any, number: int) -> int:

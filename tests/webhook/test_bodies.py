@@ -23,9 +23,10 @@ from wxmiddleware.webhook import Message, asgi, wsgi
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
 
-from .wechat import NOW, Pushed, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pushed, Pusher, text
 
-OPTIONS: dict[str, Any] = {"token": "AAAAA", "wall": lambda: float(NOW)}
+OPTIONS: dict[str, Any] = {"token": "AAAAA", "runtime": AT_NOW}
 XML, FORM = "text/xml", "application/x-www-form-urlencoded"
 JSON_TEXT = '{"ToUserName":"gh_1","FromUserName":"oAda","CreateTime":1,"MsgType":"text","Content":"hi","MsgId":7}'
 TAKEN = 500

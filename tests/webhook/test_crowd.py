@@ -15,7 +15,8 @@ from wxmiddleware.webhook import Message, _crowd
 from wxmiddleware.webhook._crowd import Crowd, others_wait
 from wxmiddleware.webhook.wsgi import WebhookMiddleware
 
-from .wechat import NOW, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pusher, text
 
 FOR_EVER = 1000.0
 
@@ -138,7 +139,7 @@ def test_who(
 
     monkeypatch.setattr("wxmiddleware.webhook._threads._crowd", Crowd())
     site = WebhookMiddleware(
-        app, path="/wechat", token="AAAAA", wall=lambda: float(NOW), late=send if late else None, deadline=FOR_EVER
+        app, path="/wechat", token="AAAAA", runtime=AT_NOW, late=send if late else None, deadline=FOR_EVER
     )
     pushed = pusher.plain(text())
     answer = Client(site).post(pushed.url, data=pushed.body, environ_overrides={"wsgi.multithread": not alone})

@@ -31,9 +31,10 @@ from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
 from wxmiddleware.wsgi import TokenMiddleware as WSGITokenMiddleware
 
-from .wechat import NOW, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pusher, text
 
-OPTIONS: dict[str, Any] = {"token": "AAAAA", "wall": lambda: float(NOW)}
+OPTIONS: dict[str, Any] = {"token": "AAAAA", "runtime": AT_NOW}
 PATIENCE = 20.0
 
 

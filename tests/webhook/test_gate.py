@@ -24,7 +24,7 @@ from wxmiddleware.webhook._signature import sign
 from wxmiddleware.webhook._wire import Format
 
 from .conftest import MakeSite
-from .sites import Site
+from .sites import AT_NOW, Site
 from .vectors import KEY_A, V3_TEXT
 from .wechat import NOW, Pushed, Pusher, text
 
@@ -232,7 +232,7 @@ class TestPaths:
 
     def test_plain(self, pusher: Pusher) -> None:
         """Another URL makes no signed query good again, not even for the same message."""
-        webhook = Webhook(token="AAAAA", wall=lambda: float(NOW))
+        webhook = Webhook(token="AAAAA", runtime=AT_NOW)
         pushed = pusher.plain(text())
 
         assert [(200, True), (200, False), (403, False)] == [
@@ -294,7 +294,7 @@ class TestMemories:
         options = {
             "token": "AAAAA",
             "store": MemoryStore(),
-            "wall": lambda: float(NOW),
+            "runtime": AT_NOW,
             **(safe if mode == "sealed" else {}),
         }
         webhook = Webhook(**options)

@@ -20,9 +20,10 @@ from wxmiddleware.webhook import Message
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
 
-from .wechat import NOW, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pusher, text
 
-OPTIONS: dict[str, Any] = {"token": "AAAAA", "wall": lambda: float(NOW)}
+OPTIONS: dict[str, Any] = {"token": "AAAAA", "runtime": AT_NOW}
 in_flask_view = in_flask.webhook(**OPTIONS)
 in_starlette_view = in_starlette.webhook(**OPTIONS)
 

@@ -14,7 +14,7 @@ import anyio
 import pytest
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from wxmiddleware import Account, TokenProvider
+from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.webhook import CallbackAddresses, Webhook
 from wxmiddleware.webhook._flow import Request
@@ -23,10 +23,11 @@ from wxmiddleware.webhook.asgi import WebhookMiddleware as ASGIMiddleware
 from wxmiddleware.webhook.wsgi import WebhookMiddleware as WSGIMiddleware
 
 from .conftest import MakeSite
-from .wechat import NOW, Pushed, Pusher, text
+from .sites import AT_NOW
+from .wechat import Pushed, Pusher, text
 
 PATIENCE = 30.0
-OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "wall": lambda: float(NOW)}
+OPTIONS: dict[str, Any] = {"path": "/wechat", "token": "AAAAA", "runtime": AT_NOW}
 
 
 def plain(environ: Any, start_response: Any) -> list[bytes]:
@@ -390,7 +391,7 @@ class TestSenders:
 
     def test_of_wechat(self, make_site: MakeSite, pusher: Pusher, wechat: WeChat, wechat_account: Account) -> None:
         """The list is WeChat's own, asked for once."""
-        senders = CallbackAddresses(TokenProvider(wechat_account), clock=lambda: 0.0)
+        senders = CallbackAddresses(TokenProvider(wechat_account, runtime=Runtime(clock=lambda: 0.0)))
         site = make_site(senders=senders, trusted_hops=1)
         statuses = [
             site.push(pusher.plain(text()), **{"X-Forwarded-For": address}).status
@@ -403,7 +404,7 @@ class TestSenders:
     def test_fresh(self, wechat: WeChat, wechat_account: Account, caplog: pytest.LogCaptureFixture) -> None:
         """The list is renewed; while that fails the old one counts, and WeChat is left alone for a while."""
         now = [0.0]
-        senders = CallbackAddresses(TokenProvider(wechat_account), every=100, clock=lambda: now[0])
+        senders = CallbackAddresses(TokenProvider(wechat_account, runtime=Runtime(clock=lambda: now[0])), every=100)
         asked = []
         for now[0] in (0, 99, 100, 150):
             assert senders.allows("106.55.206.146")
@@ -448,7 +449,7 @@ class TestSenders:
         """While WeChat gives no list, a push waits for at most two seconds of its fetch; later ones not at all."""
         now = [0.0]
         there = threading.Event()
-        senders = CallbackAddresses(TokenProvider(Account("wx1", "x" * 32)), clock=lambda: now[0])
+        senders = CallbackAddresses(TokenProvider(Account("wx1", "x" * 32), runtime=Runtime(clock=lambda: now[0])))
         fetches: list[int] = []
 
         def fetched() -> None:

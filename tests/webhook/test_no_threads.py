@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 from support.fake_provider import fake_provider
 
+from wxmiddleware import Runtime
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.webhook import CallbackAddresses
 
@@ -81,7 +82,8 @@ def test_list_of_addresses(make_site: MakeSite, pusher: Pusher, monkeypatch: pyt
     account = type("", (), {"base_url": "http://127.0.0.1:9"})
     provider = fake_provider()
     provider.account = account
-    senders = CallbackAddresses(provider, clock=lambda: 0.0)
+    provider.runtime = Runtime(clock=lambda: 0.0)
+    senders = CallbackAddresses(provider)
     fetched: list[str] = []
     monkeypatch.setattr(senders, "_fetched", lambda: fetched.append(threading.current_thread().name))
     site = make_site(senders=senders)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware import Account, APIError, TokenProvider
+from wxmiddleware import Account, APIError, Runtime, TokenProvider
 from wxmiddleware._rules.models import Loaded, Record
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.stores.jsonfile import JSONFileStore
@@ -36,6 +36,7 @@ from wxmiddleware.webhook._wire import Format
 from wxmiddleware.webhook.messages import message_from
 
 from .conftest import MakeSite
+from .sites import AT_NOW
 from .wechat import NOW, Pusher, text
 
 PATIENCE = 20.0
@@ -201,7 +202,7 @@ class TestRepeats:
             start_response(next(statuses), [("Location", "/x")])
             return [b"x"]
 
-        client = Client(WebhookMiddleware(app, path="/wechat", token="AAAAA", wall=lambda: float(NOW)))
+        client = Client(WebhookMiddleware(app, path="/wechat", token="AAAAA", runtime=AT_NOW))
         pushed = pusher.plain(text())
 
         assert [302, 200] == [client.post(pushed.url, data=pushed.body).status_code for _ in range(2)]
@@ -603,7 +604,7 @@ class TestWithoutThreads:
 def test_no_deadline(pusher: Pusher) -> None:
     """Without a deadline a repeat waits as long as the first: WeChat cuts the second try, and the third brings it."""
     now = [0.0]
-    webhook = Webhook(token="AAAAA", wall=lambda: float(NOW), clock=lambda: now[0], deadline=None)
+    webhook = Webhook(token="AAAAA", runtime=Runtime(clock=lambda: now[0], time=lambda: float(NOW)), deadline=None)
     pushed = pusher.plain(text())
     request = Request("POST", pushed.url.partition("?")[2], None, "6.6.6.6", "")
     talks = [webhook.serve(request) for _ in range(2)]

@@ -12,12 +12,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from wxmiddleware import TokenProvider
+from wxmiddleware import Runtime, TokenProvider
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.webhook import Event, Message, TextMessage, Webhook
 from wxmiddleware.webhook.wsgi import WebhookMiddleware
 
 from .conftest import MakeSite
+from .sites import AT_NOW
 from .vectors import KEY_A, V3, V3_TEXT, V5, V6, V8, WECOM, Sealed
 from .wechat import NOW, Pushed, Pusher, sign, text
 
@@ -31,7 +32,7 @@ def echo(message: Message) -> str | None:
 class TestVerification:
     def test_plain(self, make_site: MakeSite) -> None:
         """WeChat's example is answered with its echostr, as it is."""
-        site = make_site(wall=lambda: 1714036504.0)
+        site = make_site(runtime=Runtime(time=lambda: 1714036504.0))
         query = (
             "signature=f464b24fc39322e44b38aa78f5edd27bd1441696&timestamp=1714036504&nonce=1514711492"
             "&echostr=4375120948345356249"
@@ -46,7 +47,7 @@ class TestVerification:
     def test_wecom(self, make_site: MakeSite, sealed: Sealed, answer: bytes, raw: bool) -> None:
         """WeCom's examples are answered decrypted; a plus that was not encoded is read as one."""
         options = {"token": sealed.token, "aes_key": sealed.aes_key, "appid": sealed.appid}
-        site = make_site(wall=lambda: float(sealed.timestamp), **options)
+        site = make_site(runtime=Runtime(time=lambda: float(sealed.timestamp)), **options)
         words = {"msg_signature": sealed.signature, "timestamp": sealed.timestamp, "nonce": sealed.nonce}
         url = Pushed({**words, "echostr": sealed.encrypt}).url
 
@@ -90,7 +91,7 @@ class TestPushes:
     def test_json_example(self, make_site: MakeSite) -> None:
         """WeChat's example of an encrypted push in JSON arrives."""
         got: list[Message] = []
-        site = make_site(got.append, wall=lambda: 1714112445.0, aes_key=V3.aes_key, appid=V3.appid)
+        site = make_site(got.append, runtime=Runtime(time=lambda: 1714112445.0), aes_key=V3.aes_key, appid=V3.appid)
         query = {"signature": "6c5c811b55cc85e0e1b54100749188c20beb3f5d", "timestamp": V3.timestamp, "nonce": V3.nonce}
         body = json.dumps({"ToUserName": "gh_97417a04a28d", "Encrypt": V3.encrypt}).encode()
         pushed = Pushed({**query, "encrypt_type": "aes", "msg_signature": V3.signature}, body)
@@ -114,7 +115,7 @@ class TestPushes:
         """WeCom's example arrives, in both forms that are documented; its query has no encrypt_type."""
         got: list[Message] = []
         token, key, corpid = WECOM
-        site = make_site(got.append, wall=lambda: 1409659813.0, token=token, aes_key=key, appid=corpid)
+        site = make_site(got.append, runtime=Runtime(time=lambda: 1409659813.0), token=token, aes_key=key, appid=corpid)
         xml = f"<xml><ToUserName>{corpid}</ToUserName><AgentID>218</AgentID><Encrypt>{V6.encrypt}</Encrypt></xml>"
         body = xml if style == "xml" else json.dumps({"tousername": corpid, "encrypt": V6.encrypt, "agentid": "218"})
         pushed = Pushed({"msg_signature": V6.signature, "timestamp": V6.timestamp, "nonce": V6.nonce}, body.encode())
@@ -344,7 +345,7 @@ def handed_on(environ: Any, start_response: Any) -> list[bytes]:
 
 
 SAFE = {"aes_key": Pusher.aes_key, "appid": Pusher.appid}
-STRICT = Client(WebhookMiddleware(handed_on, path="/wechat", token="AAAAA", wall=lambda: float(NOW), **SAFE))
+STRICT = Client(WebhookMiddleware(handed_on, path="/wechat", token="AAAAA", runtime=AT_NOW, **SAFE))
 
 
 @given(st.sampled_from(["msg_signature", "nonce", "timestamp"]), st.text())
@@ -389,7 +390,7 @@ def test_ten_thousand_bodies(pusher: Pusher, safe: Any) -> None:
         start_response("200 OK", [])
         return [b"success"]
 
-    client = Client(WebhookMiddleware(app, path="/wechat", token="AAAAA", wall=lambda: float(NOW), plain=True, **safe))
+    client = Client(WebhookMiddleware(app, path="/wechat", token="AAAAA", runtime=AT_NOW, plain=True, **safe))
     statuses = set()
     for _ in range(10_000):
         good = pusher.sealed(text()) if chance.random() < 0.8 else pusher.plain(text())
@@ -410,7 +411,7 @@ def test_ten_thousand_bodies(pusher: Pusher, safe: Any) -> None:
 def test_signed_rubbish(pusher: Pusher, safe: Any) -> None:
     """Nor are bodies an error that have a right signature, and are rubbish when they are decrypted."""
     chance = random.Random(8)
-    client = Client(WebhookMiddleware(lambda e, s: [], path="/wechat", token="AAAAA", wall=lambda: float(NOW), **safe))
+    client = Client(WebhookMiddleware(lambda e, s: [], path="/wechat", token="AAAAA", runtime=AT_NOW, **safe))
     for size in range(300):
         rubbish = "".join(chance.choice("ABCDabcd0123+/=") for _ in range(size))
         words = {"timestamp": str(NOW), "nonce": "1", "msg_signature": sign("AAAAA", str(NOW), "1", rubbish)}

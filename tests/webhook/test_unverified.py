@@ -29,8 +29,9 @@ from wxmiddleware.webhook import asgi, wsgi
 from wxmiddleware.webhook.messages import message_from as parsed
 
 from . import routers
+from .sites import AT_NOW
 from .test_paths import ask_asgi, ask_wsgi
-from .wechat import NOW, Pusher, text
+from .wechat import Pusher, text
 
 
 def in_flask() -> Any:
@@ -112,7 +113,7 @@ def test_frameworks(make: Callable[[], Any], caplog: pytest.LogCaptureFixture) -
     """With the check a push is handled; without it, the same request is a 403, and the log says what to do."""
     pushed = Pusher().plain(text())
     request = {"target": "/wechat", "query": pushed.url.partition("?")[2], "body": pushed.body}
-    options: Any = {"path": "/wechat", "token": "AAAAA", "wall": lambda: float(NOW)}
+    options: Any = {"path": "/wechat", "token": "AAAAA", "runtime": AT_NOW}
     with routers.settings_kept():
         routers.settings.ROOT_URLCONF = Urls
         app = make()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import random
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
@@ -13,10 +12,9 @@ from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
 from .._rules.policies import LONGEST_FETCH, State, Timing, state
 from .._runtime import fork, masking
-from .._runtime.checks import kind, seconds
-from .._runtime.clock import Clock
-from .._runtime.clock import clock as process_clock
+from .._runtime.checks import checked_runtime, kind, seconds
 from .._runtime.drive import adrive, drive
+from .._runtime.runtime import Runtime
 from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze, warn_of_blocked_loop
 from ..exceptions import ConfigurationError, ProviderClosed, TokenUnavailable
 from ..sources import TokenSource, default_source
@@ -25,10 +23,7 @@ from ..stores.memory import process_store
 from .events import Observer, checked_observers
 from .flight import START_GRACE, Flight
 from .registry import registry
-from .token import CachedToken, Plan, Runtime
-
-# The operating system's randomness: forked workers do not share its state.
-_draw = random.SystemRandom().random
+from .token import CachedToken, Plan
 
 _IN_ITS_WAY = (
     "This thread cannot wait for a token here: it runs the refresh itself, or was interrupted by a signal handler or a "
@@ -83,10 +78,7 @@ class TokenProvider(fork.Closing):
         refresh_after: Renew a token that is so many seconds old, even if its end is far.
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
         observers: Functions that are told each `TokenEvent`, outside all locks.
-        clock: Seconds on a clock that is never stepped. For tests.
-        wall: Seconds since 1970. For tests.
-        sleep: Waits between two looks at a shared store. For tests.
-        draw: A random number from 0 to 1. For tests.
+        runtime: The clocks, the sleep and the randomness, in place of the process's own. For tests.
 
     Raises:
         ConfigurationError: An argument is wrong, or two contradict each other.
@@ -105,10 +97,7 @@ class TokenProvider(fork.Closing):
         refresh_after: float | None = None,
         timeout: float = 10.0,
         observers: Iterable[Observer] = (),
-        clock: Clock = process_clock,
-        wall: Clock = time.time,
-        sleep: Callable[[float], object] = time.sleep,
-        draw: Callable[[], float] = _draw,
+        runtime: Runtime | None = None,
     ) -> None:
         if not isinstance(account, Account):
             raise ConfigurationError(f"account must be an Account(appid, secret), not {kind(account)}.")
@@ -128,6 +117,7 @@ class TokenProvider(fork.Closing):
         if refresh_after is not None:
             seconds("refresh_after", refresh_after)
         observers = checked_observers(observers)
+        runtime = checked_runtime(runtime)
         masking.install()
         source = source or default_source(account)
         if store is not None and store.shared and not follow and source.timeout > LONGEST_FETCH:
@@ -147,13 +137,13 @@ class TokenProvider(fork.Closing):
         self.account: Final = account
         self._store = store
         own = store is None
-        store = process_store(clock) if store is None else store
+        store = process_store(runtime.clock) if store is None else store
         self._own = registry.token(
             account,
             source,
             store,
             plan,
-            Runtime(clock, wall, sleep, draw),
+            runtime,
             remember=own,
         )
         self._cached: CachedToken | _Closed = self._own
@@ -224,7 +214,7 @@ class TokenProvider(fork.Closing):
                 left = max(0.0, end - time.monotonic())
                 left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
-                grace = max(0.0, answer.due - cached.world.clock()) + START_GRACE
+                grace = max(0.0, answer.due - cached.runtime.clock()) + START_GRACE
                 flight, outcome = answer, (yield answer, min(left, grace))
                 if outcome is None and flight.no_thread:
                     cached.on_no_thread(flight, given_up=True)
@@ -241,7 +231,7 @@ class TokenProvider(fork.Closing):
                 if answer is not None:
                     raise answer.error()
                 raise TokenUnavailable(late, retry_after=1.0)
-            if answer.value != token and not answer.rejected and cached.world.clock() < answer.expires_at:
+            if answer.value != token and not answer.rejected and cached.runtime.clock() < answer.expires_at:
                 return answer.value
         raise TokenUnavailable(
             "The token was rejected again and again while a new one was waited for.", retry_after=1.0
@@ -274,7 +264,7 @@ class TokenProvider(fork.Closing):
         """
         cached = self._live()
         flight, cooldown = cached.flight, cached.cooldown
-        now = cached.world.clock()
+        now = cached.runtime.clock()
         # One that should have ended is superseded only once somebody waits; frozen threads run while one waits.
         if flight is None or flight.done or now >= flight.due or threads_freeze():
             return seconds
@@ -295,14 +285,14 @@ class TokenProvider(fork.Closing):
         """
         Make a provider of another kind of token of this account, such as `JsapiTicket`.
 
-        It has this provider's store, clocks, observers and timeout, and is closed by itself.
+        It has this provider's store, runtime, observers and timeout, and is closed by itself.
 
         Raises:
             ConfigurationError: `source` is none, or not for this kind of account.
             ProviderClosed: After `close`.
         """
         cached = self._live()
-        world, plan = cached.world, cached.plan
+        plan = cached.plan
         return TokenProvider(
             self.account,
             source=source,
@@ -311,11 +301,13 @@ class TokenProvider(fork.Closing):
             follow=plan.follow,
             timeout=self._timeout,
             observers=self._observers,
-            clock=world.clock,
-            wall=world.wall,
-            sleep=world.sleep,
-            draw=world.draw,
+            runtime=cached.runtime,
         )
+
+    @property
+    def runtime(self) -> Runtime:
+        """The clocks, the sleep and the randomness that it goes by."""
+        return self._own.runtime
 
     @property
     def retryable_errcodes(self) -> frozenset[int]:
@@ -369,7 +361,7 @@ class TokenProvider(fork.Closing):
             ProviderClosed: After `close`.
         """
         cached = self._live()
-        now, snapshot, cooldown = cached.world.clock(), cached.snapshot, cached.cooldown
+        now, snapshot, cooldown = cached.runtime.clock(), cached.snapshot, cached.cooldown
         current = state(snapshot, now)
         cooling = cooldown is not None and cooldown.until > now
         return Status(

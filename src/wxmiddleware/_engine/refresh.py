@@ -107,7 +107,7 @@ class Refresh:
         self._token = token
         self._reason = reason
         self._rejected = rejected
-        self._clock = token.world.clock
+        self._clock = token.runtime.clock
         self._owner = ""
         self._events = events
         self._flight: Flight[RefreshResult] | None = None
@@ -182,7 +182,7 @@ class Refresh:
             return token.snapshot  # another process is refreshing
         if self._clock() >= until:
             return self._lease_holder_timed_out()
-        token.world.sleep(_POLL)
+        token.runtime.sleep(_POLL)
         return None
 
     def on_error(self, exc: BaseException) -> RefreshResult:
@@ -265,7 +265,7 @@ class Refresh:
         if self._reason is Reason.REVALIDATE and token.store.shared and not self._read_twice:
             # No caller waits, so read once more: a store that is being removed, as a test's folder is, is gone by then.
             self._read_twice = True
-            token.world.sleep(_POLL)
+            token.runtime.sleep(_POLL)
             again = self._load()
             return seen if again is None else self._read_repair(self._merge_spent(again))
         return self._store.save(record, seen) or seen
@@ -401,12 +401,12 @@ class Refresh:
         if self._waited_for_store:
             return False
         self._waited_for_store = True
-        world, waited, began = self._token.world, 0.0, self._clock()
-        longest = 2.0 * world.draw() + (_BLIP if self._store.failed else 0.0)
+        runtime, waited, began = self._token.runtime, 0.0, self._clock()
+        longest = 2.0 * runtime.random() + (_BLIP if self._store.failed else 0.0)
         while max(waited, self._clock() - began) < longest:
             pause = min(_PROBE, longest - waited)
             self._due(CALL_TIMEOUT)
-            world.sleep(pause)
+            runtime.sleep(pause)
             waited += pause
             if self._store.failed and self._store.is_back():
                 return True
@@ -426,7 +426,7 @@ class Refresh:
 
     def _wait_for_others(self) -> None:
         self._waited += _POLL
-        self._token.world.sleep(_POLL)
+        self._token.runtime.sleep(_POLL)
 
     def _waited_enough(self) -> bool:
         """Whether the saves of other processes should have been seen by now. A test's clock may stand still."""
@@ -551,7 +551,7 @@ class Refresh:
 
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""
-        token, now, wall = self._token, self._clock(), self._token.world.wall()
+        token, now, wall = self._token, self._clock(), self._token.runtime.time()
         wait = max(forced_wait(claim.record, now, wall), self._budget_wait(claim))
         if not token.source.can_force or wait > 0:
             return self._confirmed(claim, asked, wait)
@@ -653,7 +653,7 @@ class Refresh:
         """Whether to try a failing store again: a refresh token that is only in this process's memory dies with it."""
         if not self._token.rotates:
             return False
-        self._token.world.sleep(_INSISTENCE)
+        self._token.runtime.sleep(_INSISTENCE)
         self._store.insist()
         return True
 
@@ -662,10 +662,10 @@ class Refresh:
         rejected = self._reason is Reason.REJECTED
         now = self._clock()
         # By the store's clock, which only `link` should know: generations of all processes must be comparable.
-        told = token.world.wall() if seen.version is None else seen.store_time(now)
+        told = token.runtime.time() if seen.version is None else seen.store_time(now)
         return replace(
             over,
-            generation=next_generation(token.newest(over), told, token.world.draw()),
+            generation=next_generation(token.newest(over), told, token.runtime.random()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
             expires_at=asked.sent + grant.expires_in,
@@ -721,7 +721,7 @@ class Refresh:
 
     def _back_off(self, failure: Failure, streak: int, *, expires_at: float = float("inf")) -> Failure:
         token = self._token
-        usable, draw = self._usable(), token.world.draw()
+        usable, draw = self._usable(), token.runtime.random()
         # A source may know better.
         seconds = failure.retry_after or backoff(failure.cause, streak, has_token=usable, draw=draw)
         seconds = min(seconds, MAX_BACKOFF)

@@ -10,10 +10,11 @@ from cachetools import LRUCache
 
 from .._rules.models import Account
 from .._runtime import fork
+from .._runtime.runtime import Runtime
 from ..sources import TokenSource
 from ..stores import TokenStore
 from .refresh import Refresh
-from .token import CachedToken, Plan, Runtime
+from .token import CachedToken, Plan
 
 
 class _Registry:
@@ -35,7 +36,7 @@ class _Registry:
         source: TokenSource,
         store: TokenStore,
         plan: Plan,
-        world: Runtime,
+        runtime: Runtime,
         *,
         remember: bool,
     ) -> CachedToken:
@@ -48,11 +49,11 @@ class _Registry:
         fork.check()
         # A source that compares by value is the same wherever it was made; one without a hash is only itself.
         which = source if isinstance(source, Hashable) else id(source)
-        identity = (account, which, id(store), plan, world)
+        identity = (account, which, id(store), plan, runtime)
         with self._lock:
             found = self._tokens.get(identity)
             if found is None:
-                made = CachedToken(account, source, store, plan, world, Refresh, alone=remember)
+                made = CachedToken(account, source, store, plan, runtime, Refresh, alone=remember)
                 # A finaliser may have come here meanwhile, and made it.
                 found = self._tokens.setdefault(identity, made)
             if remember:

@@ -34,7 +34,8 @@ from .._rules.policies import (
 )
 from .._rules.rejections import ASK_WHO, TOO_SOON, Rejections, concerns, overruled
 from .._runtime import fork
-from .._runtime.clock import Clock, ticks_of
+from .._runtime.clock import ticks_of
+from .._runtime.runtime import Runtime
 from .._runtime.threads import threads_freeze
 from ..sources import TokenSource
 from ..stores import TokenStore
@@ -43,24 +44,6 @@ from .flight import Flight
 from .link import StoreLink
 
 _LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without a look at the process's
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """
-    Clocks, sleep and randomness of a token. A test passes its own.
-
-    Attributes:
-        clock: Seconds on a clock that nobody steps.
-        wall: Seconds since 1970.
-        sleep: Waits so many seconds between two reads of a store.
-        draw: A random number from 0 to 1, for jitter.
-    """
-
-    clock: Clock
-    wall: Clock
-    sleep: Callable[[float], object]
-    draw: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +92,7 @@ class CachedToken:
         source: How it is fetched.
         store: Where its record is.
         plan: The provider's options.
-        world: Clocks, sleep and randomness.
+        runtime: Clocks, sleep and randomness.
         refresh: Makes what a flight does: for this token, for a reason, for the value that an API rejected if that is
             the reason, after the events that are to be told first.
         alone: Whether the store is of this process only. Its key then tells secrets apart, too.
@@ -143,10 +126,10 @@ class CachedToken:
         "rejections",
         "rejections_are_advisory",
         "rotates",
+        "runtime",
         "snapshot",
         "source",
         "ticks",
-        "world",
     )
 
     def __init__(
@@ -155,7 +138,7 @@ class CachedToken:
         source: TokenSource,
         store: TokenStore,
         plan: Plan,
-        world: Runtime,
+        runtime: Runtime,
         refresh: Callable[[CachedToken, Reason, str | None, list[TokenEvent]], Work],
         *,
         alone: bool = False,
@@ -163,8 +146,8 @@ class CachedToken:
         self.account: Final = account
         self.source: Final = source
         self.plan: Final = plan
-        self.world: Final = world
-        self.ticks: Final = ticks_of(world.clock)
+        self.runtime: Final = runtime
+        self.ticks: Final = ticks_of(runtime.clock)
         self.rotates: Final = bool(getattr(source, "rotates", False))
         self.rejections_are_advisory: Final = bool(getattr(source, "rejections_are_advisory", False))
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
@@ -172,7 +155,7 @@ class CachedToken:
         key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self._refresh: Final = refresh
         self.rejections: Final = Rejections(revokes_previous=source.revokes_previous)
-        self.link: Final = StoreLink(store, key, world.clock)
+        self.link: Final = StoreLink(store, key, runtime.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[RefreshResult] | None = None
         self.cooldown: Cooldown | None = None
@@ -217,7 +200,7 @@ class CachedToken:
             return self._amid(rejected)
         events: list[TokenEvent] = []
         with self._lock:
-            now = self.world.clock()
+            now = self.runtime.clock()
             if self._unknown is not None:
                 self._try_again(now, rejected)
             rejection = concerns(rejected, self.snapshot)
@@ -330,9 +313,9 @@ class CachedToken:
 
     def _in_ticks(self, until: float) -> float:
         """Say when the hot path must look at the process's clock at last, on the clock that it goes by."""
-        if self.ticks is self.world.clock:
+        if self.ticks is self.runtime.clock:
             return until
-        return self.ticks() + min(until - self.world.clock(), _LOOK_UP)
+        return self.ticks() + min(until - self.runtime.clock(), _LOOK_UP)
 
     def _fall_back(self, now: float, events: list[TokenEvent]) -> bool:
         """
@@ -406,16 +389,16 @@ class CachedToken:
             if given_up:
                 self.flight = None
                 self._keep()
-            if state(self.snapshot, self.world.clock()) in USABLE:
+            if state(self.snapshot, self.runtime.clock()) in USABLE:
                 self.flight = None
                 flight.supersede()  # nobody need wait for a thread to run it
-                self._hot_until(self.world.clock() + 1.0)
+                self._hot_until(self.runtime.clock() + 1.0)
 
     # What a refresh brings
 
     def usable(self) -> bool:
         """Whether there is a token to hand out."""
-        return state(self.snapshot, self.world.clock()) in USABLE
+        return state(self.snapshot, self.runtime.clock()) in USABLE
 
     def newest(self, record: Record) -> int:
         """The newest generation, of what is handed out and of what is in `record`."""
@@ -436,9 +419,9 @@ class CachedToken:
         """
         if record.value is None:
             return False
-        draw = self.world.draw()
+        draw = self.runtime.random()
         with self._lock:
-            now = self.world.clock()
+            now = self.runtime.clock()
             if confirmed:
                 self.rejections.reinstate(record.value)
             if self._unknown is not None:
@@ -540,9 +523,9 @@ class CachedToken:
             flight: The flight that ends with this, if it was started only to read the store. A token that is near its
                 end is then renewed by another flight, which no caller waits for.
         """
-        launch, draw = None, self.world.draw()
+        launch, draw = None, self.runtime.random()
         with self._lock:
-            now = self.world.clock()
+            now = self.runtime.clock()
             current = state(self.snapshot, now)
             if current in USABLE:
                 self.snapshot = replace(
@@ -593,7 +576,7 @@ class CachedToken:
         if self.snapshot.rejected:
             self.rejections.keep(self.snapshot.generation)
             if not self.rejections_are_advisory:
-                self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.world.clock()))
+                self.snapshot = replace(self.snapshot, ahead_at=min(self.snapshot.ahead_at, self.runtime.clock()))
             self.reinstate()
 
     def reinstate(self) -> None:
@@ -632,7 +615,7 @@ class CachedToken:
             The failure, or ``None`` if the rejection may cause a fetch.
         """
         with self._lock:
-            wait = self.rejections.wait(record, self.world.clock(), alone=alone)
+            wait = self.rejections.wait(record, self.runtime.clock(), alone=alone)
         return self.throttle(wait, TOO_SOON, events) if wait > 0 else None
 
     def throttle(self, wait: float, why: Failure, events: list[TokenEvent]) -> Failure:
@@ -643,7 +626,7 @@ class CachedToken:
             events: Gets what the observers are to be told: once for each token.
         """
         with self._lock:
-            if self._throttle(wait, self.world.clock(), why):
+            if self._throttle(wait, self.runtime.clock(), why):
                 events.append(self.event(EventType.KEPT, f"{why.message} {ASK_WHO}", seconds=wait))
             self.reinstate()
         return replace(why, retry_after=wait)
@@ -658,7 +641,7 @@ class CachedToken:
             alone: Whether the store could not be written, so that only this process has it.
         """
         with self._lock:
-            now = self.world.clock()
+            now = self.runtime.clock()
             self.rejections.fetched(before, alone=alone)
             self._throttle(rejection_wait(record, now, record.rejections), now)
 
@@ -687,7 +670,7 @@ class CachedToken:
                 self.rejections.cured(self.snapshot.generation)
                 idle = self.flight is None or self.flight.done
                 if idle and self.store.shared and not self.plan.follow and self.is_news(self.link.known):
-                    launch = self._flight(Reason.REVALIDATE, self.world.clock(), [])
+                    launch = self._flight(Reason.REVALIDATE, self.runtime.clock(), [])
         if launch is not None:
             self._launch(launch, awaited=False)
         self.notify([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
@@ -701,7 +684,7 @@ class CachedToken:
 
     def event(self, name: EventType, message: str, **fields: object) -> TokenEvent:
         """Make an event of this token's."""
-        made = TokenEvent(name, self.account.appid, self.source.kind, message, at=self.world.wall())
+        made = TokenEvent(name, self.account.appid, self.source.kind, message, at=self.runtime.time())
         if name in _OF_THE_STORE:
             from ..stores._advice import name_of  # not before a store fails
 

@@ -9,8 +9,11 @@ from collections.abc import Collection
 from typing import Any
 
 from ..exceptions import ConfigurationError
+from .runtime import Runtime
 
-__all__ = ["checked_codes", "checked_timeout", "count", "is_async", "is_provider", "kind", "seconds"]
+__all__ = ["checked_codes", "checked_runtime", "checked_timeout", "count", "is_async", "is_provider", "kind", "seconds"]
+
+_PROCESS = Runtime()
 
 
 def is_provider(thing: Any) -> bool:
@@ -42,6 +45,20 @@ def checked_timeout(timeout: Any) -> float | None:
         ConfigurationError: They are no number above 0.
     """
     return None if timeout is None else seconds("timeout", timeout)
+
+
+def checked_runtime(runtime: Any) -> Runtime:
+    """
+    Check what a test passes; ``None`` stands for the process's own.
+
+    Raises:
+        ConfigurationError: It is no `Runtime`.
+    """
+    if runtime is None:
+        return _PROCESS
+    if not isinstance(runtime, Runtime):
+        raise ConfigurationError(f"runtime must be a Runtime(clock=…, time=…), not {kind(runtime)}.")
+    return runtime
 
 
 def seconds(name: str, value: Any, *, zero: bool = False) -> float:

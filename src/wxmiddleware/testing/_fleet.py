@@ -17,6 +17,7 @@ from typing import Any, Self
 from .._engine.provider import TokenProvider
 from .._rules.models import Account, Cause, Failure, Grant, Loaded, Record
 from .._runtime.clock import Clock
+from .._runtime.runtime import Runtime
 from ..simulator import SimulatedClock
 from ..stores import TokenStore
 from ._data import ACCOUNT
@@ -138,10 +139,7 @@ class Process:
             source=fleet.source,
             store=self._store,
             timeout=PATIENCE,
-            clock=fleet.clock,
-            wall=fleet.clock,
-            sleep=self._sleep,
-            draw=lambda: 0.0,
+            runtime=Runtime(clock=fleet.clock, time=fleet.clock, sleep=self._sleep, random=lambda: 0.0),
         )
 
     def ask(self, rejected: str | None = None) -> Future[str]:

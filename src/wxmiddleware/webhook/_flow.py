@@ -11,7 +11,6 @@ import logging
 import math
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from wxmiddleware._runtime import checks, fork
-from wxmiddleware._runtime.clock import Clock
-from wxmiddleware._runtime.clock import clock as process_clock
 from wxmiddleware._runtime.masking import mask
+from wxmiddleware._runtime.runtime import Runtime
 from wxmiddleware._runtime.threads import NoThread
 from wxmiddleware.exceptions import APIError, ConfigurationError
 from wxmiddleware.stores import TokenStore
@@ -302,8 +300,7 @@ class Options(TypedDict, total=False):
     body_timeout: float
     senders: Addresses | Collection[str] | None
     trusted_hops: int
-    clock: Clock
-    wall: Clock
+    runtime: Runtime | None
 
 
 class Webhook:
@@ -334,8 +331,7 @@ class Webhook:
         body_timeout: Seconds that a body may take to arrive.
         senders: Whose addresses pushes may come from: `CallbackAddresses`, or networks such as ``101.226.0.0/16``.
         trusted_hops: How many proxies of your own add to ``X-Forwarded-For``.
-        clock: Seconds on a clock that is never stepped. For tests.
-        wall: Seconds since 1970. For tests.
+        runtime: The clocks, in place of the process's own. For tests.
 
     Raises:
         ConfigurationError: One of these cannot be right.
@@ -344,7 +340,6 @@ class Webhook:
 
     __slots__ = (
         "_body_timeout",
-        "_clock",
         "_deadline",
         "_gate",
         "_hops",
@@ -352,10 +347,10 @@ class Webhook:
         "_late",
         "_limit",
         "_names",
+        "_runtime",
         "_seen",
         "_senders",
         "_waiting",
-        "_wall",
         "room",
     )
 
@@ -375,8 +370,7 @@ class Webhook:
         body_timeout: float = 3.0,
         senders: Addresses | Collection[str] | None = None,
         trusted_hops: int = 0,
-        clock: Clock = process_clock,
-        wall: Clock = time.time,
+        runtime: Runtime | None = None,
     ) -> None:
         self._gate = Gate(token=token, aes_key=aes_key, appid=appid, plain=plain, window=window)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
@@ -390,8 +384,7 @@ class Webhook:
         self._known = self._senders if isinstance(self._senders, Known) else None
         self._waiting = CapacityLimiter(_WAITERS)
         self._hops = checks.count("trusted_hops", trusted_hops, 0)
-        self._clock = clock
-        self._wall = wall
+        self._runtime = checks.checked_runtime(runtime)
         # A push is good for twice the window: it may come early by one, and late by one.
         keep = 2 * (window or 300.0) + 60.0
         self._seen = Deduplicator(store, keep)
@@ -421,19 +414,19 @@ class Webhook:
 
     def _serve(self, request: Request) -> Flow:
         # The cheap checks come first: a stranger's request waits neither for WeChat's list nor for a thread.
-        arrived = self._clock()
+        arrived = self._runtime.clock()
         address = sender_of(request.peer, request.forwarded, self._hops)
         if self._known is not None and self._known.known(address) is False:
             raise NotAuthentic(_ELSEWHERE)
         if request.method in ("GET", "HEAD"):
-            verify = partial(self._gate.verify, Query.read(request.query), self._wall())
+            verify = partial(self._gate.verify, Query.read(request.query), self._runtime.time())
             echo: str = (yield Do(verify)) if self._gate.blocks else verify()
             admitted = yield from self._admitted(address)
             return Answer(200, echo.encode()) if admitted else BodyError.BUSY.value
         if request.method != "POST":
             return _NOT_ALLOWED
         query = Query.read(request.query)
-        self._gate.check_query(query, self._wall())
+        self._gate.check_query(query, self._runtime.time())
         body: bytes | BodyError = yield from self._body(request)
         if isinstance(body, BodyError):
             return body.value
@@ -504,7 +497,7 @@ class Webhook:
                 return Answer(200, answered.body, answered.content_type)
             if standing is MessageStatus.NEW:
                 return (yield from self._handled(push, identity, until))
-            left = until - self._clock()
+            left = until - self._runtime.clock()
             if left <= 0:
                 return SUCCESS
             yield Pause(min(_POLL_SHARED if self._seen.shared else _POLL, left))
@@ -516,7 +509,7 @@ class Webhook:
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
             return BodyError.BUSY.value
         attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
-        seconds = None if self._deadline is None else max(0.0, until - self._clock())
+        seconds = None if self._deadline is None else max(0.0, until - self._runtime.clock())
         outcome: HandlerResult | None = yield Handle(push, attempt, seconds, self._late is not None)
         if outcome is None:
             yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared, needed=True)
@@ -575,7 +568,7 @@ class Webhook:
         fitted = cut(reply)
         if fitted is reply:
             return outcome
-        body, content_type = render(fitted, push.message, push.style, self._wall())
+        body, content_type = render(fitted, push.message, push.style, self._runtime.time())
         return replace(outcome, body=body, content_type=content_type, reply=fitted)
 
     def answer(self, push: Push, value: object) -> Answer:
@@ -588,10 +581,10 @@ class Webhook:
         reply = reply_from(value)
         if reply is None:
             return SUCCESS
-        return Answer(200, *render(reply, push.message, push.style, self._wall()), reply=reply)
+        return Answer(200, *render(reply, push.message, push.style, self._runtime.time()), reply=reply)
 
     def _sealed(self, push: Push, answer: Answer) -> Answer:
-        sealed = self._gate.seal(push, answer.body, self._wall()) if answer.status == 200 else None
+        sealed = self._gate.seal(push, answer.body, self._runtime.time()) if answer.status == 200 else None
         return answer if sealed is None else replace(answer, body=sealed[0], content_type=str(sealed[1]))
 
 

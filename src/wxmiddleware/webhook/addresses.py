@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import requests
 
 from wxmiddleware._runtime import fork
-from wxmiddleware._runtime.clock import Clock
-from wxmiddleware._runtime.clock import clock as process_clock
+from wxmiddleware._runtime.checks import checked_runtime
 from wxmiddleware._runtime.threads import in_event_loop, start_thread, threads_freeze
 from wxmiddleware._runtime.untraced import untraced
 from wxmiddleware.context import use_provider
@@ -105,22 +104,19 @@ class CallbackAddresses:
     one counts; while there is none at all, pushes are answered 503 and repeated.
 
     Args:
-        provider: Whose token and whose API.
+        provider: Whose token and whose API; what it takes for the time counts here, too.
         every: Seconds until the list is fetched again. WeChat advises to read it daily.
         timeout: Seconds for the call.
-        clock: Seconds. For tests.
     """
 
-    def __init__(
-        self, provider: TokenProvider, *, every: float = 3600.0, timeout: float = 2.0, clock: Clock = process_clock
-    ) -> None:
+    def __init__(self, provider: TokenProvider, *, every: float = 3600.0, timeout: float = 2.0) -> None:
         if not hasattr(provider, "get_token"):
             raise ConfigurationError("CallbackAddresses(provider) takes a TokenProvider.")
         check_sender("CallbackAddresses(provider)", provider)
         self._provider = provider
         self._every = every
         self._timeout = timeout
-        self._clock = clock
+        self._clock = checked_runtime(getattr(provider, "runtime", None)).clock
         self._networks: tuple[_Network, ...] | None = None
         self._due = -float("inf")
         fork.begin(self)
