@@ -16,6 +16,8 @@ import random
 from collections import Counter
 from typing import Any
 
+from support.gateway import noting
+
 from wxmiddleware.webhook import asgi, wsgi
 
 from .sites import AT_NOW
@@ -161,7 +163,7 @@ class Sites:
         }
         if request.length is not None:
             environ["CONTENT_LENGTH"] = request.length
-        b"".join(self._wsgi(environ, lambda status, headers, *_: statuses.append(status)))
+        b"".join(self._wsgi(environ, noting(statuses)))
         return int(statuses[-1].split()[0])
 
     async def over_asgi(self, request: Request) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import flask
 import pytest
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from support.gateway import noting
 from werkzeug.test import Client
 
 from wxmiddleware.webhook import asgi, wsgi
@@ -133,15 +135,15 @@ class Urls:
 def test_django(speaks: str, caplog: pytest.LogCaptureFixture) -> None:
     """A view of Django's without csrf_exempt."""
     with routers.settings_kept():
-        routers.settings.ROOT_URLCONF = Urls
-        routers.settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+        settings.ROOT_URLCONF = Urls
+        settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
         try:
             app: Any = wsgi.WebhookMiddleware(get_wsgi_application(), **OPTIONS)
             if speaks == "asgi":
                 app = asgi.WebhookMiddleware(get_asgi_application(), **OPTIONS)
             assert 403 == push(app, 1)
         finally:
-            routers.settings.MIDDLEWARE = []
+            settings.MIDDLEWARE = []
 
     assert "with 403. The app itself has refused it, as CSRF protection" in caplog.text
 
@@ -205,9 +207,7 @@ def test_refusals(
             "wsgi.input": Slow(),
         }
         started: list[str] = []
-        wsgi.WebhookMiddleware(lambda environ, start: [], **OPTIONS, **options)(
-            environ, lambda status, headers, *_: started.append(status)
-        )
+        wsgi.WebhookMiddleware(lambda environ, start: [], **OPTIONS, **options)(environ, noting(started))
         got = int(started[0][:3])
 
     assert status == got

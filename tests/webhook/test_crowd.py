@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from werkzeug.test import Client
@@ -126,7 +127,7 @@ def test_who(
     go_on = threading.Event()
     sent: list[object] = []
 
-    def app(environ, start_response):  # type: ignore[no-untyped-def]
+    def app(environ: Any, start_response: Any) -> list[bytes]:
         if alone and late:
             go_on.wait(30)
         else:

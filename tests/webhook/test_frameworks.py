@@ -191,12 +191,15 @@ class TestStarlette:
             async def receive() -> Any:
                 return {"type": "http.request", "body": pushed.body, "more_body": False}
 
+            async def push() -> Any:
+                return await wechat(Request({**scope}, receive))
+
             async with anyio.create_task_group() as group:
-                group.start_soon(wechat, Request({**scope}, receive))
+                group.start_soon(push)
                 await begun.wait()
                 group.cancel_scope.cancel()
             go.set()
-            answer = await wechat(Request({**scope}, receive))
+            answer = await push()
             return [answer.status_code, b"done" in answer.body]
 
         assert [200, True] == anyio.run(main, backend=backend)

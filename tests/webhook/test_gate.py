@@ -373,7 +373,12 @@ class TestReceivers:
     def test_in_a_thread(self, make_site: MakeSite, pusher: Pusher) -> None:
         """What may ask a database does not hold up the event loop."""
         threads: list[str] = []
-        site = make_site(aes_key=KEY_A, appid=lambda receiver: threads.append(threading.current_thread().name) or True)
+
+        def ask(receiver: str | None) -> bool:
+            threads.append(threading.current_thread().name)
+            return True
+
+        site = make_site(aes_key=KEY_A, appid=ask)
         site.push(pusher.sealed(text()))
 
         assert ("AnyIO worker thread" in threads[0]) is (site.face in ("asgi", "starlette"))
@@ -381,7 +386,8 @@ class TestReceivers:
     def test_says_nothing_true(self, make_site: MakeSite, pusher: Pusher) -> None:
         """A function that forgot to say yes says no; an async one that was hidden is an outage, and lets nobody in."""
 
-        async def ask(receiver: str) -> bool: ...
+        async def ask(receiver: str) -> bool:
+            return True
 
         assert 403 == make_site(aes_key=KEY_A, appid=lambda receiver: None).push(pusher.sealed(text())).status
         assert (
@@ -403,9 +409,14 @@ class TestBots:
     def test_answer(self, face: str) -> None:
         """A message in small names is answered in small names, with the nonce of its URL."""
         got: list[Message] = []
-        said = RawReply('{"msgtype":"stream"}')
+        said = '{"msgtype":"stream"}'
         pusher = Pusher(appid="")
-        site = Site(face, lambda message: got.append(message) or said, aes_key=KEY_A, appid="")
+
+        def handler(message: Message) -> RawReply:
+            got.append(message)
+            return RawReply(said)
+
+        site = Site(face, handler, aes_key=KEY_A, appid="")
         pushed = pusher.sealed(json.dumps(BOT), nonce="1597212914")
         try:
             answer = site.push(
@@ -421,7 +432,7 @@ class TestBots:
         assert ["encrypt", "msgsignature", "timestamp", "nonce"] == list(envelope)
         assert (NOW, "1597212914") == (envelope["timestamp"], envelope["nonce"])
         assert envelope["msgsignature"] == sign("AAAAA", str(NOW), "1597212914", envelope["encrypt"])
-        assert (said.body.encode(), "") == Cipher(KEY_A).decrypt(envelope["encrypt"])
+        assert (said.encode(), "") == Cipher(KEY_A).decrypt(envelope["encrypt"])
         assert ["Encrypt", "MsgSignature", "TimeStamp", "Nonce"] == list(json.loads(usual.body))
 
     def test_example(self) -> None:
@@ -521,10 +532,12 @@ class TestSettings:
     def test_async(self) -> None:
         """A function that is asked must not be async."""
 
-        async def ask(receiver: str) -> bool: ...
+        async def ask(receiver: str) -> bool:
+            return True
 
         class Ask:
-            async def __call__(self, receiver: str) -> bool: ...
+            async def __call__(self, receiver: str) -> bool:
+                return True
 
         for each in (ask, Ask(), functools.partial(ask)):
             with pytest.raises(ConfigurationError, match="async"):

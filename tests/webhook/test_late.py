@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug import Request, Response
@@ -33,7 +34,6 @@ from wxmiddleware.webhook import (
     VideoReply,
     VoiceReply,
     Webhook,
-    late,
     send_reply,
 )
 from wxmiddleware.webhook._limits import PIECES, TEXT, pieces
@@ -280,13 +280,13 @@ class TestSendReply:
 def record_posts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Note what late.py posts, which goes on to the simulator."""
     posted: list[tuple[str, Any]] = []
-    post = late.requests.post
+    post = requests.post
 
     def noting(url: str, **more: Any) -> Any:
         posted.append(("/" + url.split("/", 3)[3], json.loads(more["data"])))
         return post(url, **more)
 
-    monkeypatch.setattr(late.requests, "post", noting)
+    monkeypatch.setattr(requests, "post", noting)
     return posted
 
 

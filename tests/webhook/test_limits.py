@@ -241,7 +241,7 @@ class TestLengths:
         async def receive() -> Any:
             return {"type": "http.request", "body": body}
 
-        more = {"CONTENT_LENGTH": "5", "HTTP_TRANSFER_ENCODING": "chunked"}
+        more: dict[str, Any] = {"CONTENT_LENGTH": "5", "HTTP_TRANSFER_ENCODING": "chunked"}
         chunked = (b"transfer-encoding", b"chunked")
 
         assert 200 == over_wsgi(pusher.plain(text()), io.BytesIO(body), **more)[0]

@@ -26,8 +26,10 @@ def message(kind: str, **fields: Any) -> Message:
     return message_from({**HEAD, "MsgType": kind, **fields})
 
 
-def event(name: str, **fields: Any) -> Message:
-    return message("event", Event=name, **fields)
+def event(name: str, **fields: Any) -> Event:
+    got = message("event", Event=name, **fields)
+    assert isinstance(got, Event)
+    return got
 
 
 @pytest.mark.parametrize(
@@ -497,8 +499,8 @@ class TestAIBot:
     def test_card(self) -> None:
         """A tapped card is what it is elsewhere."""
         chosen = {"question_key": "q1", "option_ids": {"option_id": ["a", "b"]}}
-        card = {"card_type": "vote_interaction", "event_key": "vote", "task_id": "t-100"}
-        card["selected_items"] = {"selected_item": [chosen]}  # type: ignore[assignment]
+        card: dict[str, Any] = {"card_type": "vote_interaction", "event_key": "vote", "task_id": "t-100"}
+        card["selected_items"] = {"selected_item": [chosen]}
         got = message_from(
             {
                 **self.HEAD,
@@ -548,7 +550,7 @@ def test_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         got.kind = "text"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        got.fields["SendPicsInfo"]["x"] = 1  # type: ignore[index]
+        got.fields["SendPicsInfo"]["x"] = 1
     assert isinstance(got.fields["SendPicsInfo"]["PicList"]["item"], tuple)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
+from support.gateway import noting
 
 from wxmiddleware._rules.paths import Kinship, PathGuard, text_of
 from wxmiddleware.exceptions import ConfigurationError
@@ -49,7 +50,7 @@ def ask_wsgi(app: Any, target: str, query: str = "", body: bytes = b"<xml><MsgTy
         "wsgi.run_once": False,
     }
     got: list[str] = []
-    answer = app(environ, lambda status, headers, *_: got.append(status) or (lambda _: None))
+    answer = app(environ, noting(got))
     try:
         list(answer)
     finally:

@@ -89,7 +89,12 @@ class TestRepeats:
     def test_same_answer(self, make_site: MakeSite, pusher: Pusher, safe: Any) -> None:
         """A repeat, signed and encrypted anew, gets the first one's answer, and is not handled."""
         calls: list[str] = []
-        site = make_site(lambda message: calls.append("x") or f"number {len(calls)}", **safe)
+
+        def handler(message: Message) -> str:
+            calls.append("x")
+            return f"number {len(calls)}"
+
+        site = make_site(handler, **safe)
         answers = [pusher.opened(site.push(pusher.sealed(text(), nonce=nonce)).body) for nonce in "123"]
 
         assert ["x"] == calls
@@ -99,7 +104,12 @@ class TestRepeats:
     def test_same_request(self, make_site: MakeSite, pusher: Pusher) -> None:
         """So does one that is the same to the letter: a plain one, too, whose nonce has been here."""
         calls: list[str] = []
-        site = make_site(lambda message: calls.append("x") or "once")
+
+        def handler(message: Message) -> str:
+            calls.append("x")
+            return "once"
+
+        site = make_site(handler)
         pushed = pusher.plain(text())
 
         assert 1 == len({site.push(pushed).body for _ in range(3)})
@@ -157,7 +167,7 @@ class TestRepeats:
     @pytest.mark.parametrize("deadline", [None, 4.5])
     def test_failure(self, make_site: MakeSite, pusher: Pusher, deadline: float | None) -> None:
         """A handler that fails is answered 500, and the repeat is handled."""
-        answers = iter([RuntimeError("no"), "yes"])
+        answers: Iterator[Exception | str] = iter([RuntimeError("no"), "yes"])
 
         def handler(message: Message) -> str:
             answer = next(answers)
@@ -313,7 +323,12 @@ class TestDeadline:
     def test_no_deadline(self, make_site: MakeSite, pusher: Pusher, safe: Any) -> None:
         """Without a deadline the handler runs where the request does, as long as it takes."""
         threads: list[str] = []
-        site = make_site(lambda message: threads.append(threading.current_thread().name) or "x", deadline=None, **safe)
+
+        def handler(message: Message) -> str:
+            threads.append(threading.current_thread().name)
+            return "x"
+
+        site = make_site(handler, deadline=None, **safe)
 
         assert "[x]" in pusher.opened(site.push(pusher.sealed(text())).body)
         assert not threads[0].startswith("wxmiddleware")
@@ -428,7 +443,10 @@ class TestSeen:
         later = world.seen.claim(("wx1", "a"), ("wx1", "1"))
         world.now += 600
         anew = world.seen.claim(("wx1", "a"), None)
-        kept = json.loads(world.store.load("wx:wx1:webhook:00").record.value)  # type: ignore[union-attr, arg-type]
+        record = world.store.load("wx:wx1:webhook:00").record
+        assert record is not None
+        assert record.value is not None
+        kept = json.loads(record.value)
 
         assert [(MessageStatus.DONE, Answered()), (MessageStatus.NEW, None)] == [later, anew]
         assert ["busy", "busy"] == sorted(what for _, what, *_ in kept.values())
@@ -595,7 +613,12 @@ class TestWithoutThreads:
         monkeypatch.setattr("wxmiddleware.webhook._threads.threads_freeze", lambda: True)
         started: list[str] = []
         start = threading.Thread.start
-        monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread.name) or start(thread))
+
+        def noting(thread: threading.Thread) -> None:
+            started.append(thread.name)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noting)
 
         assert 200 == make_site(lambda message: "x").push(pusher.plain(text())).status
         assert "wxmiddleware-webhook-body" not in started

@@ -344,7 +344,7 @@ def handed_on(environ: Any, start_response: Any) -> list[bytes]:
     return [b"success"]
 
 
-SAFE = {"aes_key": Pusher.aes_key, "appid": Pusher.appid}
+SAFE: dict[str, Any] = {"aes_key": Pusher.aes_key, "appid": Pusher.appid}
 STRICT = Client(WebhookMiddleware(handed_on, path="/wechat", token="AAAAA", runtime=AT_NOW, **SAFE))
 
 

@@ -12,6 +12,7 @@ import flask
 import litestar
 import pytest
 import quart
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
@@ -112,10 +113,10 @@ ASGI: list[Callable[[], Any]] = [
 def test_frameworks(make: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> None:
     """With the check a push is handled; without it, the same request is a 403, and the log says what to do."""
     pushed = Pusher().plain(text())
-    request = {"target": "/wechat", "query": pushed.url.partition("?")[2], "body": pushed.body}
+    request: Any = {"target": "/wechat", "query": pushed.url.partition("?")[2], "body": pushed.body}
     options: Any = {"path": "/wechat", "token": "AAAAA", "runtime": AT_NOW}
     with routers.settings_kept():
-        routers.settings.ROOT_URLCONF = Urls
+        settings.ROOT_URLCONF = Urls
         app = make()
         if make in WSGI:
             statuses = ask_wsgi(wsgi.WebhookMiddleware(app, **options), **request), ask_wsgi(app, **request)
