@@ -10,12 +10,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from wxmiddleware import Account, Runtime, TokenProvider, with_token
+from wxmiddleware._runtime import fork
 from wxmiddleware.asgi import TokenMiddleware as ASGIMiddleware
 from wxmiddleware.testing import ScriptedSource
 from wxmiddleware.wsgi import TokenMiddleware as WSGIMiddleware
@@ -186,3 +188,16 @@ def test_memory(path: Callable[[TokenProvider], Call], provider: TokenProvider) 
     gc.collect()
 
     assert sys.getallocatedblocks() - before < CALLS / 10
+
+
+def test_many_accounts() -> None:
+    """Who waits for a token asks no lock of the accounts whose tokens are at hand."""
+
+    def counted() -> int:
+        with ThreadPoolExecutor(1) as threads:  # the functions that a test runs in take locks of such names
+            return max(threads.submit(instructions, fork.holds_lock).result() for _ in range(3))
+
+    before = counted()
+    pool = [TokenProvider(Account(f"wx{number:016x}", "secret"), source=ScriptedSource()) for number in range(50)]
+
+    assert 0 < counted() <= before + len(pool) / 2

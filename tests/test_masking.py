@@ -68,6 +68,16 @@ class TestClients:
         assert "/x?access_token=***&a=1" in caplog.text
         assert "b'/y?access_token=***')" in caplog.text
 
+    def test_each_provider_sees_to_it(self, provider: TokenProvider, wechat_account: Account) -> None:
+        """Where somebody has taken the filter away, the next provider puts it back."""
+        logger = logging.getLogger(_masking.LOGGERS[-1])
+        kept = list(logger.filters)
+        logger.filters.clear()
+
+        TokenProvider(wechat_account)
+
+        assert kept == logger.filters != []
+
     def test_loggers_are_all_there_are(self) -> None:
         """The clients have no logger that quotes a URL and is not masked."""
         import httpcore

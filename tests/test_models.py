@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from wxmiddleware._engine.link import Seen
+from wxmiddleware._rules.copies import replace
 from wxmiddleware._rules.models import (
     NOTHING,
     WECHAT_URL,
@@ -397,3 +399,37 @@ class TestRecord:
     def test_shifted_without_times(self) -> None:
         """What has never happened has not happened on another clock either."""
         assert Record() == Record().shifted(-7.0)
+
+
+class TestReplace:
+    """Our own `replace` gives what that of the standard library does."""
+
+    @pytest.mark.parametrize(
+        ("value", "changes"),
+        [
+            (Record(7, TOKEN, 1.0, lease=Lease("me", 2.0)), {"lease": None, "owed_until": 3.0}),
+            (Lease("me", 2.0), {"until": 3.0}),
+            (Cooldown(1.0, Failure(Cause.QUOTA, "Spent."), streak=2), {"until": 3.0}),
+            (Failure(Cause.QUOTA, "Spent.", 45009), {"retry_after": 3.0}),
+            (Grant(TOKEN, 7200.0, refresh="r"), {"expires_in": 3.0}),
+            (Snapshot(TOKEN, 7, own=True), {"rejected": True}),
+            (Seen(Record(7), 1, 2.0, "none"), {"version": None}),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_same(self, value: Any, changes: dict[str, Any]) -> None:
+        """A changed field is changed, each other one is kept, and the value itself stays as it was."""
+        before = repr(value)
+
+        made = replace(value, **changes)
+
+        assert dataclasses.replace(value, **changes) == made != value
+        assert before == repr(value)
+        # Of other kinds of dataclass it would lose something.
+        assert {field.name for field in dataclasses.fields(value)} == set(type(value).__match_args__)
+        assert not hasattr(value, "__post_init__")
+
+    def test_no_such_field(self) -> None:
+        """A field that there is not is an error, and not lost."""
+        with pytest.raises(TypeError, match="Lease has no field end"):
+            replace(Lease("me", 2.0), end=3.0)  # type: ignore[call-arg]

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -102,6 +103,18 @@ class TestConstruction:
             ),
             ({"source": "stable"}, "source must be a token source such as ClassicToken(), not a str"),
             ({"source": object()}, "source must be a token source such as ClassicToken(), not an object"),
+            (
+                {
+                    "source": SimpleNamespace(
+                        kind="a", timeout=1.0, refresh_ahead=1.0, revokes_previous=False, fetch=print
+                    )
+                },
+                "source must be a token source such as ClassicToken(), not a SimpleNamespace",
+            ),
+            (
+                {"store": SimpleNamespace(shared=False, load=print, save=None)},
+                "store must be a token store such as MemoryStore(), not a SimpleNamespace",
+            ),
             ({"store": MemoryStore}, "store must be a token store such as MemoryStore(), not the class MemoryStore"),
             ({"store": {}}, "store must be a token store such as MemoryStore(), not a dict"),
             (

@@ -294,6 +294,17 @@ class TestBlockedLoop:
             assert "T1" == face.run(main)
 
 
+class Holder:
+    """Takes a lock as all do."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def call(self, work: Callable[[], object]) -> None:
+        with self._lock:
+            work()
+
+
 class TestReentry:
     """A signal handler or a finaliser asks in a thread that is at it itself: it is answered, or told, at once."""
 
@@ -304,16 +315,15 @@ class TestReentry:
         """What somebody gets who asks in a thread that holds this; who waits for ever, gets nothing."""
         results: list[object] = []
 
-        def run() -> None:
-            with hold:
-                began = time.monotonic()
-                try:
-                    results.append(ask())
-                except Exception as error:
-                    results.append(error)
-                results.append(time.monotonic() - began < 2.0)
+        def asked() -> None:
+            began = time.monotonic()
+            try:
+                results.append(ask())
+            except Exception as error:
+                results.append(error)
+            results.append(time.monotonic() - began < 2.0)
 
-        caller = threading.Thread(target=run, daemon=True)
+        caller = threading.Thread(target=Holder(hold).call, args=(asked,), daemon=True)
         caller.start()
         caller.join(5)
         assert [True] == results[1:], "it was not answered at once"

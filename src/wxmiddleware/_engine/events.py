@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from .._rules.models import Cause
@@ -94,7 +94,8 @@ def log(event: TokenEvent) -> None:
     """The observer that is always there: logger ``wxmiddleware``, the event's fields as ``wx_…`` in ``extra``."""
     level = _LEVELS.get(event.name, logging.INFO)
     if logger.isEnabledFor(level):
-        fields = {f"wx_{name}": value for name, value in asdict(event).items() if value is not None}
+        values = ((name, getattr(event, name)) for name in TokenEvent.__match_args__)
+        fields = {f"wx_{name}": value for name, value in values if value is not None}
         logger.log(
             level, "%s (appid %s, %s): %s", event.name.value, event.appid, event.kind, event.message, extra=fields
         )

@@ -29,10 +29,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from .._rules.breaker import CircuitBreaker
+from .._rules.copies import replace
 from .._rules.models import Loaded, Record
 from .._rules.policies import (
     CALL_TIMEOUT,

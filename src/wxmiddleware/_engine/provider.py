@@ -12,7 +12,7 @@ from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
 from .._rules.policies import LONGEST_FETCH, State, Timing, state
 from .._runtime import fork, masking
-from .._runtime.checks import checked_runtime, kind, seconds
+from .._runtime.checks import checked_runtime, has_members_of, kind, seconds
 from .._runtime.drive import adrive, drive
 from .._runtime.runtime import Runtime
 from .._runtime.threads import NO_THREAD, run_in_thread, threads_freeze, warn_of_blocked_loop
@@ -101,9 +101,9 @@ class TokenProvider(fork.Closing):
     ) -> None:
         if not isinstance(account, Account):
             raise ConfigurationError(f"account must be an Account(appid, secret), not {kind(account)}.")
-        if source is not None and not (isinstance(source, TokenSource) and not isinstance(source, type)):
+        if source is not None and not has_members_of(TokenSource, source):
             raise ConfigurationError(f"source must be a token source such as ClassicToken(), not {kind(source)}.")
-        if store is not None and not (isinstance(store, TokenStore) and not isinstance(store, type)):
+        if store is not None and not has_members_of(TokenStore, store):
             url = " For a URL there is store_from_url(url)." if isinstance(store, str) else ""
             raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {kind(store)}.{url}")
         if follow and store is None:

@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .._rules.copies import replace
 from .._rules.decisions import Reason
 from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, RefreshResult, is_token
 from .._rules.policies import (
@@ -233,7 +234,7 @@ class Refresh:
             record = replace(record, forced_at=known.forced_at, forced_day=known.forced_day, forced=known.forced)
         if known.owed_until > record.owed_until:
             record = replace(record, owed_until=known.owed_until)
-        return replace(seen, record=record)
+        return seen if record is seen.record else replace(seen, record=record)
 
     def _read_repair(self, seen: Seen) -> Seen:
         """
@@ -755,7 +756,7 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
         return answer
     if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
         return _NO_TOKEN
-    return replace(answer, expires_in=answer.expires_in if answer.expires_in <= LONGEST_LIFE else LONGEST_LIFE)
+    return answer if answer.expires_in <= LONGEST_LIFE else replace(answer, expires_in=LONGEST_LIFE)
 
 
 _SUPERSEDED = Failure(

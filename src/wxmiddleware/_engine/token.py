@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 from weakref import ref
 
+from .._rules.copies import replace
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
 from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
@@ -684,13 +685,14 @@ class CachedToken:
 
     def event(self, name: EventType, message: str, **fields: object) -> TokenEvent:
         """Make an event of this token's."""
-        made = TokenEvent(name, self.account.appid, self.source.kind, message, at=self.runtime.time())
+        at, known = self.runtime.time(), fields
         if name in _OF_THE_STORE:
             from ..stores._advice import name_of  # not before a store fails
 
-            which = name_of(self.store)
-            made = replace(made, store=which, message=f"{which}: {message}")
-        return replace(made, **fields)  # type: ignore[arg-type]  # names and types are those of TokenEvent's fields
+            known = {"store": name_of(self.store), **fields}
+            message = f"{known['store']}: {message}"
+        # Names and types are those of TokenEvent's fields.
+        return TokenEvent(name, self.account.appid, self.source.kind, message, at=at, **known)  # type: ignore[arg-type]
 
     def notify(self, events: list[TokenEvent]) -> None:
         """Tell the observers. Not under the lock."""

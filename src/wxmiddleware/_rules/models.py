@@ -13,12 +13,13 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from ..exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnavailable
+from .copies import replace
 
 _SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
 WECHAT_URL = "https://api.weixin.qq.com"

@@ -7,10 +7,11 @@ Every figure here has its reason in docs/why.md. Times and windows are in second
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from .copies import replace
 from .models import LONGEST_LIFE, Cause, Cooldown, Record, Snapshot, is_token
 
 # A lease covers a fetch's own 5 s and some room, and is shorter than a caller waits.

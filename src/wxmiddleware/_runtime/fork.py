@@ -8,8 +8,10 @@ also call `check`, which compares process ids.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn, Protocol, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -39,12 +41,31 @@ def holds_lock() -> bool:
 
     What is asked now must not wait for another thread, which may need that lock.
     """
-    for each in _members.valuerefs():  # there may be thousands
+    if not _may_hold_lock():
+        return False
+    for each in _members.valuerefs():
         member = each()
         if member is not None:
             for name in _lock_names.get(type(member)) or _names_of_locks(member):
                 if getattr(member, name)._is_owned():
                     return True
+    return False
+
+
+def _may_hold_lock() -> bool:
+    """
+    Whether a function that this thread is in takes a lock of such a name.
+
+    A lock is always taken with ``with``, by its name, so its holder is on the stack. That is never deep, and there may
+    be the locks of thousands of accounts.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        names = frame.f_code.co_names
+        for name in _LOCKS:
+            if name in names:
+                return True
+        frame = frame.f_back
     return False
 
 

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, Final
 
 # A filter on a logger does not see the records of those below it, so each that may quote a URL or a header is named.
@@ -122,9 +123,15 @@ _filter: Final = LogFilter()
 
 
 def install() -> None:
-    """Put the filter in place, once. It changes nothing else about those loggers."""
-    for name in LOGGERS:
-        logging.getLogger(name).addFilter(_filter)  # adding it again does nothing
+    """Put the filter in place. It changes nothing else about those loggers."""
+    for logger in _loggers():
+        if _filter not in logger.filters:
+            logger.addFilter(_filter)
+
+
+@cache
+def _loggers() -> tuple[logging.Logger, ...]:
+    return tuple(map(logging.getLogger, LOGGERS))
 
 
 @contextmanager
