@@ -28,7 +28,8 @@ Where to read on:
   (`_rules/breaker.py`: the circuit breaker);
 - `flight.py`: how threads and tasks wait for one refresh (single flight);
 - `events.py`: who is told what has happened;
-- `registry.py`: the one token of a credential in this process.
+- `registry.py`: the one token of a credential in this process;
+- `warmer.py`: who asks when nobody does.
 
 Imports point one way: `flight`, `events` ← `link` ← `token` ← `refresh` ← `registry` ← `provider`. The token is handed
 what a flight does, and each of them changes only its own attributes.

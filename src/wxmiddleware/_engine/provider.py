@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
@@ -29,6 +29,9 @@ _IN_ITS_WAY = (
     "This thread cannot wait for a token here: it runs the refresh itself, or was interrupted by a signal handler or a "
     "finaliser in what the refresh needs. Ask again when that is over."
 )
+if TYPE_CHECKING:
+    from .warmer import Warmer
+
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
 _ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was rejected since
 _MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
@@ -303,6 +306,26 @@ class TokenProvider(fork.Closing):
             observers=self._observers,
             runtime=cached.runtime,
         )
+
+    def keep(self) -> Warmer:
+        """
+        Keep the token young also when nobody asks for it (cache warming), until what this gives is closed.
+
+        A thread asks for the token all the while this process lives, so that a neighbour that can only read the store
+        never meets a dead one. Several processes may do so: one fetches. Write ``with provider.keep():`` around the
+        life of an app, in a lifespan for example; in gunicorn call it in ``post_fork``, as a forked child has no such
+        thread. For a process of its own there is the command ``wxmiddleware keep``.
+
+        Raises:
+            ConfigurationError: With ``cache=False`` and no store nothing is kept; or the server lets no threads run.
+            TokenUnavailable: No thread can be started.
+            ProviderClosed: After `close`.
+        """
+        if not self._live().plan.reuse:
+            raise ConfigurationError("keep() has nothing to keep with cache=False and no store.")
+        from .warmer import Warmer  # few need it
+
+        return Warmer(self)
 
     @property
     def runtime(self) -> Runtime:

@@ -1,5 +1,5 @@
 """
-The shell's way in: ``wxmiddleware token``, ``inspect``, ``retry``, ``schema``, ``simulate``, ``push``.
+The shell's way in: ``wxmiddleware token``, ``keep``, ``inspect``, ``retry``, ``schema``, ``simulate``, ``push``.
 
 Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
 A store's URL may hold a password; so it can come from the environment, too.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..exceptions import ConfigurationError, StoreError, TokenError, TokenRefused
 
 if TYPE_CHECKING:
+    from .._engine.events import Observer
     from .._engine.provider import TokenProvider
     from .._rules.models import Account
     from .inspect import Held
@@ -116,6 +117,23 @@ def _token(options: argparse.Namespace) -> int:
         if store is not None and store.failed:
             print("wxmiddleware: The store failed; the other processes may not know this token.", file=sys.stderr)
     return OK
+
+
+def _keep(options: argparse.Namespace) -> int:
+    import threading
+
+    from .keep import Sink, keep, log_to_stderr
+
+    sink = None if options.sink is None else Sink(options.sink, options.sink_mode)
+    woken = threading.Event()
+    log_to_stderr()
+    with _store(options, forgiving=True) as store:
+        if store is None and sink is None:
+            raise ConfigurationError(
+                f"Name the store in which the token is kept: --store, or {_FROM_ENV}; or a directory for it: --sink."
+            )
+        with _provider(options, store, observers=[lambda event: woken.set()]) as provider:
+            return keep(provider, woken, sink)
 
 
 def _retry(options: argparse.Namespace) -> int:
@@ -274,7 +292,9 @@ def _push(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _provider(options: argparse.Namespace, store: FleetStore | None) -> Iterator[TokenProvider]:
+def _provider(
+    options: argparse.Namespace, store: FleetStore | None, observers: Sequence[Observer] = ()
+) -> Iterator[TokenProvider]:
     import logging
 
     from .._engine.provider import TokenProvider
@@ -291,12 +311,13 @@ def _provider(options: argparse.Namespace, store: FleetStore | None) -> Iterator
     logger = logging.getLogger("wxmiddleware")
     if not logger.hasHandlers():
         logger.addHandler(logging.NullHandler())
-    with TokenProvider(account, source=source, store=store, timeout=options.timeout) as provider:
+    given = {"source": source, "store": store, "timeout": options.timeout, "observers": observers}
+    with TokenProvider(account, **given) as provider:
         yield provider
 
 
 @contextlib.contextmanager
-def _store(options: argparse.Namespace, *, create: bool = True) -> Iterator[FleetStore | None]:
+def _store(options: argparse.Namespace, *, create: bool = True, forgiving: bool = False) -> Iterator[FleetStore | None]:
     """The shared store, if one is named."""
     url = _url(options)
     if url is None:
@@ -304,7 +325,7 @@ def _store(options: argparse.Namespace, *, create: bool = True) -> Iterator[Flee
         return
     from .store import FleetStore
 
-    with FleetStore(url, create=create) as store:
+    with FleetStore(url, create=create, forgiving=forgiving) as store:
         yield store
 
 
@@ -374,6 +395,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(commands)
+    _add_keep(commands)
     _add_retry(commands)
     _add_inspect(commands)
     _add_schema(commands)
@@ -403,6 +425,28 @@ def _add_token(commands: Any) -> None:
         type=_min_ttl,
         metavar="SECONDS",
         help="print a token that lives at least this long; refresh it first if it does not",
+    )
+    _add_account_options(command)
+
+
+def _add_keep(commands: Any) -> None:
+    command = commands.add_parser(
+        "keep",
+        help="keep the token in a store young, also when nobody asks for it",
+        description="Keep the token in a store young until Ctrl-C or SIGTERM, also when no process asks for it.\n"
+        f"Several may run, on several machines: one of them fetches.\n\n{_ACCOUNT}",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_keep)
+    _add_store_option(command, "the store in which the token is kept, such as redis://localhost/0")
+    command.add_argument(
+        "--sink",
+        metavar="DIR",
+        help="also write the token to a file in this directory, for programs that can read nothing else: "
+        "DIR/APPID.KIND.token",
+    )
+    command.add_argument(
+        "--sink-mode", type=_mode, default=0o600, metavar="MODE", help="who may read these files (0600)"
     )
     _add_account_options(command)
 
@@ -559,6 +603,12 @@ def _push_options() -> argparse.ArgumentParser:
     for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):
         common.add_argument(option, action=_Never, nargs="?", const=name, help=argparse.SUPPRESS)
     return common
+
+
+def _mode(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        return int(text, 8)
+    raise argparse.ArgumentTypeError("it is an octal number such as 0640")
 
 
 def _min_ttl(text: str) -> float:

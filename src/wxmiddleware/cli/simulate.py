@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shlex
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from wxmiddleware.exceptions import ConfigurationError
@@ -18,6 +16,7 @@ from ..simulator._clock import SimulatedClock
 from ..simulator._log import LogEntry
 from ..simulator._server import SimulatorServer
 from ..simulator._wechat import WeChat
+from .signals import set_by_signals
 
 _MOST_ACCOUNTS = 100
 
@@ -66,7 +65,7 @@ def simulate(
     out = sys.stdout if out is None else out
     stop = threading.Event() if stop is None else stop
     wechat = WeChat(clock=SimulatedClock(time.time(), speed), **knobs)
-    with _ended_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin, hosts=hosts) as server:
+    with set_by_signals(stop), SimulatorServer(wechat, host, port, admin=admin, hosts=hosts) as server:
         print(f"A simulated WeChat answers at {server.url}. Ctrl-C ends it.\n", file=out)
         # The secrets are made up here, open nothing and have to be known to be used.
         names = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": server.url}
@@ -138,16 +137,3 @@ def line(entry: LogEntry) -> str:
     if entry.fault:
         parts.append(f"fault {entry.fault}")
     return "  ".join(parts)
-
-
-@contextlib.contextmanager
-def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may listen to signals
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

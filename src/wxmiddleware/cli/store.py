@@ -24,10 +24,12 @@ class FleetStore(fork.Closing):
     Args:
         url: As `store_from_url` takes it.
         create: Whether a table or file that is missing may be created.
+        forgiving: Whether a call that works makes up for an earlier one that failed: for a command that stays.
 
     Attributes:
         shared: Always.
-        problem: What went wrong last; empty if it has not failed since it was made.
+        problem: What went wrong last; empty if nothing has since it was made, or with `forgiving` if the last call
+            worked.
 
     Raises:
         ConfigurationError: There is no such store, its package is missing, or nobody shares it.
@@ -36,8 +38,9 @@ class FleetStore(fork.Closing):
 
     shared = True
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(self, url: str, *, create: bool = True, forgiving: bool = False) -> None:
         self._store = _store(url, create)
+        self._forgiving = forgiving
         self.problem = ""
 
     def __repr__(self) -> str:
@@ -66,17 +69,20 @@ class FleetStore(fork.Closing):
 
     def _do(self, verb: str, *args: Any) -> Any:
         try:
-            return getattr(self._store, verb)(*args)
+            done = getattr(self._store, verb)(*args)
         except StoreError as error:
             problem = str(error)
         except Exception as error:  # a client's own; its text may quote the URL
             problem = f"{self._store!r} failed ({type(error).__name__}). {advise(error)}".rstrip()
+        else:
+            self.problem = "" if self._forgiving else self.problem
+            return done
         self.problem = problem
         raise StoreError(problem)
 
     @property
     def failed(self) -> bool:
-        """Whether it has failed since it was made."""
+        """Whether there is a problem."""
         return self.problem != ""
 
 

@@ -1,0 +1,134 @@
+"""A token is young also when nobody asks for it: `TokenProvider.keep` and what it does each time."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from wxmiddleware import Account, ConfigurationError, ProviderClosed, TokenProvider, TokenUnavailable
+from wxmiddleware._engine import warmer
+from wxmiddleware._engine.warmer import ask
+
+from .world import BUSY, WRONG, World
+
+DAY = 86_400.0
+OLDEST = 7200.0 - 600.0 + 60.0  # renewed ten minutes before the end, and looked at in less than a minute
+
+
+class TestAsk:
+    def test_day(self, world: World) -> None:
+        """Idle for a day: the token is never older than it should be, and fetched as rarely as it can."""
+        world.script(*(f"T{number}" for number in range(1, 16)))
+        provider, begun, since, last = world.provider(), world.clock(), world.clock(), None
+        while world.clock() < begun + DAY:
+            pause = ask(provider)
+            world.drain()
+            token = provider.peek()
+            assert token is not None
+            assert pause is not None
+            if token != last:
+                since, last = world.clock(), token
+            assert world.clock() - since <= OLDEST
+            world.advance(pause)
+
+        assert world.issuer.fetches <= 14
+
+    def test_two(self, world: World) -> None:
+        """Of two with one store one fetches; when it is gone, the other goes on."""
+        if not world.store.shared:
+            pytest.skip("nobody shares it")
+        world.script(*(f"T{number}" for number in range(1, 9)))
+        both = [world.provider(), world.elsewhere()]
+        for gone in range(2):
+            end = world.clock() + DAY / 8
+            while world.clock() < end:
+                pauses = [ask(provider) for provider in both[gone:]]
+                world.drain()
+                world.advance(min(pause for pause in pauses if pause is not None))
+            assert both[-1].status().state == "fresh"
+
+        assert world.issuer.fetches == 4
+
+    def test_back_off(self, world: World) -> None:
+        """While WeChat is down it asks as seldom as any caller, and goes on by itself afterwards."""
+        world.script(BUSY, "T1")
+        provider = world.provider()
+
+        first = ask(provider)
+        world.drain()
+        assert ask(provider) == 1.0
+        world.advance(2.0)
+        ask(provider)
+        world.drain()
+
+        assert (1.0, "T1", 2) == (first, provider.peek(), world.issuer.fetches)
+
+    def test_wrong_secret(self, world: World) -> None:
+        """After an error that a person must mend it looks again all the same: somebody may have mended it."""
+        world.script(WRONG)
+        provider = world.provider()
+        ask(provider)
+        world.drain()
+
+        assert (20.0, 1) == (ask(provider), world.issuer.fetches)
+
+    def test_closed(self, world: World) -> None:
+        """Closing the provider ends it."""
+        provider = world.provider()
+        provider.close()
+
+        assert ask(provider) is None
+
+
+class TestKeep:
+    def test_nobody_asks(self, world: World) -> None:
+        """A thread asks from the beginning, and until it is closed."""
+        world.script("T1")
+        provider = world.provider()
+        with provider.keep():
+            world.issuer.wait_for(1)
+            threads = [thread for thread in threading.enumerate() if thread.name == "wxmiddleware-keep"]
+        for thread in threads:
+            thread.join(20)
+
+        assert (1, [False]) == (len(threads), [thread.is_alive() for thread in threads])
+        assert all(thread.daemon for thread in threads)
+
+    def test_provider_is_closed(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The thread ends with its provider."""
+        monkeypatch.setattr(warmer, "_SHORTEST", 0.001)
+        monkeypatch.setattr(warmer, "_LONGEST", 0.001)
+        world.script("T1")
+        provider = world.provider()
+        provider.keep()
+        world.issuer.wait_for(1)
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "wxmiddleware-keep"]
+        provider.close()
+        thread.join(20)
+
+        assert not thread.is_alive()
+
+    def test_nothing_to_keep(self) -> None:
+        """Without a cache and a store each question would be a fetch."""
+        with pytest.raises(ConfigurationError, match="nothing to keep"):
+            TokenProvider(Account("wx1", "s"), cache=False).keep()
+
+    def test_closed(self) -> None:
+        """A provider that was closed keeps nothing."""
+        provider = TokenProvider(Account("wx1", "s"))
+        provider.close()
+        with pytest.raises(ProviderClosed):
+            provider.keep()
+
+    def test_frozen_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where threads lie frozen between requests it would keep nothing, and says what to do."""
+        monkeypatch.setattr(warmer, "threads_freeze", lambda: True)
+        with pytest.raises(ConfigurationError, match="enable-threads"):
+            TokenProvider(Account("wx1", "s")).keep()
+
+    def test_no_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no thread can be started, that is told at once."""
+        monkeypatch.setattr(warmer, "start_thread", lambda *_: None)
+        with pytest.raises(TokenUnavailable, match="No thread can be started"):
+            TokenProvider(Account("wx1", "s")).keep()
