@@ -27,10 +27,9 @@ def start(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> Ite
     running: list[subprocess.Popen[str]] = []
 
     def begin(*more: str) -> subprocess.Popen[str]:
-        account = {"WECHAT_APPID": wechat.appid, "WECHAT_SECRET": wechat.secret, "WECHAT_BASE_URL": wechat_server.url}
+        env = environment(WECHAT_APPID=wechat.appid, WECHAT_SECRET=wechat.secret, WECHAT_BASE_URL=wechat_server.url)
         command = [sys.executable, "-m", "wxmiddleware", "keep", "--store", f"file:{tmp_path}/token.json"]
         command += ["--source", "classic", "--sink", str(tmp_path / "out"), *more]
-        env = environment(**account)
         running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True))
         return running[-1]
 
