@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import Context, copy_context
 from typing import Any
 
 import pytest
@@ -315,12 +316,13 @@ def test_lease_that_ended_before_connecting(own: bool, peer: PeerFactory) -> Non
     assert [] == someone.requests
 
 
-def test_lease_of_another_fetch(peer: PeerFactory) -> None:
+@pytest.mark.parametrize("context", [Context, copy_context], ids=["a context of its own", "an inherited one"])
+def test_lease_of_another_fetch(context: Callable[[], Context], peer: PeerFactory) -> None:
     """What is fetched after the block, or in another thread, is not under its lease."""
     someone = peer()
     account = Account("wx1", SECRET, base_url=f"http://127.0.0.1:{someone.port}")
     with under_lease(lambda seconds: False), ThreadPoolExecutor(1) as pool:
-        elsewhere = pool.submit(ClassicToken().fetch, account).result(LONG)
+        elsewhere = pool.submit(context().run, ClassicToken().fetch, account).result(LONG)
 
     assert GOOD == elsewhere == ClassicToken().fetch(account)
 

@@ -7,11 +7,15 @@ By then its lease may be over, and another process's token in use, which the lat
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_covers: ContextVar[Callable[[float], bool] | None] = ContextVar("wxmiddleware_lease", default=None)
+# The thread is named as well: one that inherits the context (free-threaded builds, asyncio.to_thread) may outlive it.
+_covers: ContextVar[tuple[threading.Thread, Callable[[float], bool]] | None] = ContextVar(
+    "wxmiddleware_lease", default=None
+)
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def under_lease(covers: Callable[[float], bool]) -> Iterator[None]:
     Args:
         covers: Tells whether the lease still lasts for so many seconds.
     """
-    mark = _covers.set(covers)
+    mark = _covers.set((threading.current_thread(), covers))
     try:
         yield
     finally:
@@ -31,5 +35,5 @@ def under_lease(covers: Callable[[float], bool]) -> Iterator[None]:
 
 def may_send(seconds: float) -> bool:
     """Whether a request may be sent now whose answer is there within so many seconds."""
-    covers = _covers.get()
-    return covers is None or covers(seconds)
+    thread, covers = _covers.get() or (None, None)
+    return covers is None or thread is not threading.current_thread() or covers(seconds)
