@@ -292,12 +292,13 @@ class TestRejected:
 
     @pytest.mark.parametrize("face", ["threads"], indirect=True)
     def test_refused_for_ever(self, world: World) -> None:
-        """A day of rejections, one a minute, spends some hundred fetches and not the quota."""
+        """A day of rejections, one in four minutes, spends some hundred fetches and not the quota."""
         world.script("T0", *(f"T{n}" for n in range(1, 400)))
         provider = world.provider()
         token = world.get(provider)
-        for _ in range(86_400 // 60):
-            world.advance(60)
+        # Some flights for each, and among busy processes a Python without a GIL takes a tenth of a second for a thread.
+        for _ in range(86_400 // 240):
+            world.advance(240)
             try:
                 token = provider.get_token(token)
             except TokenUnavailable:
