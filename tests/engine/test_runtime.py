@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import anyio
@@ -131,6 +132,20 @@ class TestNoThread:
         monkeypatch.setattr(_thread, "start_new_thread", refused)
 
         assert "T1" == world.get(provider)
+
+
+def test_context_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of ours does not inherit its starter's context, as threads do in a free-threaded Python 3.14."""
+    said: ContextVar[str] = ContextVar("said", default="nothing")
+    seen: list[str] = []
+    said.set("by the request")
+    context, run = copy_context(), threading.Thread.run
+    monkeypatch.setattr(threading.Thread, "run", lambda thread: context.run(run, thread))
+    thread = threads.start_thread(lambda: seen.append(said.get()), "test")
+    assert thread is not None
+    thread.join(20)
+
+    assert ["nothing"] == seen
 
 
 class TestNoDaemons:

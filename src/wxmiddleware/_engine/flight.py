@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -128,9 +127,7 @@ class Flight(Generic[T]):
 
     def start(self) -> bool:
         """Start a thread for the flight. ``False`` if there can be none now; a waiter may still run it."""
-        # An empty context: nothing of the request that happened to be first reaches the refresh.
-        work = partial(contextvars.Context().run, self._run_alone)
-        self._no_thread = start_thread(work, "wxmiddleware-refresh") is None
+        self._no_thread = start_thread(self._run_alone, "wxmiddleware-refresh") is None
         return not self._no_thread
 
     def start_soon(self, on_no_thread: Callable[[Flight[T]], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import contextvars
 import sys
 import threading
 import warnings
@@ -57,6 +58,8 @@ def start_thread(work: Callable[[], object], name: str) -> threading.Thread | No
     """
     Start a thread that the interpreter does not wait for at its end; or one it waits for, where no other is allowed.
 
+    It begins with an empty context: nothing of the request that happened to be first reaches what it does.
+
     Returns:
         The thread; ``None`` if there can be none: at a limit of the system's, at the interpreter's end, in some
         subinterpreters.
@@ -64,7 +67,9 @@ def start_thread(work: Callable[[], object], name: str) -> threading.Thread | No
     # At its end the interpreter starts threads that never run, and waits for them; later versions raise.
     if sys.is_finalizing():
         return None
-    thread = threading.Thread(target=work, name=name, daemon=_may_leave_threads())
+    # Some builds would let it inherit its starter's context: free-threaded ones since 3.14.
+    run = contextvars.Context().run
+    thread = threading.Thread(target=run, args=(work,), name=name, daemon=_may_leave_threads())
     try:
         thread.start()
     except RuntimeError:
