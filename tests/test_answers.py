@@ -8,7 +8,7 @@ import json
 import threading
 import zlib
 from collections import UserDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -146,7 +146,7 @@ def test_a_file_is_no_error_answer(disposition: str) -> None:
     response = requests.Response()
     response._content = ERROR
     response.headers["Content-disposition"] = disposition
-    answers = [
+    answers: list[Any] = [
         response,
         httpx.Response(200, headers=headers, content=ERROR),
         httpx2.Response(200, headers=headers, content=ERROR),
@@ -190,6 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
         "items": ITEMS,
         "empty": b"",
     }
+    packings: ClassVar[dict[str, Callable[[bytes], bytes]]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": bytes,
+    }
 
     def do_GET(self) -> None:
         _, how, packing, what = self.path.split("/")
@@ -198,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "image/jpeg")
         if packing != "plain":
             self.send_header("Content-Encoding", packing)
-            body = {"gzip": gzip.compress, "deflate": zlib.compress, "br": bytes}[packing](body)
+            body = self.packings[packing](body)
         {"length": self._length, "chunked": self._chunked, "close": self._close, "cut": self._cut}[how](body)
 
     def _length(self, body: bytes) -> None:

@@ -12,6 +12,7 @@ import anyio.lowlevel
 import pytest
 from support.fake_provider import fake_provider
 
+from wxmiddleware import TokenProvider
 from wxmiddleware.asgi import TokenMiddleware
 from wxmiddleware.context import acurrent_token, current_provider, current_token, serving_now
 from wxmiddleware.exceptions import ConfigurationError, ProviderClosed, TokenRefused, TokenUnavailable
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+ACCOUNTS: dict[str, TokenProvider] = {}
 
 
 class App:
@@ -466,10 +470,10 @@ class TestAccounts:
         """A LookupError of the function is a 404, and the log says where it was raised, without its words."""
 
         def find(scope: Any) -> Any:
-            return {}["nobody"]
+            return ACCOUNTS["nobody"]
 
         async def afind(scope: Any) -> Any:
-            return {}["nobody"]
+            return ACCOUNTS["nobody"]
 
         app = App()
         sent = await Server().call(TokenMiddleware(app, afind if is_async else find), scope_of())
@@ -481,7 +485,7 @@ class TestAccounts:
 
     async def test_no_account_of_a_websocket(self) -> None:
         """A websocket is closed."""
-        middleware = TokenMiddleware(App(), lambda scope: {}["nobody"])
+        middleware = TokenMiddleware(App(), lambda scope: ACCOUNTS["nobody"])
         sent = await Server("websocket.connect").call(middleware, scope_of(type="websocket"))
 
         assert [{"type": "websocket.close", "code": 1008, "reason": "Not found."}] == sent

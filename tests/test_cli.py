@@ -35,10 +35,10 @@ from wxmiddleware.stores.sql import SQLStore
 
 
 @pytest.fixture
-def account(wechat_account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
+def account(wechat: WeChat, wechat_account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     """The simulator's account, in the environment."""
     monkeypatch.setenv("WECHAT_APPID", wechat_account.appid)
-    monkeypatch.setenv("WECHAT_SECRET", wechat_account.secret)
+    monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
     monkeypatch.setenv("WECHAT_BASE_URL", wechat_account.base_url)
     return wechat_account
 
@@ -85,7 +85,7 @@ class TestToken:
     ) -> None:
         """--secret-file - reads the standard input, and goes before WECHAT_SECRET."""
         monkeypatch.setenv("WECHAT_SECRET", "wrong")
-        monkeypatch.setattr(sys, "stdin", io.StringIO(account.secret))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(wechat.secret))
 
         assert main(["token", "--secret-file", "-"]) == 0
         assert capsys.readouterr().out == f"{wechat.current(slot='stable')}\n"

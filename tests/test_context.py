@@ -6,7 +6,7 @@ import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -187,7 +187,7 @@ class TestUseProvider:
     async def test_async_generator_that_another_task_closes(self) -> None:
         """`async with` in a generator may end in another task than it began in."""
 
-        async def rows() -> AsyncIterator[int]:
+        async def rows() -> AsyncGenerator[int, None]:
             async with use_provider(fake_provider()):
                 yield 1
 

@@ -99,11 +99,12 @@ def test_a_session_with_our_auth() -> None:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     session = mask_errors(requests.Session())
-    session.auth = WeChatAuth(provider())
+    session.auth = auth = WeChatAuth(provider())
     copied = copy.deepcopy(session)
     plain = pickle.loads(pickle.dumps(mask_errors(requests.Session())))
 
-    assert copied.auth.provider is session.auth.provider
+    assert isinstance(copied.auth, WeChatAuth)
+    assert copied.auth.provider is auth.provider
     assert copied is not session
     for each in (copied, plain, copy.deepcopy(plain)):
         each.auth = None

@@ -296,7 +296,6 @@ def test_a_cancelled_call_ends_where_it_is(backend: str, sends: int) -> None:
     provider: Any = ScriptedProvider()
     sent = []
 
-    @with_token(provider)
     async def send(access_token: str) -> Any:
         sent.append(access_token)
         if len(sent) == sends:
@@ -308,7 +307,7 @@ def test_a_cancelled_call_ends_where_it_is(backend: str, sends: int) -> None:
             async with anyio.create_task_group() as group:
                 if sends == 0:
                     scope.cancel()
-                group.start_soon(send)
+                group.start_soon(with_token(provider)(send))
                 await anyio.wait_all_tasks_blocked()
                 scope.cancel()
         return scope.cancelled_caught
@@ -346,6 +345,8 @@ def test_the_timeout_is_the_providers_to_keep(face: Any, provider: Any) -> None:
 @pytest.mark.parametrize("library", [requests, httpx])
 def test_a_response_is_healed(face: Any, provider: Any, library: Any) -> None:
     """A function may return the client's own response."""
+    rejected: Any
+    good: Any
     if library is requests:
         rejected, good = requests.Response(), requests.Response()
         rejected._content, good._content = b'{"errcode":42001}', b"\xff\xd8"
@@ -549,7 +550,7 @@ def test_methods_of_every_kind(face: Any, provider: Any) -> None:
 
     class Client:
         send = with_token(provider)(face.of(method))
-        inner_class = classmethod(with_token(provider)(face.of(method)))
+        inner_class: Any = classmethod(with_token(provider)(face.of(method)))
         outer_class = with_token(provider)(classmethod(face.of(method)))
         inner_static = staticmethod(with_token(provider)(face.of(static)))
         outer_static = with_token(provider)(staticmethod(face.of(static)))
@@ -664,10 +665,10 @@ def test_fastapi_does_not_see_the_parameter(provider: Any) -> None:
     """An endpoint may be decorated; the token is not taken for a query parameter."""
     app = FastAPI()
 
-    @app.get("/")
-    @with_token(provider)
     async def endpoint(access_token: str, openid: str) -> dict[str, str]:
         return {"token": access_token, "openid": openid}
+
+    app.get("/")(with_token(provider)(endpoint))
 
     with TestClient(app) as client:
         assert client.get("/", params={"openid": "o"}).json() == {"token": "T1", "openid": "o"}

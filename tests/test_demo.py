@@ -26,7 +26,7 @@ from demo._screen import PlainScreen, RichScreen, screen_for, strip
 from demo._traffic import Tally
 from wxmiddleware._rules.models import Record
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.stores import store_from_url
+from wxmiddleware.stores.redis import RedisStore
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -104,7 +104,7 @@ def test_leaves_nothing_in_the_store(short: None, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         client = redis.Redis.from_url(server.url)
         theirs = ["wx:wx1:stable:abc", "wx:wx1:webhook:00"]
-        with contextlib.closing(store_from_url(server.url)) as store:
+        with contextlib.closing(RedisStore.from_url(server.url)) as store:
             for key in theirs:
                 assert store.save(key, Record(value="theirs", expires_at=math.inf), "")
         out = io.StringIO()

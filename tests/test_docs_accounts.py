@@ -72,11 +72,8 @@ def test_table() -> None:
     rows = [
         [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")
     ]
-    sources = {
-        each.kind: each
-        for _, each in inspect.getmembers(wxmiddleware.sources, inspect.isclass)
-        if isinstance(getattr(each, "kind", None), str)
-    }
+    classes: list[Any] = [each for _, each in inspect.getmembers(wxmiddleware.sources, inspect.isclass)]
+    sources = {each.kind: each for each in classes if isinstance(getattr(each, "kind", None), str)}
     shown = {row[0]: row[3] for row in rows}
 
     assert {
@@ -131,7 +128,8 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any)
 
     assert 0 == names["departments"]()["errcode"]
     assert isinstance(names["contacts"].account, WeComAccount)
-    for options in ({}, {"ticket": AgentTicket}):
+    either: list[dict[str, Any]] = [{}, {"ticket": AgentTicket}]
+    for options in either:
         assert "config:ok" == wechat.wx_config(URL, JSSDK(names["contacts"], **options).signature(URL))
 
 

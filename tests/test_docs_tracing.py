@@ -132,7 +132,7 @@ def test_opentelemetry(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sentry(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events, breadcrumbs, local variables, transactions and logs have none."""
     kept, init = Kept(), sentry_sdk.init
-    options = {"traces_sample_rate": 1.0, "enable_logs": True, "default_integrations": False}
+    options: dict[str, Any] = {"traces_sample_rate": 1.0, "enable_logs": True, "default_integrations": False}
     stdlib = __import__("sentry_sdk.integrations.stdlib", fromlist=["x"]).StdlibIntegration()
 
     def with_transport(**given: Any) -> None:

@@ -46,7 +46,8 @@ def own(node: ast.ClassDef) -> Iterator[str]:
 
 def attributes(node: ast.ClassDef) -> set[str]:
     """The attributes of a class and of those of this package that it is made of."""
-    bases = [base for base in map(ast.unparse, node.bases) for _, base in classes().get(base.split(".")[-1], ())]
+    names = [name.split(".")[-1] for name in map(ast.unparse, node.bases)]
+    bases = [base for name in names for _, base in classes().get(name, ())]
     return set(own(node)).union(*map(attributes, bases))
 
 

@@ -108,7 +108,7 @@ class TestFields:
 
     def test_subclass(self, kind: type[TokenError]) -> None:
         """A subclass of the user's is pickled as itself."""
-        error = type(kind)("Mine", (kind,), {"__module__": __name__})("No.", errcode=1)
+        error = type("Mine", (kind,), {"__module__": __name__})("No.", errcode=1)
         back = copy.deepcopy(error)
 
         assert type(back) is type(error)

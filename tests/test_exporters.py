@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import anyio
@@ -141,11 +141,11 @@ class OwnRequests:
         return lambda: CallbackAddresses(_provider(url)).allows("127.0.0.1")
 
 
-def _provider(url: str, *tokens: str) -> Any:
+def _provider(url: str, *tokens: str) -> TokenProvider:
     provider: Any = ScriptedProvider()
     provider.tokens = list(tokens or (TOKEN, SECOND))
     provider.account = Account("wx00000000000000a1", SECRET, base_url=url)
-    return provider
+    return cast("TokenProvider", provider)
 
 
 OWN = [name for name in vars(OwnRequests) if name[0] != "_"]
@@ -284,7 +284,7 @@ def test_users_calls_are_masked(kind: Callable[[str, float], Callable[[], object
         api.answer = wechat
         url = trouble(api)
         reported(kind(url, 0.0001 if trouble is hanging else 5.0))
-        sentry_sdk.get_current_scope().transaction.finish()  # type: ignore[union-attr]
+        sentry_sdk.get_current_scope().transaction.finish()
         text = exported.everything()
 
         assert exported.sentry().count('"type":"transaction"')

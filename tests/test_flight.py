@@ -158,7 +158,11 @@ class TestThreads:
     def test_a_slow_landing_keeps_nobody(self, work: Work) -> None:
         """Waiters do not wait for what is told after the landing."""
         talking = threading.Event()
-        flight = Flight(lambda _: "done", on_error=lambda _: "", on_done=lambda _: talking.wait(LONG) and None, due=0.0)
+
+        def talk(_: Flight[str]) -> None:
+            talking.wait(LONG)
+
+        flight = Flight(lambda _: "done", on_error=lambda _: "", on_done=talk, due=0.0)
         flight.start()
         result = flight.wait(LONG)
         talking.set()
@@ -231,8 +235,12 @@ class TestSlipAway:
         def frozen(*_: object) -> None:
             raise AssertionError("a second thread")
 
+        def start(_: Flight[str]) -> bool:
+            work.begun.set()
+            return True
+
         monkeypatch.setattr(_flight, "threads_freeze", lambda: True)
-        monkeypatch.setattr(Flight, "start", lambda _: work.begun.set() or True)
+        monkeypatch.setattr(Flight, "start", start)
         monkeypatch.setattr(_thread, "start_new_thread", frozen)
         work.flight(ready=True).start_soon(work.on_no_thread)
 
@@ -395,9 +403,10 @@ class TestContext:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
 
     def seen_by(self, run: Callable[[Flight[str]], Any]) -> str | None:
-        flight: Flight[str] = Flight(
-            lambda _: self.variable.get(), on_error=repr, on_done=lambda _: self.variable.set("ended"), due=0.0
-        )
+        def end(_: Flight[str]) -> None:
+            self.variable.set("ended")
+
+        flight: Flight[str] = Flight(lambda _: self.variable.get(), on_error=repr, on_done=end, due=0.0)
         mark = self.variable.set("the request's own")
         try:
             run(flight)
@@ -461,7 +470,8 @@ class TestMishaps:
         work = Work(ValueError("x"))
         flight = work.flight(ready=True)
 
-        assert flight.run() is None
+        flight.run()
+
         assert flight.wait(0) == ("error", ValueError)
 
     @pytest.mark.parametrize("backend", BACKENDS)
@@ -495,7 +505,7 @@ class TestLoops:
         waits = threading.Barrier(5)
         flight.start()
         with ThreadPoolExecutor(12) as pool:
-            loops = [pool.submit(anyio.run, main, backend=backend) for backend in 2 * BACKENDS]
+            loops = [pool.submit(in_loop, backend, main) for backend in 2 * BACKENDS]
             threads = [pool.submit(flight.wait, LONG) for _ in range(8)]
             waits.wait(LONG)
             work.go_on.set()
@@ -566,13 +576,13 @@ class TestThreadsFreeze:
     ) -> None:
         """In uWSGI threads freeze, unless it was told to run them or is so new that it does by itself."""
         uwsgi = types.SimpleNamespace(opt=options, version_info=version)
-        monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
 
         assert expected is threads_freeze()
 
     def test_unknown_uwsgi(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that says nothing of itself is taken for an old one."""
-        monkeypatch.setitem(sys.modules, "uwsgi", types.SimpleNamespace())  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "uwsgi", types.SimpleNamespace())
 
         assert threads_freeze() is True
 

@@ -134,7 +134,7 @@ def test_an_error_that_was_given_is_not_kept() -> None:
         pass
 
     outcome = CallResult(error=Loud("no", errcode=40001))
-    gone = weakref.ref(outcome.error)  # type: ignore[arg-type]
+    gone = weakref.ref(outcome.error)
     gc.disable()
     try:
         with pytest.raises(Loud):
@@ -160,7 +160,7 @@ def _opened() -> io.BytesIO:
         lambda file: {"media": ("a.jpg", file, "image/jpeg")},
         lambda file: [("media", ("a.jpg", file, "image/jpeg"))],
         lambda file: {"files": {"media": ("a.jpg", file)}},
-        io.BufferedReader,  # type: ignore[type-var]
+        io.BufferedReader,
         io.TextIOWrapper,
         FileStorage,
         UploadFile,

@@ -84,6 +84,10 @@ def decorated_coroutine(provider: TokenProvider) -> Call:
     return lambda: now(send("oABC"))
 
 
+def start_response(*_: object) -> Callable[[bytes], object]:
+    return len
+
+
 def wsgi(provider: TokenProvider) -> Call:
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         environ["wxmiddleware.token"]
@@ -92,7 +96,14 @@ def wsgi(provider: TokenProvider) -> Call:
 
     middleware = WSGIMiddleware(app, provider)
 
-    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: None))
+    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, start_response))
+
+
+async def receive() -> Any:
+    raise AssertionError
+
+
+async def send(message: Any) -> None: ...
 
 
 def asgi(provider: TokenProvider) -> Call:
@@ -101,26 +112,20 @@ def asgi(provider: TokenProvider) -> Call:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def receive() -> Any:
-        raise AssertionError
-
-    async def send(message: Any) -> None:
-        pass
-
     middleware = ASGIMiddleware(app, provider)
     return lambda: now(middleware({"type": "http", "path": "/", "headers": []}, receive, send))
 
 
 def wsgi_paths(provider: TokenProvider, path: str) -> Call:
     middleware = WSGIMiddleware(lambda environ, start: [], provider, paths=["/wechat", "/$APPID$/callback"])
-    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": path}, lambda *_: None))
+    return lambda: list(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": path}, start_response))
 
 
 def asgi_paths(provider: TokenProvider, path: str) -> Call:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
     middleware = ASGIMiddleware(app, provider, paths=["/wechat", "/$APPID$/callback"])
-    return lambda: now(middleware({"type": "http", "path": path, "headers": []}, app, app))
+    return lambda: now(middleware({"type": "http", "path": path, "headers": []}, receive, send))
 
 
 def wsgi_chosen(provider: TokenProvider) -> Call:
@@ -139,7 +144,7 @@ def asgi_other(provider: TokenProvider) -> Call:
     return asgi_paths(provider, "/users/7/orders")
 
 
-LIMITS = {
+LIMITS: dict[Callable[[TokenProvider], Call], int] = {
     get_token: 23,
     aget_token: 56,
     peek: 21,

@@ -84,7 +84,7 @@ class TestClients:
         import httpcore2
         import urllib3
 
-        roots = [Path(one.__file__).parent for one in (httpcore, httpcore2, urllib3, httpx, httpx2)]
+        roots = [Path(one.__path__[0]) for one in (httpcore, httpcore2, urllib3, httpx, httpx2)]
         found: set[str] = set()
         for root in roots:
             for file in root.rglob("*.py"):

@@ -142,7 +142,7 @@ class TestAccount:
     def test_base_url_is_named(self) -> None:
         """A host cannot be given by position, where it might be taken for a secret."""
         with pytest.raises(TypeError):
-            Account("wx1", SECRET, "https://host")  # type: ignore[misc]
+            Account("wx1", SECRET, "https://host")  # type: ignore[call-arg]
 
     def test_immutable(self) -> None:
         """No attribute can be changed or added."""

@@ -762,7 +762,9 @@ def test_killed_between_answer_and_save(scene: Scene, there: SimulatedPlatform, 
     done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False, capture_output=True)
 
     assert (-9, 1) == (done.returncode, wechat.calls(RENEW)), done.stderr.decode()
-    assert there.refresh_token(wechat.appid) not in path.read_text()
+    newer = there.refresh_token(wechat.appid)
+    assert newer is not None
+    assert newer not in path.read_text()
     token = provider.get_token()
     assert wechat.current(slot="authorizer") == token
     assert (3, 1) == (wechat.calls(RENEW), wechat.calls(LIST))

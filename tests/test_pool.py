@@ -312,7 +312,7 @@ def test_make_that_ends_its_thread(bench: Bench) -> None:
 def test_make_that_makes_nonsense() -> None:
     """The function has to return a provider."""
     with pytest.raises(TypeError, match="not a str"):
-        ProviderPool(lambda appid: appid).get("wx1")  # type: ignore[arg-type,return-value]
+        ProviderPool(lambda appid: appid).get("wx1")
 
 
 @pytest.mark.parametrize("colour", ["thread", "task"])
@@ -396,7 +396,7 @@ def test_no_coroutines(bench: Bench) -> None:
         raise AssertionError
 
     with pytest.raises(ConfigurationError, match="appid_of must not be async"):
-        ProviderPool(lambda appid: None, appid_of=appid_of)  # type: ignore[arg-type,return-value]
+        ProviderPool(lambda appid: None, appid_of=appid_of)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("appid", [None, 1, b"wx1"])
@@ -525,7 +525,7 @@ class TestAsyncMake:
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_cancelled(self, backend: str) -> None:
         """The end of the task that came first is not the end of the making."""
-        go = []
+        go: list[anyio.Event] = []
 
         async def make(appid: str) -> TokenProvider:
             await go[0].wait()

@@ -183,7 +183,7 @@ class TestConstruction:
     def test_options_are_named(self) -> None:
         """Nothing but the account is given by position."""
         with pytest.raises(TypeError):
-            TokenProvider(Account("wx1", SECRET), StableToken())  # type: ignore[misc]
+            TokenProvider(Account("wx1", SECRET), StableToken())  # type: ignore[call-arg]
 
     def test_fetches_nothing(self, world: World) -> None:
         """Making a provider asks nobody, and starts no thread."""
@@ -401,7 +401,8 @@ class TestTimeout:
 
     def test_after_a_failure(self, world: World) -> None:
         """The refresh after one that failed is waited for only for a moment, until one succeeds."""
-        go_on, answers = threading.Event(), [Failure(Cause.TRANSIENT, "No."), Grant("T", 7200)]
+        go_on = threading.Event()
+        answers: list[Grant | Failure] = [Failure(Cause.TRANSIENT, "No."), Grant("T", 7200)]
 
         def fetch(account: Account, *, force: bool = False) -> Grant | Failure:
             if len(answers) == 1:

@@ -49,7 +49,7 @@ def test_the_process_by_default() -> None:
 
 def test_value() -> None:
     """It compares by the functions in it, and none of them can be exchanged."""
-    sleep = [].append
+    sleep = list[float]().append
 
     assert Runtime(sleep=sleep) == Runtime(sleep=sleep)
     assert hash(Runtime(sleep=sleep)) == hash(Runtime(sleep=sleep))

@@ -106,7 +106,8 @@ BROKEN = {
 @pytest.mark.parametrize("wrap", WRAPPED[2:])
 def test_what_is_no_answer(wrap: Callable[[bytes], Any], body: bytes) -> None:
     """What cannot be read is no success: nobody knows whether the call did anything."""
-    for judge in (raise_for_errcode, lambda answer: anyio.run(araise_for_errcode, answer)):
+    judges: list[Callable[[Any], object]] = [raise_for_errcode, lambda answer: anyio.run(araise_for_errcode, answer)]
+    for judge in judges:
         with pytest.raises(APIError, match=BROKEN[body]) as caught:
             judge(wrap(body))
 
@@ -252,7 +253,7 @@ def test_a_stream_keeps_every_byte() -> None:
     """A picture that streams comes back as a response with all of it; an error in its place is raised."""
     with serving() as api, requests.Session() as session, httpx.Client() as client:
         api.success = ({}, JPEG * 1000)
-        answer = raise_for_errcode(session.get(api.url, stream=True, timeout=5))
+        answer: Any = raise_for_errcode(session.get(api.url, stream=True, timeout=5))
         with client.stream("GET", api.url) as streamed:
             assert streamed is raise_for_errcode(streamed)
             assert JPEG * 1000 == streamed.read()

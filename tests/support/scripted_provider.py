@@ -85,6 +85,6 @@ class Task:
         return anyio.run(main, backend=self.backend)
 
 
-FACES = {"thread": Thread(), "asyncio": Task("asyncio"), "trio": Task("trio")}
+FACES: dict[str, Thread | Task] = {"thread": Thread(), "asyncio": Task("asyncio"), "trio": Task("trio")}
 REJECTED = {"errcode": 40001, "errmsg": "invalid credential, access_token is invalid or not latest"}
 OK = {"errcode": 0, "errmsg": "ok"}
