@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Lease, Record, Snapshot
 from wxmiddleware._rules.policies import (
+    CHEAP_BACKOFF,
     FORCED_PER_DAY,
     LEASE,
     REFUSAL_STREAK,
@@ -169,6 +170,26 @@ def test_refusal_wait(since: float, streak: int, expected: float) -> None:
     record = Record(1, "T", rejected_at=1000.0 - since)
 
     assert expected == rejection_wait(record, 1000.0, streak)
+
+
+@pytest.mark.parametrize(
+    ("since", "streak", "expected"), [(INF, 0, 0.0), (0.0, 1, 1.0), (0.5, 99, 0.5), (1.0, 99, 0.0)]
+)
+def test_refusal_wait_if_cheap(since: float, streak: int, expected: float) -> None:
+    """A second, and no longer time however often it cures nothing, where a fetch costs nothing."""
+    record = Record(1, "T", rejected_at=1000.0 - since)
+
+    assert expected == rejection_wait(record, 1000.0, streak, cheap=True)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_pause_if_cheap(cause: Cause) -> None:
+    """There is no long back-off either."""
+    assert CHEAP_BACKOFF >= max(
+        backoff(cause, streak, has_token=has_token, draw=1.0, cheap=True)
+        for streak in range(1, 30)
+        for has_token in (True, False)
+    )
 
 
 def test_refusals_for_ever_stay_far_below_the_quota() -> None:

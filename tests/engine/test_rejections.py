@@ -60,6 +60,15 @@ class TestWhy:
         """The record tells that it comes too soon."""
         assert wait == ledger.wait(streak(1), now, alone=False)
 
+    @pytest.mark.parametrize(("fetches", "now", "wait"), [(1, 100.0, 1.0), (99, 100.5, 0.5), (99, 101.0, 0.0)])
+    def test_too_soon_for_a_token_from_elsewhere(self, fetches: int, now: float, wait: float) -> None:
+        """Where asking costs nothing it is a second, however often it was in vain; the reason says so."""
+        ledger = Rejections(revokes_previous=False, cheap=True)
+        ledger.throttle(101.0, 100.0)
+
+        assert wait == ledger.wait(streak(fetches), now, alone=False) == ledger.pause(streak(fetches), now)
+        assert "once in a second" in ledger.report(token(1), 100.0).why.message
+
     def test_in_vain(self, ledger: Rejections) -> None:
         """After ten fetches that cured nothing the limit is longer."""
         assert 60.0 == ledger.wait(streak(REFUSAL_STREAK), 100.0, alone=False)
@@ -131,6 +140,12 @@ class TestOtherSystem:
     def test_old_or_of_others(self, ledger: Rejections, age: float, own: bool) -> None:
         """Nor do those of old tokens, or of tokens that other processes fetched."""
         assert not any(self.reports(ledger, [1000.0, 1060.0, 1120.0], age=age, own=own))
+
+    def test_owned_elsewhere(self) -> None:
+        """A token that somebody else owns may be replaced as often as its owner likes."""
+        ledger = Rejections(revokes_previous=False, cheap=True)
+
+        assert not any(self.reports(ledger, [100.0 * n for n in range(1, 2 * SUSPICION_COUNT)]))
 
     def test_one_token(self, ledger: Rejections) -> None:
         """Nor do many rejections of one token."""

@@ -261,6 +261,16 @@ class TestRejected:
 
         assert ["T1"] * 64 == stable.herd(provider)
 
+    def test_token_that_the_endpoint_confirms_is_no_failure(self, stable: World) -> None:
+        """When a rejected token is kept after all, no back-off begins: the fetches have succeeded."""
+        stable.script("T1", "T1", "T1")
+        provider = stable.provider()
+        stable.get(provider)
+        stable.error(provider, "T1")
+
+        assert EventType.BACKING_OFF not in stable.names()
+        assert provider.status().backing_off is None
+
     def test_one_token_refused_by_many_is_no_other_system(self, world: World) -> None:
         """One token that is rejected three times is not three tokens."""
         world.script("T1", "T2")

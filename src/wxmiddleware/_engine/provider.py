@@ -75,10 +75,12 @@ class TokenProvider(fork.Closing):
         account: Whose token.
         source: The endpoint to ask: `StableToken` (the default, also where other services use the classic endpoint),
             `ClassicToken`, or one of the others in `wxmiddleware.sources`. For a `WeComAccount` it is `WeComToken`.
+            Who owns no secret takes a token from elsewhere: `FileToken`, `RemoteToken`, `CallableToken`.
         store: Where the token is shared with other processes. By default it is kept in this process alone.
         cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
         follow: Never fetch: another service does, and writes the store.
-        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        refresh_after: Renew a token that is so many seconds old, even if its end is far. By default what the source
+            says, if anything.
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
         observers: Functions that are told each `TokenEvent`, outside all locks.
         runtime: The clocks, the sleep and the randomness, in place of the process's own. For tests.
@@ -111,14 +113,13 @@ class TokenProvider(fork.Closing):
             raise ConfigurationError(f"store must be a token store such as MemoryStore(), not {kind(store)}.{url}")
         if follow and store is None:
             raise ConfigurationError("follow=True never fetches, so give it the store= that another service writes.")
-        if not follow and not account.secret:
+        if not follow and not account.secret and getattr(source, "needs_secret", True):
             raise ConfigurationError(
                 "The account has no secret, so no token can be fetched for it. Give Account(appid, secret); or "
-                "follow=True, to use what another service puts into the store."
+                "follow=True, to use what another service puts into the store; or a source that needs none, such as "
+                "FileToken(path)."
             )
         timeout = seconds("timeout", timeout)
-        if refresh_after is not None:
-            seconds("refresh_after", refresh_after)
         observers = checked_observers(observers)
         runtime = checked_runtime(runtime)
         masking.install()
@@ -132,7 +133,7 @@ class TokenProvider(fork.Closing):
         if check is not None:
             check(account)
         plan = Plan(
-            Timing(source.refresh_ahead, None if refresh_after is None else float(refresh_after)),
+            _timing(source, refresh_after),
             follow=bool(follow),
             cache=bool(cache),
             reuse=bool(cache) or store is not None,
@@ -335,7 +336,9 @@ class TokenProvider(fork.Closing):
     @property
     def retryable_errcodes(self) -> frozenset[int]:
         """The errcodes of API calls that a newer token cures."""
-        found: frozenset[int] = getattr(self._own.source, "retryable_errcodes", RETRYABLE)
+        found: frozenset[int] | None = getattr(self._own.source, "retryable_errcodes", None)
+        if found is None:
+            found = getattr(default_source(self.account), "retryable_errcodes", RETRYABLE)
         return found
 
     def retry_now(self) -> None:
@@ -447,6 +450,12 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
+
+def _timing(source: TokenSource, refresh_after: float | None) -> Timing:
+    if refresh_after is None:
+        refresh_after = getattr(source, "refresh_after", None)
+    return Timing(source.refresh_ahead, None if refresh_after is None else seconds("refresh_after", refresh_after))
 
 
 def _wait(step: tuple[Flight[RefreshResult], float]) -> RefreshResult | None:

@@ -26,6 +26,7 @@ from .._rules.decisions import Reason
 from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, RefreshResult, is_token
 from .._rules.policies import (
     CALL_TIMEOUT,
+    CHEAP_PAUSE,
     DOUBTFUL_LIFE,
     LEASE,
     LONGEST_LEASE,
@@ -41,7 +42,7 @@ from .._rules.policies import (
     request_cost,
     streak_after,
 )
-from .._rules.rejections import SPENT, overruled
+from .._rules.rejections import SPENT, overruled, still_given
 from .._runtime import process
 from ..sources._sending import under_lease
 from .events import EventType, TokenEvent
@@ -342,9 +343,9 @@ class Refresh:
         return budget_wait(seen.record, self._clock(), cost) if cost else 0.0
 
     def _cost(self, seen: Seen) -> float:
-        """For how many requests of the day's budget one counts now; 0 where the user wants one for each call."""
+        """For how many requests of the day's budget one counts now; 0 if it is cheap, or each call is to cause one."""
         token = self._token
-        if not token.plan.reuse:
+        if not token.plan.reuse or token.cheap:
             return 0.0
         alone = token.source.revokes_previous and (seen.version is None or not token.store.shared)
         return request_cost(alone=alone, rejection=self._reason is Reason.REJECTED)
@@ -539,7 +540,7 @@ class Refresh:
         token = self._token
         how = "in forced mode " if force else ""
         self._note(
-            EventType.FETCH_BEGUN, f"Asking WeChat for a token {how}({self._reason}).", reason=self._reason.value
+            EventType.FETCH_BEGUN, f"Asking {token.asks} for a token {how}({self._reason}).", reason=self._reason.value
         )
         with_what = {"refresh": claim.record.refresh} if token.rotates else {}
         sent, self._given_up = self._clock(), False
@@ -548,7 +549,11 @@ class Refresh:
                 answer = token.source.fetch(token.account, force=force, **with_what)
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
-        return _Asked(_plausible(answer), sent, self._clock())
+        answer = _plausible(answer)
+        if token.cheap and isinstance(answer, Grant) and answer.value != self._rejected:
+            # Whoever owns it has given a newer one before: a copy lags behind.
+            answer = still_given(token.asks) if token.is_revoked(answer.value) else answer
+        return _Asked(answer, sent, self._clock())
 
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""
@@ -585,6 +590,8 @@ class Refresh:
         if self._usable():
             return self._token.snapshot  # meanwhile another process has published a newer one
         self._token.reinstate()
+        if self._token.cheap:
+            return self._token.throttle(CHEAP_PAUSE, still_given(self._token.asks), self._events)
         return replace(_STANDS_BY, retry_after=max(wait, 1.0))
 
     def _conclude(self, claim: Seen, asked: _Asked) -> RefreshResult:
@@ -608,16 +615,22 @@ class Refresh:
             return token.snapshot
         if self._reason is Reason.REJECTED:
             token.fetched(claim.record, record, alone=not stored)
-        token.adopt(record, own=True, confirmed=confirmed)
-        self._note(
-            EventType.FETCH_DONE,
-            f"WeChat gave a token for {grant.expires_in:.0f} s ({self._reason}).",
-            generation=record.generation,
-            seconds=asked.received - asked.sent,
-            reason=self._reason.value,
-        )
+        news = token.adopt(record, own=True, confirmed=confirmed)
+        if token.cheap and not news:
+            # It is asked for every minute, so that it is still the same is nothing to tell.
+            token.still(record, confirmed=confirmed)
+            self._events[:] = [each for each in self._events if each.name is not EventType.FETCH_BEGUN]
+        else:
+            self._note(
+                EventType.FETCH_DONE,
+                f"{token.asks[0].upper()}{token.asks[1:]} gave a token for {grant.expires_in:.0f} s ({self._reason}).",
+                generation=record.generation,
+                seconds=asked.received - asked.sent,
+                reason=self._reason.value,
+            )
         # The token may also have been rejected during the forced fetch; then the callers start anew.
-        if not self._usable() and not token.is_revoked(record.value):
+        usable = token.usable() if confirmed else self._usable()
+        if not usable and not token.is_revoked(record.value):
             return self._back_off(_OVER_ON_ARRIVAL, 1)
         return token.snapshot
 
@@ -662,6 +675,10 @@ class Refresh:
         token, over = self._token, seen.record
         rejected = self._reason is Reason.REJECTED
         now = self._clock()
+        if token.cheap and grant.value == over.value:
+            # Still the one that is known: it was not minted now, and may have another end than was thought.
+            ends, since = asked.sent + grant.expires_in, now if rejected else over.rejected_at
+            return replace(over, expires_at=ends, lease=None, cooldown=None, rejected_at=since)
         # By the store's clock, which only `link` should know: generations of all processes must be comparable.
         told = token.runtime.time() if seen.version is None else seen.store_time(now)
         return replace(
@@ -676,7 +693,7 @@ class Refresh:
             lease=None,
             cooldown=None,
             rejected_at=now if rejected else over.rejected_at,
-            rejections=token.streak(over) + 1 if rejected else 0,
+            rejections=token.streak(over) + 1 if rejected and not token.cheap else 0,
             refresh=grant.refresh or over.refresh,
         )
 
@@ -724,7 +741,7 @@ class Refresh:
         token = self._token
         usable, draw = self._usable(), token.runtime.random()
         # A source may know better.
-        seconds = failure.retry_after or backoff(failure.cause, streak, has_token=usable, draw=draw)
+        seconds = failure.retry_after or backoff(failure.cause, streak, has_token=usable, draw=draw, cheap=token.cheap)
         seconds = min(seconds, MAX_BACKOFF)
         told = replace(failure, retry_after=seconds)
         if self._flight is None or not self._flight.superseded:
@@ -733,7 +750,7 @@ class Refresh:
             token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, rejected), expires_at=expires_at)
             self._note(
                 EventType.BACKING_OFF,
-                f"No request is sent to WeChat for {seconds:.0f} s (back-off, {failure.cause} failure).",
+                f"No request is sent to {token.asks} for {seconds:.0f} s (back-off, {failure.cause} failure).",
                 seconds=seconds,
                 cause=failure.cause,
                 errcode=failure.errcode,

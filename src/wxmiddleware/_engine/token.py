@@ -30,10 +30,9 @@ from .._rules.policies import (
     ahead_at,
     follows,
     minted_later,
-    rejection_wait,
     state,
 )
-from .._rules.rejections import ASK_WHO, TOO_SOON, Rejections, concerns, overruled
+from .._rules.rejections import ASK_WHO, Rejections, concerns, overruled
 from .._runtime import fork
 from .._runtime.clock import ticks_of
 from .._runtime.runtime import Runtime
@@ -107,6 +106,8 @@ class CachedToken:
         ticks: The cheapest clock, which the hot path compares with the snapshot's `hot_ticks`.
         rejections_are_advisory: The source's: whether a rejection is only a report, and not WeChat's own answer.
         rotates: The source's: whether each token is asked for with something that came with the one before.
+        cheap: The source's: whether somebody else owns the token, so that asking for it costs nothing.
+        asks: The source's: whom it asks, for messages.
         listeners: The providers whose observers are told.
     """
 
@@ -119,6 +120,8 @@ class CachedToken:
         "_try_again_at",
         "_unknown",
         "account",
+        "asks",
+        "cheap",
         "cooldown",
         "flight",
         "link",
@@ -150,12 +153,14 @@ class CachedToken:
         self.runtime: Final = runtime
         self.ticks: Final = ticks_of(runtime.clock)
         self.rotates: Final = bool(getattr(source, "rotates", False))
+        self.cheap: Final = bool(getattr(source, "cheap", False))
+        self.asks: Final[str] = getattr(source, "asks", "WeChat")
         self.rejections_are_advisory: Final = bool(getattr(source, "rejections_are_advisory", False))
         # The key says whose token and which kind. What only this process keeps is for who knows the secret.
         secret = f":{account.mark}" if alone else ""
         key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
         self._refresh: Final = refresh
-        self.rejections: Final = Rejections(revokes_previous=source.revokes_previous)
+        self.rejections: Final = Rejections(revokes_previous=source.revokes_previous, cheap=self.cheap)
         self.link: Final = StoreLink(store, key, runtime.clock)
         self.snapshot: Snapshot = NOTHING
         self.flight: Flight[RefreshResult] | None = None
@@ -331,6 +336,7 @@ class CachedToken:
         if (
             not good
             or self.rejections_are_advisory
+            or self.cheap  # nobody here knows when it was minted
             or not self.plan.cache
             or now - new.received_at >= JUST_MINTED
             or self.link.recovering(now)
@@ -365,14 +371,14 @@ class CachedToken:
         snapshot, report = self.snapshot, self.rejections.report(self.snapshot, now)
         if report.wait > 0:
             if report.first:
-                events.append(self.event(EventType.KEPT, f"{report.why.message} {ASK_WHO}", seconds=report.wait))
+                events.append(self._kept(report.why, report.wait))
             return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
         self.snapshot = replace(snapshot, rejected=True, hot_until=-math.inf, hot_ticks=-math.inf)
-        events.append(
-            self.event(EventType.REJECTED, "WeChat rejected the token in use.", generation=snapshot.generation)
-        )
+        if report.first or not self.cheap:
+            told = "WeChat rejected the token in use."
+            events.append(self.event(EventType.REJECTED, told, generation=snapshot.generation))
         if report.foreign:
             events.append(self.event(EventType.OTHER_SYSTEM, _other_system(self.source)))
         return None
@@ -462,6 +468,31 @@ class CachedToken:
             self._hot_until(min(ahead, then))
             self.cooldown = None
             return True
+
+    def still(self, record: Record, *, confirmed: bool = False) -> None:
+        """
+        Note that where the token comes from there is still the one in use: what is due next counts from now.
+
+        Args:
+            record: With its end, as it is known now.
+            confirmed: As for `adopt`.
+        """
+        draw = self.runtime.random()
+        with self._lock:
+            now, snapshot = self.runtime.clock(), self.snapshot
+            if record.value != snapshot.value or (snapshot.rejected and not confirmed):
+                return
+            if confirmed:
+                self.rejections.reinstate(snapshot.value)
+            self.cooldown = None
+            self.snapshot = replace(
+                snapshot,
+                rejected=False,
+                expires_at=record.expires_at,
+                ahead_at=ahead_at(now, record.expires_at, self.plan.timing, draw),
+                revalidate_at=self.link.revalidate_at(now, self.plan.timing, draw),
+            )
+            self._stay_fresh()
 
     def amend(self, change: Callable[[Record, float], Record]) -> None:
         """
@@ -617,7 +648,7 @@ class CachedToken:
         """
         with self._lock:
             wait = self.rejections.wait(record, self.runtime.clock(), alone=alone)
-        return self.throttle(wait, TOO_SOON, events) if wait > 0 else None
+        return self.throttle(wait, self.rejections.too_soon, events) if wait > 0 else None
 
     def throttle(self, wait: float, why: Failure, events: list[TokenEvent]) -> Failure:
         """
@@ -628,9 +659,13 @@ class CachedToken:
         """
         with self._lock:
             if self._throttle(wait, self.runtime.clock(), why):
-                events.append(self.event(EventType.KEPT, f"{why.message} {ASK_WHO}", seconds=wait))
+                events.append(self._kept(why, wait))
             self.reinstate()
         return replace(why, retry_after=wait)
+
+    def _kept(self, why: Failure, wait: float) -> TokenEvent:
+        message = why.message if self.cheap else f"{why.message} {ASK_WHO}"
+        return self.event(EventType.KEPT, message, seconds=wait)
 
     def fetched(self, before: Record, record: Record, *, alone: bool) -> None:
         """
@@ -644,9 +679,9 @@ class CachedToken:
         with self._lock:
             now = self.runtime.clock()
             self.rejections.fetched(before, alone=alone)
-            self._throttle(rejection_wait(record, now, record.rejections), now)
+            self._throttle(self.rejections.pause(record, now), now)
 
-    def _throttle(self, wait: float, now: float, why: Failure = TOO_SOON) -> bool:
+    def _throttle(self, wait: float, now: float, why: Failure | None = None) -> bool:
         """Let rejections cause no fetch for so long; another process may refresh, so a shared store is read sooner."""
         return self.rejections.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now, why)
 

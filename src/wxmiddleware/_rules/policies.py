@@ -18,6 +18,10 @@ from .models import LONGEST_LIFE, Cause, Cooldown, Record, Snapshot, is_token
 LEASE = 8.0
 # Rate limit: rejected tokens cause at most one fetch in this time, fleet-wide.
 REJECTION_PAUSE = 30.0
+# The same where a fetch costs nothing: a token that somebody else owns, in a file or at a hub.
+CHEAP_PAUSE = 1.0
+# And the longest back-off there, unless the source names one.
+CHEAP_BACKOFF = 5.0
 # After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.
 REFUSAL_STREAK = 10
 # A token that lived so long before it was rejected: whatever was wrong before has been cured.
@@ -133,7 +137,7 @@ def revalidate_at(now: float, pause: float, draw: float) -> float:
     return now + pause * (0.75 + draw / 2)
 
 
-def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float:
+def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float, cheap: bool = False) -> float:
     """
     Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off with full jitter.
 
@@ -142,7 +146,10 @@ def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float) -> float
         streak: Failures of that kind in a row, this one included.
         has_token: Whether there is a token to use meanwhile.
         draw: A random number from 0 to 1, the jitter.
+        cheap: Whether a request costs nothing; then the back-off is `CHEAP_BACKOFF` at most.
     """
+    if cheap:
+        return min(CHEAP_BACKOFF, backoff(cause, streak, has_token=has_token, draw=draw))
     doubled = 2.0 ** min(streak - 1, 16)
     if cause is Cause.QUOTA:
         return 600.0
@@ -169,7 +176,7 @@ def streak_after(before: Cooldown, cause: Cause) -> int:
     return min(before.streak + 1, _FEW) if before.failure.cause in transient and cause in transient else 1
 
 
-def rejection_wait(record: Record, now: float, streak: int) -> float:
+def rejection_wait(record: Record, now: float, streak: int, *, cheap: bool = False) -> float:
     """
     Seconds until a rejected token may cause a fetch: 0 if it may now (rate limit with back-off).
 
@@ -177,9 +184,10 @@ def rejection_wait(record: Record, now: float, streak: int) -> float:
         record: The fleet's; it says when a rejection last caused a fetch.
         now: The time on the record's clock.
         streak: Fetches in a row, caused by rejections, that cured nothing.
+        cheap: Whether a fetch costs nothing, and ends no token: then it is worth another try soon, however often.
     """
-    gap = REJECTION_PAUSE
-    if streak >= REFUSAL_STREAK:
+    gap = CHEAP_PAUSE if cheap else REJECTION_PAUSE
+    if streak >= REFUSAL_STREAK and not cheap:
         gap = backoff(Cause.PERMANENT, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
     return max(0.0, record.rejected_at + gap - now)
 

@@ -30,7 +30,15 @@ import math
 from dataclasses import dataclass
 
 from .models import Cause, Cooldown, Failure, Record, Snapshot
-from .policies import JUST_MINTED, REJECTION_CURED_AFTER, SUSPICION_COUNT, SUSPICION_WINDOW, follows, rejection_wait
+from .policies import (
+    CHEAP_PAUSE,
+    JUST_MINTED,
+    REJECTION_CURED_AFTER,
+    SUSPICION_COUNT,
+    SUSPICION_WINDOW,
+    follows,
+    rejection_wait,
+)
 
 _REMEMBERED = 8  # values in the denylist
 _JUST_NOW = 1.0  # seconds
@@ -39,6 +47,11 @@ TOO_SOON = Failure(
     Cause.TRANSIENT,
     "WeChat rejected the token too soon after a fetch that another rejection had caused. Rejections cause one fetch in "
     "30 s at most, and after ten that cured nothing one in 1 to 10 min (rate limit), so this token stays in use.",
+)
+ASKED_A_MOMENT_AGO = Failure(
+    Cause.TRANSIENT,
+    "WeChat rejected the token a moment after it was asked for where it comes from. That is asked once in a second at "
+    "most, so this token stays in use.",
 )
 SPENT = Failure(
     Cause.TRANSIENT,
@@ -49,6 +62,16 @@ ASK_WHO = (
     "Callers see WeChat's own answer meanwhile. Does another service fetch tokens for this appid, or do processes of "
     "yours that share no store?"
 )
+
+
+def still_given(asks: str) -> Failure:
+    """Say that the token was rejected, and that where it comes from there is no other."""
+    return Failure(
+        Cause.TRANSIENT,
+        f"WeChat rejected the token, and {asks} still gives it. Whoever owns the token has to renew it; until then it "
+        "is asked for again every second, as long as calls are rejected.",
+        retry_after=CHEAP_PAUSE,
+    )
 
 
 def concerns(rejected: str | None, snapshot: Snapshot) -> bool:
@@ -93,10 +116,12 @@ class Rejections:
 
     Args:
         revokes_previous: Whether each fetch ends the token before.
+        cheap: Whether a fetch costs nothing, as somebody else owns the token.
     """
 
     __slots__ = (
         "_alone",
+        "_cheap",
         "_cured",
         "_first",
         "_kept",
@@ -107,16 +132,22 @@ class Rejections:
         "_why",
     )
 
-    def __init__(self, *, revokes_previous: bool) -> None:
+    def __init__(self, *, revokes_previous: bool, cheap: bool = False) -> None:
         self._revokes_previous = revokes_previous
+        self._cheap = cheap
         self._throttled_until = -math.inf  # until then a rejection has no effect: no fetch, and the token stays in use
-        self._why = TOO_SOON
+        self._why = self.too_soon
         self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
         self._revoked: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
         self._recent: tuple[float, ...] = ()  # when young tokens of this process's own were rejected
         self._alone = 0  # fetches in a row that rejections caused while the store could not be reached
+
+    @property
+    def too_soon(self) -> Failure:
+        """What a rejection is told that comes too soon after a fetch."""
+        return ASKED_A_MOMENT_AGO if self._cheap else TOO_SOON
 
     def report(self, snapshot: Snapshot, now: float) -> Report:
         """Take in a rejection of the token in use, and put it on the denylist unless it stays in use."""
@@ -132,7 +163,8 @@ class Rejections:
 
     def _foreign(self, snapshot: Snapshot, now: float) -> bool:
         """Whether this process's own tokens are rejected young, again and again: another system fetches, too."""
-        if not snapshot.own or not JUST_MINTED <= now - snapshot.received_at < SUSPICION_WINDOW:
+        # A token that somebody else owns may be replaced at any time: that is no news.
+        if self._cheap or not snapshot.own or not JUST_MINTED <= now - snapshot.received_at < SUSPICION_WINDOW:
             return False
         self._recent = (*self._recent, now)[-SUSPICION_COUNT:]
         if len(self._recent) < SUSPICION_COUNT or now - self._recent[0] >= SUSPICION_WINDOW:
@@ -140,14 +172,14 @@ class Rejections:
         self._recent = ()
         return True
 
-    def throttle(self, until: float, now: float, why: Failure = TOO_SOON) -> bool:
+    def throttle(self, until: float, now: float, why: Failure | None = None) -> bool:
         """
-        Let no rejection cause a fetch before `until`, and say `why`.
+        Let no rejection cause a fetch before `until`, and say `why`; by default, that it comes too soon.
 
         Returns:
             Whether the last rejected token was first rejected just now: then nobody has been told yet.
         """
-        self._throttled_until, self._why = until, why
+        self._throttled_until, self._why = until, why or self.too_soon
         return now - self._first[1] < _JUST_NOW
 
     def wait(self, record: Record, now: float, *, alone: bool) -> float:
@@ -159,7 +191,11 @@ class Rejections:
             now: The time.
             alone: Whether the store cannot be reached.
         """
-        return rejection_wait(record, now, self.streak(record, alone=alone))
+        return rejection_wait(record, now, self.streak(record, alone=alone), cheap=self._cheap)
+
+    def pause(self, record: Record, now: float) -> float:
+        """Seconds until the next rejection may cause a fetch, after one that has brought the token of `record`."""
+        return rejection_wait(record, now, record.rejections, cheap=self._cheap)
 
     def streak(self, record: Record, *, alone: bool = False) -> int:
         """

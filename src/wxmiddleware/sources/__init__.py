@@ -52,6 +52,12 @@ class TokenSource(Protocol):
     - ``check(account)``: raise `ConfigurationError` if this is not one of its accounts;
     - ``rotates``: true if each token is fetched with something that came with the one before (refresh token rotation).
       `fetch` is then also given ``refresh=``, the record's, and nothing is fetched while the store cannot be reached;
+    - ``cheap``: true if somebody else owns the token, so that asking for it costs nothing and ends no token. A rejected
+      token is then asked for again after a second and not after 30, however often; the back-off after a failure is 5 s
+      at most; nothing counts for the day's budget; and that there is still the same token is no event;
+    - ``needs_secret``: false if it fetches for an account without a secret, too;
+    - ``refresh_after``: seconds after which a token is asked for again though its end is far, unless the provider says;
+    - ``asks``: whom it asks, in a word or two for messages, if not WeChat;
     - ``rejections_are_advisory``: true if it is not WeChat's APIs that reject a token, but somebody who reports it,
       such as a user's browser. A report leads to a fetch like a rejection; if that brings no other token, the reported
       one stays in use until its end, and is not renewed before its time.

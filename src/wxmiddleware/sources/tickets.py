@@ -41,6 +41,7 @@ class _Ticket(Endpoint):
     # nothing that is done here could help them.
     revokes_previous = False
     can_force = False
+    needs_secret = False
     retryable_errcodes: ClassVar[frozenset[int]] = frozenset()
     rejections_are_advisory: ClassVar[bool] = True  # it is the browser that says so
 
