@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,11 +25,14 @@ from wxmiddleware._rules.policies import (
     follows,
     forced_wait,
     keep_until,
+    minted_later,
     next_generation,
     rejection_wait,
+    request_cost,
     revalidate_at,
     sanitized,
     state,
+    streak_after,
 )
 
 INF = math.inf
@@ -147,6 +151,27 @@ def test_pause(cause: Cause, streak: int, has_token: bool, least: float, most: f
 def test_pause_is_bounded(cause: Cause, streak: int, has_token: bool, draw: float) -> None:
     """No failure leads to a storm, and none to silence for more than ten minutes."""
     assert 1.0 <= backoff(cause, streak, has_token=has_token, draw=draw) <= 600.0
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "expected"),
+    [
+        ((Cause.TRANSIENT, 7), Cause.TRANSIENT, 8),
+        ((Cause.AMBIGUOUS, 7), Cause.AMBIGUOUS, 8),
+        ((Cause.PERMANENT, 2), Cause.PERMANENT, 3),
+        ((Cause.TRANSIENT, 2), Cause.AMBIGUOUS, 3),
+        ((Cause.AMBIGUOUS, 2), Cause.TRANSIENT, 3),
+        ((Cause.TRANSIENT, 7), Cause.AMBIGUOUS, 5),  # too few lost answers for the longer back-offs
+        ((Cause.AMBIGUOUS, 7), Cause.TRANSIENT, 5),
+        ((Cause.TRANSIENT, 7), Cause.PERMANENT, 1),
+        ((Cause.QUOTA, 7), Cause.TRANSIENT, 1),
+    ],
+)
+def test_streak_after(before: tuple[Cause, int], cause: Cause, expected: int) -> None:
+    """Failures of a kind are counted; passing ones and lost answers go on counting each other, up to five."""
+    kind, streak = before
+
+    assert expected == streak_after(Cooldown(0.0, Failure(kind, "No."), streak), cause)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +295,15 @@ def test_budget_of_a_request_that_was_not_sent() -> None:
     assert 1172.8 == pytest.approx(charged(record, 1001.0, -2.0).owed_until)
 
 
+@pytest.mark.parametrize(
+    ("alone", "rejection", "expected"),
+    [(False, False, 1.0), (False, True, 1.0), (True, True, 8.0), (True, False, 600 / 172.8)],
+)
+def test_cost_of_a_request(alone: bool, rejection: bool, expected: float) -> None:
+    """Who does not see what others fetch pays more; without a token at least one request is sent in ten minutes."""
+    assert pytest.approx(expected) == request_cost(alone=alone, rejection=rejection)
+
+
 def test_budget_is_remembered() -> None:
     """A store keeps what is owed until it is paid for; what no clock that is right can have written does not count."""
     spent = charged(Record(), 1000.0, 300.0)
@@ -331,11 +365,71 @@ def test_next_generation_of_the_highest(previous: int, draw: float) -> None:
         (5, 6, False),
         (1, 2**63 - 1, True),
         (2**63 - 1, 1, False),
+        (2**62, 1, True),
+        (2**62 + 1, 1, False),  # just half of the way: neither is newer
+        (1, 2**62 + 1, False),
     ],
 )
 def test_follows(one: int, other: int, expected: bool) -> None:
     """A number less than half of the way round ahead is newer; everything is newer than no token."""
     assert follows(one, other) is expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "received", "expected"), [(105.1, 100.0, True), (105.0, 100.0, False), (100.0, -INF, False)]
+)
+def test_minted_later(sent: float, received: float, expected: bool) -> None:
+    """A token is surely newer if it was asked for some seconds after the other was there."""
+    assert expected is minted_later(sent, received)
+
+
+NOW = 1e6
+COOLING = Cooldown(NOW + 1.0, Failure(Cause.TRANSIENT, "No."))
+TOKEN = Record(7, "T", expires_at=NOW + 7200.0, sent_at=NOW, received_at=NOW, put_back=True)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(),
+        TOKEN,
+        Record(2**63 - 1),
+        Record(rejected_at=NOW + 5.0, forced_at=NOW + 5.0),
+        Record(rejections=1000, forced=1000, refresh="R"),
+        Record(lease=Lease("1-a", NOW + 65.0)),
+        Record(cooldown=replace(COOLING, until=NOW + 605.0, streak=1000)),
+        Record(cooldown=replace(COOLING, streak=0)),
+        replace(TOKEN, expires_at=NOW + 86_405.0),
+    ],
+)
+def test_credible(record: Record) -> None:
+    """What clocks that differ by some seconds can have written is left as it is."""
+    assert record is sanitized(record, NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (Record(rejected_at=NOW + 5.1), Record()),
+        (Record(forced_at=math.nan), Record()),
+        (replace(TOKEN, sent_at=NOW + 9.0), replace(TOKEN, expires_at=NOW + 7191.0)),
+        (replace(TOKEN, received_at=NOW + 9.0), TOKEN),
+        (Record(rejections=-1, forced=1001), Record(rejections=1000, forced=1000)),
+        (Record(2**63 + 7), Record(7)),
+        (Record(-1), Record(2**63 - 1)),
+        (Record(lease=Lease("1-a", NOW + 65.1)), Record()),
+        (Record(cooldown=replace(COOLING, until=NOW + 605.1)), Record()),
+        (Record(cooldown=replace(COOLING, streak=-1)), Record(cooldown=replace(COOLING, streak=1000))),
+        (Record(cooldown=replace(COOLING, streak=1001)), Record(cooldown=replace(COOLING, streak=1000))),
+        (Record(refresh="not a token"), Record()),
+        (replace(TOKEN, value="not a token", rejections=1001), Record(rejections=1000)),
+        (replace(TOKEN, expires_at=-INF), Record()),
+        (replace(TOKEN, expires_at=NOW + 86_405.1), Record()),
+    ],
+)
+def test_not_credible(record: Record, expected: Record) -> None:
+    """What no process with a correct clock can have written counts as not written, or as the most that can be."""
+    assert expected == sanitized(record, NOW)
 
 
 @pytest.mark.parametrize(("ahead", "left"), [(0.0, 7200.0), (4.0, 7204.0), (10_800.0, 7200.0), (79_000.0, 7200.0)])

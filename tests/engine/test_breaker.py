@@ -21,7 +21,7 @@ def opened(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
 
 def test_new(breaker: CircuitBreaker) -> None:
     """Before any call it is closed, and has nothing to recover from."""
-    assert (False, False) == (breaker.is_open(0.0), breaker.recovering(0.0))
+    assert (False, True, False) == (breaker.is_open(0.0), breaker.may_probe(0.0), breaker.recovering(0.0))
 
 
 def test_failures(breaker: CircuitBreaker) -> None:
@@ -35,12 +35,22 @@ def test_failures(breaker: CircuitBreaker) -> None:
 
 
 def test_rest(breaker: CircuitBreaker) -> None:
-    """It is open for `OPEN_SECONDS` seconds; then calls go through, and it takes as many failures to open it again."""
+    """It is open for `OPEN_SECONDS` seconds; then calls go through."""
     opened(breaker, 100.0)
-    states = [breaker.is_open(now) for now in (100.0 + OPEN_SECONDS - 0.1, 100.0 + OPEN_SECONDS)]
-    breaker.failure(200.0)
 
-    assert [True, False, False] == [*states, breaker.is_open(200.0)]
+    assert [True, False] == [breaker.is_open(now) for now in (100.0 + OPEN_SECONDS - 0.1, 100.0 + OPEN_SECONDS)]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_count_anew(breaker: CircuitBreaker, hangs: bool) -> None:
+    """Once it was open, it takes as many failures as before to open it again."""
+    breaker.trip(100.0) if hangs else opened(breaker, 100.0)
+    open_after = []
+    for _ in range(FAILURE_THRESHOLD):
+        breaker.failure(200.0)
+        open_after.append(breaker.is_open(200.0))
+
+    assert [False, False, True] == open_after
 
 
 def test_not_in_a_row(breaker: CircuitBreaker) -> None:
@@ -59,6 +69,14 @@ def test_trip(breaker: CircuitBreaker) -> None:
     breaker.trip(100.0)
 
     assert [True, False] == [breaker.is_open(now) for now in (100.0 + OPEN_AFTER_HANG - 0.1, 100.0 + OPEN_AFTER_HANG)]
+
+
+def test_probe(breaker: CircuitBreaker) -> None:
+    """Who sees whether the store is back may call while it is open, but after a hang only once its time is over."""
+    after_failures = opened(CircuitBreaker(), 100.0).may_probe(100.0)
+    breaker.trip(100.0)
+
+    assert [True, False, True] == [after_failures, *map(breaker.may_probe, (100.0, 100.0 + OPEN_AFTER_HANG))]
 
 
 def test_success_closes(breaker: CircuitBreaker) -> None:
