@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -22,7 +22,11 @@ from wxmiddleware.sources import ClassicToken
 from .peers import RETRYABLE, TIMEOUT, Refused, is_installed
 from .peers import Ours as SyncOurs
 
-Call = Callable[[str], Awaitable[dict[str, Any]]]
+
+class Call(Protocol):
+    """What is done with a token."""
+
+    def __call__(self, access_token: str) -> Coroutine[Any, Any, dict[str, Any]]: ...
 
 
 class AsyncPeer(Protocol):
@@ -112,7 +116,11 @@ class Authlib(_Blind):
         class WeChatClient(AsyncOAuth2Client):  # type: ignore[misc]  # it is not typed
             async def fetch_token(self, url: str | None = None, **_: Any) -> Any:
                 token, seconds = await endpoint.fetch()
-                self.token = {"access_token": token, "expires_at": int(time.time()) + seconds, "token_type": "bearer"}
+                self.token: dict[str, Any] = {
+                    "access_token": token,
+                    "expires_at": int(time.time()) + seconds,
+                    "token_type": "bearer",
+                }
                 return self.token
 
         endpoint = Endpoint(appid, secret, url)

@@ -93,6 +93,7 @@ def _under_callgrind(module: str, number: int, folder: str) -> None:
     for loop in loops.values():
         loop(20)  # the interpreter has specialised it
     counts = {}
+    dumps = 0
     control("-i", "on")
 
     def counted(loop: Loop, calls: int) -> int:
@@ -103,7 +104,6 @@ def _under_callgrind(module: str, number: int, folder: str) -> None:
         dumps += 1
         return _total(Path(f"{folder}/out.{dumps}"))
 
-    dumps = 0
     for name, loop in loops.items():
         # Twice as many calls minus once as many: what the counting itself costs falls out. The less of two: now and
         # then the interpreter goes over its caches meanwhile.

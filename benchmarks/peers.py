@@ -167,7 +167,7 @@ class Authlib:
         class WeChatSession(OAuth2Session):  # type: ignore[misc]  # it is not typed
             def fetch_token(self, url: str | None = None, **_: Any) -> Any:
                 token, seconds = endpoint.fetch()
-                self.token = {
+                self.token: dict[str, Any] = {
                     "access_token": token,
                     "expires_at": int(time.time()) + seconds,
                     "token_type": "bearer",

@@ -86,7 +86,7 @@ def shown(cell: Cell) -> str:
 
 def machine() -> dict[str, Any]:
     """Where and when, and with which versions."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

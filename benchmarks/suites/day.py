@@ -53,7 +53,7 @@ class Trouble:
             rejections=moments(8),
             wechat_down=[(at, at + 600) for at in moments(4)],
             store_down=[(at, at + 300) for at in moments(3)],
-            revokes_previous=moments(30),
+            kills=moments(30),
             thefts=[length / 48 * number for number in range(1, 12)],  # half-hourly until six in the morning
         )
 
@@ -208,7 +208,7 @@ class Day:
         trouble = self._trouble
         events: list[tuple[float, Callable[[], object]]] = []
         events += [(at, self._wechat.revoke) for at in trouble.rejections]
-        events += [(at, kill) for at in trouble.revokes_previous]
+        events += [(at, kill) for at in trouble.kills]
         events += [(at, steal) for at in trouble.thefts]
         for begin, end in trouble.wechat_down:
             events += [(begin, wechat_down), (end, lambda: faults.pop().remove())]

@@ -158,7 +158,7 @@ def _signed(url: str) -> str:
 
 def _await(url: str, server: subprocess.Popen[Any]) -> None:
     for _ in range(400):
-        assert server.poll() is None, f"{server.args} ended."
+        assert server.poll() is None, f"{server.args!r} ended."
         try:
             answer = requests.get(_signed(url), timeout=5)
         except requests.ConnectionError:
@@ -166,7 +166,7 @@ def _await(url: str, server: subprocess.Popen[Any]) -> None:
         else:
             assert answer.status_code == 200, answer.status_code
             return
-    raise AssertionError(f"{server.args} does not listen.")
+    raise AssertionError(f"{server.args!r} does not listen.")
 
 
 def _free_port() -> int:

@@ -207,7 +207,8 @@ def _peers(peers: list[type[Peer]], count: int, missing: list[str]) -> Table:
     for situation in SITUATIONS:
         if situation == "rejected":
             continue
-        for peer in peers if situation != "ahead" else [*peers, Fixed]:
+        several: list[type[Peer]] = peers if situation != "ahead" else [*peers, Fixed]
+        for peer in several:
             found = threads(peer, situation, count, 0.0)
             table.add(situation, peer.name, found.fetches, found.failed, found.token, found.call)
     return table
