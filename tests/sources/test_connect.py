@@ -16,7 +16,7 @@ from sources.conftest import LONG, Peer, PeerFactory
 
 from wxmiddleware import Account, ClassicToken
 from wxmiddleware._runtime.clock import clock
-from wxmiddleware.sources import Cause, Failure, Grant, _connect, _deadline
+from wxmiddleware.sources import Cause, Failure, Grant, _connect, _deadline, _within
 from wxmiddleware.sources._sending import under_lease
 
 SECRET = "5ec2e75ec2e75ec2e75ec2e75ec2e75e"
@@ -359,7 +359,7 @@ def test_late_connection_is_closed() -> None:
         return "a connection"
 
     with pytest.raises(TimeoutError):
-        _connect.within(0.05, slow, lambda made: closed.set())
+        _within.within(0.05, slow, lambda made: closed.set())
     go.set()
 
     assert closed.wait(LONG)

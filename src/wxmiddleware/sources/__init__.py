@@ -13,6 +13,8 @@ from typing import Protocol, runtime_checkable
 from .._rules.models import Account, Cause, Failure, Grant, WeComAccount
 from .classic import ClassicToken
 from .component import AuthorizerToken, ComponentToken
+from .file import FileToken
+from .function import CallableToken
 from .stable import StableToken
 from .tickets import AgentTicket, CardTicket, JsapiTicket
 from .wecom import WeComToken
@@ -20,11 +22,13 @@ from .wecom import WeComToken
 __all__ = [
     "AgentTicket",
     "AuthorizerToken",
+    "CallableToken",
     "CardTicket",
     "Cause",
     "ClassicToken",
     "ComponentToken",
     "Failure",
+    "FileToken",
     "Grant",
     "JsapiTicket",
     "StableToken",

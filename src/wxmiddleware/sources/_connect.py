@@ -15,20 +15,18 @@ import os
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from itertools import chain, zip_longest
-from typing import Any, TypeVar
+from typing import Any
 
 from .._runtime import fork
 from .._runtime.clock import clock
-from .._runtime.threads import start_thread
+from ._within import begin
 
 Address = tuple[Any, ...]  # family, type, protocol, canonical name, address: as getaddrinfo gives it
-
-_T = TypeVar("_T")
 
 # Between two attempts, if few addresses are to be tried (RFC 8305 recommends 250 ms).
 _STAGGER = 0.25
@@ -74,25 +72,6 @@ def look_up(host: str, port: int, until: float) -> list[Address]:
     return _look_ups.get(name, port, until - clock())
 
 
-def within(seconds: float, work: Callable[[], _T], late: Callable[[_T], object]) -> _T:
-    """
-    Do something that cannot be cancelled, and stop waiting for it in time.
-
-    Args:
-        late: What to do with a result that nobody waits for any more.
-
-    Raises:
-        TimeoutError: It takes longer.
-    """
-    future: Future[_T] = Future()
-    _start(future, work)
-    try:
-        return future.result(max(0.0, seconds))
-    except FutureTimeout:
-        future.add_done_callback(lambda done: None if done.exception() else late(done.result()))
-        raise TimeoutError from None
-
-
 class _LookUps:
     """Look-ups under way, and slow ones that have ended a moment ago."""
 
@@ -117,7 +96,7 @@ class _LookUps:
             future = known[0] if known else Future()
             self._found[key] = (future, known[1] if known else began)
         if known is None:
-            _start(future, lambda: socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM))
+            begin(future, lambda: socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM))
             future.add_done_callback(lambda done: self._ended(key, done, began))
         try:
             return future.result(max(0.0, seconds))
@@ -134,22 +113,6 @@ class _LookUps:
 
 
 _look_ups = _LookUps()
-
-
-def _start(future: Future[_T], work: Callable[[], _T]) -> None:
-    """Do it in a thread; here, where there can be none."""
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as exc:
-            future.set_exception(exc)
-        else:
-            future.set_result(result)
-
-    if start_thread(run, "wxmiddleware-connect") is None:
-        run()
 
 
 def _interleaved(addresses: list[Address]) -> list[Address]:

@@ -26,8 +26,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 
 from .._runtime.clock import clock
-from ._connect import connect, look_up, within
+from ._connect import connect, look_up
 from ._sending import may_send
+from ._within import within
 
 # So many seconds must be left for the answer when a request is sent; of a short time, a quarter of it.
 _ROOM = 1.0

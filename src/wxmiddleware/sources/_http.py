@@ -34,8 +34,8 @@ from .._runtime import checks
 from .._runtime.clock import clock
 from .._runtime.untraced import untraced
 from ..exceptions import ConfigurationError
-from ._connect import within
 from ._deadline import DeadlineAdapter, Exchange
+from ._within import within
 
 _HEADERS = {"Accept-Encoding": "identity", "Connection": "close"}
 _MOST_BYTES = 65_536
@@ -334,7 +334,7 @@ def _read(
         return _nonsense(account, f"{len(raw)} bytes that are not JSON")
     if not isinstance(answer, dict):
         return _nonsense(account, "JSON that is not an object")
-    errcode = _number(answer.get("errcode", 0))
+    errcode = number(answer.get("errcode", 0))
     if errcode is None or errcode != int(errcode):
         return _nonsense(account, "an errcode that is not a whole number")
     if errcode != 0:
@@ -345,7 +345,7 @@ def _read(
 
 def grant_of(account: Account, answer: Mapping[str, Any], form: Form) -> Grant | Failure:
     """Find the token in an answer."""
-    token, expires_in = _token(answer.get(form.token)), _number(answer.get("expires_in"))
+    token, expires_in = _token(answer.get(form.token)), number(answer.get("expires_in"))
     if token is None:
         return _nonsense(account, "no token")
     if expires_in is None or not 0 < expires_in <= LONGEST_LIFE:
@@ -357,7 +357,7 @@ def _token(value: object) -> str | None:
     return str(value) if is_token(value) else None
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
     """A number, also where it is written as a string; some endpoints and proxies do that."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -1,0 +1,89 @@
+"""What sources of a token that somebody else owns have in common: they say what it is, and never renew it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from .._rules.models import LONGEST_LIFE, Cause, Failure, Grant, is_token
+from ._http import number
+
+# WeChat gives 7200 s. A token whose end nobody says is used for so long after it was last seen, unless it is rejected.
+LIFE_UNKNOWN = 7200.0
+# Seconds since 1970 are more than this, and milliseconds more than that.
+_EPOCH_SECONDS = 1e8
+_EPOCH_MILLISECONDS = 1e11
+
+
+class Elsewhere:
+    """What the engine is to know of such a source."""
+
+    __slots__ = ()
+
+    revokes_previous: ClassVar[bool] = False
+    can_force: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+    needs_secret: ClassVar[bool] = False
+    # Those of the account's kind.
+    retryable_errcodes: ClassVar[None] = None
+    refresh_ahead: ClassVar[float] = 60.0
+
+
+def named(kind: str, *words: str) -> str:
+    """A kind for keys: the same for all who read the same, and another for what is read elsewhere."""
+    return f"{kind}-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:8]}"
+
+
+def find(answer: object, name: str) -> object:
+    """The value of a field, which may lie deeper: ``data.access_token``. ``None`` if it is not there."""
+    for part in name.split("."):
+        answer = answer.get(part) if isinstance(answer, Mapping) else None
+    return answer
+
+
+def grant_of(who: str, token: object, end: object, *, now: float, since: float) -> Grant | Failure:
+    """
+    Make a grant of a token and what is said of its end.
+
+    Args:
+        who: Where they come from, for messages.
+        token: The token.
+        end: Seconds that it lives; its end in seconds or milliseconds since 1970; or ``None`` if nothing is said.
+        now: Seconds since 1970.
+        since: From when on the seconds of a life count.
+    """
+    if token is None or token == "":
+        return Failure(Cause.TRANSIENT, f"{who} has no token at present.")
+    if not is_token(token):
+        return Failure(
+            Cause.PERMANENT,
+            f"{who} has something that is not a token: up to 4096 characters of visible ASCII, without blanks.",
+        )
+    left = LIFE_UNKNOWN if end is None else _left(end, now, since)
+    if left is None or left > LONGEST_LIFE:
+        return Failure(
+            Cause.PERMANENT,
+            f"{who} has a token whose end is not plausible. It may be seconds of life, or a time in seconds or "
+            "milliseconds since 1970, within a day.",
+        )
+    if left <= 0:
+        return Failure(
+            Cause.TRANSIENT,
+            f"{who} has a token that ended {abs(left):.0f} s ago. Whoever owns it has to renew it.",
+        )
+    return Grant(str(token), left)
+
+
+def _left(end: object, now: float, since: float) -> float | None:
+    value = number(end)
+    if value is None:
+        return None
+    if value > _EPOCH_MILLISECONDS:
+        return value / 1000 - now
+    return (value if value > _EPOCH_SECONDS else since + value) - now
+
+
+def first(answer: Mapping[str, Any], names: tuple[str, ...]) -> object:
+    """The first of these fields that is there."""
+    return next((found for name in names if (found := find(answer, name)) is not None), None)
