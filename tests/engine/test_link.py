@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from engine.world import Clock, FleetStore
 from wxmiddleware import EventType
 from wxmiddleware._engine.link import Seen, Session, StoreLink
 from wxmiddleware._rules.policies import (
+    CALL_TIMEOUT,
     FAILURE_THRESHOLD,
     OPEN_AFTER_HANG,
     OPEN_SECONDS,
@@ -20,7 +22,7 @@ from wxmiddleware._rules.policies import (
     Timing,
 )
 from wxmiddleware.exceptions import StoreError
-from wxmiddleware.stores import Cause, Cooldown, Failure, Lease, Record
+from wxmiddleware.stores import Cause, Cooldown, Failure, Lease, Loaded, Record
 
 KEY = "wx:wx1:stable"
 RECORD = Record(1, "T1", expires_at=7200.0, sent_at=0.0, received_at=1.0)
@@ -168,10 +170,16 @@ class TestAmend:
         assert (3, 7) == (written(store).forced, written(store).rejections)
 
     def test_unchanged(self, link: StoreLink, store: Store) -> None:
-        """What is not changed is not saved."""
-        link.amend(lambda record, now: record)
+        """What is not changed is not saved, and given back."""
+        FleetStore.save(store, KEY, RECORD.shifted(900.0), FleetStore.load(store, KEY).version)
 
-        assert ["load"] == store.calls
+        assert (RECORD, ["load"]) == (link.amend(lambda record, now: record), store.calls)
+
+    def test_read(self, link: StoreLink, store: Store) -> None:
+        """It is also only read, in the process's times."""
+        FleetStore.save(store, KEY, RECORD.shifted(900.0), FleetStore.load(store, KEY).version)
+
+        assert (RECORD, ["load"]) == (link.read(), store.calls)
 
     def test_somebody_always_saves(self, link: StoreLink, store: Store) -> None:
         """It gives up in the end, and says so."""
@@ -247,16 +255,81 @@ class TestWhen:
 
         assert [EventType.STORE_FAILED, EventType.STORE_BACK] == told
 
+    def test_failed_itself(self, session: Session, store: Store, told: list[EventType]) -> None:
+        """A refresh that has failed says nothing of the end of the outage: it goes on without the store."""
+        store.before = fail
+        session.load()
+        store.before = lambda name: None
+        session.load()
+
+        assert ([EventType.STORE_FAILED], False) == (told, session.works)
+
+    def test_read_only(self, session: Session, store: Store, told: list[EventType]) -> None:
+        """A store that can be read and not written is not back before a save has succeeded."""
+        seen = session.load()
+        assert seen is not None
+        store.before = lambda name: fail(name) if name == "save" else None
+        session.save(RECORD, seen)
+        readable, told_of_reads = session.is_back(), list(told)
+        store.before = lambda name: None
+        session.save(RECORD, seen)
+
+        assert (True, [EventType.STORE_FAILED]) == (readable, told_of_reads)
+        assert [EventType.STORE_FAILED, EventType.STORE_BACK] == told
+
+    def test_time_limit(self, link: StoreLink) -> None:
+        """Each call gets its time anew: a refresh that makes many is not taken for one that hangs."""
+        limits: list[float] = []
+        session = Session(link, due=limits.append, note=lambda name, message: None)
+        seen = session.load()
+        assert seen is not None
+        session.save(RECORD, seen)
+
+        assert [CALL_TIMEOUT] * 2 == limits
+
+    @pytest.mark.parametrize("back", [True, False])
+    def test_probe(self, session: Session, store: Store, back: bool) -> None:
+        """A refresh that has seen that the store is back goes on with it, and without it if not."""
+        store.before = fail
+        session.load()
+        store.before = (lambda name: None) if back else fail
+
+        assert (back, not back) == (session.is_back(), session.failed)
+
+    def test_thread_ends_in_a_call(self, link: StoreLink, session: Session, store: Store, process: Clock) -> None:
+        """A call that neither returns nor fails, as its thread ends, is not one that hangs."""
+
+        def interrupt(name: str) -> None:
+            raise KeyboardInterrupt
+
+        store.before = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            session.load()
+
+        assert "" == link.hangs(process.now)
+
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_never_answered(self, link: StoreLink, store: Store, answered: bool) -> None:
+        """What is told of an outage says so if the store has never answered: then it is none, but a wrong setting."""
+        messages: list[str] = []
+        if answered:
+            make_session(link, []).load()
+        store.before = fail
+        Session(link, due=lambda seconds: None, note=lambda name, message: messages.append(message)).load()
+
+        assert [not answered] == ["has not answered since" in message for message in messages]
+
     def test_insistence(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """A refresh token must be saved: then it is called although the circuit breaker is open."""
         store.before = fail
         session = make_session(link, told)
         for _ in range(FAILURE_THRESHOLD + 1):
             session.load()
+        store.before = lambda name: None
         session.insist()
         session.load()
 
-        assert FAILURE_THRESHOLD + 1 == len(store.calls)
+        assert (FAILURE_THRESHOLD + 1, False) == (len(store.calls), session.failed)
 
     def test_while_the_token_is_good(self, link: StoreLink, store: Store, told: list[EventType]) -> None:
         """It is read every 40 s, and every `OPEN_SECONDS` for a while after it failed."""
@@ -278,9 +351,29 @@ class TestWhen:
     def test_out_of_touch(self, link: StoreLink, store: Store, shared: bool, expected: list[bool]) -> None:
         """It is read before anything else after a minute without a read, if others write to it."""
         store.shared = shared
+        assert shared is link.out_of_touch(100.0)  # it was never read
         link.checked()
 
         assert expected == [link.out_of_touch(100.0 + seconds) for seconds in (OUT_OF_TOUCH, OUT_OF_TOUCH + 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (RECORD.shifted(900.0), ""),
+        (Record(lease=Lease("elsewhere", 1008.0)), ""),
+        (replace(RECORD, expires_at=1000.0), "its token is over since 0 s"),
+        (replace(RECORD, value="not a token"), "its value is not a token"),
+        (replace(RECORD, expires_at=-math.inf), "it does not say when the token ends"),
+    ],
+)
+def test_problem(session: Session, store: Store, record: Record, expected: str) -> None:
+    """A read says why no process can use the token that is there; a record without one has no problem."""
+    store.load = lambda key: Loaded(record, 1, 1000.0)
+    seen = session.load()
+
+    assert seen is not None
+    assert seen.problem.startswith(expected) if expected else "" == seen.problem
 
 
 def test_lag_is_told_once(link: StoreLink) -> None:
