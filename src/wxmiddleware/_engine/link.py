@@ -26,7 +26,6 @@ While the circuit breaker is open these are tried all the same: a look whether t
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from typing import Any, Final
 
 from .._rules.breaker import CircuitBreaker
 from .._rules.copies import replace
-from .._rules.models import Loaded, Record
+from .._rules.models import NEVER, Loaded, Record
 from .._rules.policies import (
     CALL_TIMEOUT,
     OPEN_SECONDS,
@@ -122,8 +121,8 @@ class StoreLink:
         self._clock = clock
         self._breaker = CircuitBreaker()
         self._answered = False  # whether the store has ever answered this process
-        self._checked_at = -math.inf  # when it was last asked, whether or not it answered
-        self._read_in_backoff_at = -math.inf
+        self._checked_at = NEVER  # when it was last asked, whether or not it answered
+        self._read_in_backoff_at = NEVER
         self._lag_told = False  # whether the observers know that its reads lag behind its writes
         fork.begin(self)
 
@@ -404,7 +403,7 @@ def _unusable(loaded: Loaded) -> str:
     record = loaded.record
     if record is None or record.value is None:
         return ""
-    if loaded.now >= record.expires_at > -math.inf:
+    if loaded.now >= record.expires_at > NEVER:
         return f"its token is over since {loaded.now - record.expires_at:.0f} s"
     return no_token(record, loaded.now)
 

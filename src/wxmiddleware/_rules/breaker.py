@@ -6,8 +6,7 @@ Pure: the times come in as arguments. Its owner guards it with a lock.
 
 from __future__ import annotations
 
-import math
-
+from .models import NEVER
 from .policies import FAILURE_THRESHOLD, OPEN_AFTER_HANG, OPEN_SECONDS, RECOVERY_WINDOW
 
 
@@ -24,8 +23,8 @@ class CircuitBreaker:
 
     def __init__(self) -> None:
         self._failures = 0  # in a row
-        self._failed_at = -math.inf
-        self._open_until = -math.inf
+        self._failed_at = NEVER
+        self._open_until = NEVER
         self._hangs = False  # whether it is open since a call does not return
         self._told = False  # whether somebody knows that it fails, and not yet that it works again
 
@@ -67,7 +66,7 @@ class CircuitBreaker:
 
     def close(self) -> None:
         """Let the next call through, whatever was before."""
-        self._failures, self._open_until, self._hangs = 0, -math.inf, False
+        self._failures, self._open_until, self._hangs = 0, NEVER, False
 
     def _down(self, now: float) -> bool:
         self._failed_at = now

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ WECOM_URL = "https://qyapi.weixin.qq.com"
 # Its other data centres, and the one for when that is down.
 _SAME_WECHAT = frozenset(f"{name}.weixin.qq.com" for name in ("api", "api2", "sh.api", "sz.api", "hk.api"))
 _PORTS = {"http": 80, "https": 443}
+# As a time: before all others. One object, as each `-math.inf` makes another, and each account has a dozen.
+NEVER = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,7 @@ def _checked_url(url: object) -> str:
     return url.rstrip("/")
 
 
+@lru_cache(64)
 def _world(url: str) -> str:
     """Name the WeChat behind a base URL: hosts that give the same tokens have the same name."""
     parts = urlsplit(url)
@@ -396,19 +400,19 @@ class Record:
 
     generation: int = 0
     value: str | None = field(default=None, repr=False)
-    expires_at: float = -math.inf
-    sent_at: float = -math.inf
-    received_at: float = -math.inf
+    expires_at: float = NEVER
+    sent_at: float = NEVER
+    received_at: float = NEVER
     put_back: bool = False
     lease: Lease | None = None
     cooldown: Cooldown | None = None
-    rejected_at: float = -math.inf
+    rejected_at: float = NEVER
     rejections: int = 0
-    forced_at: float = -math.inf
+    forced_at: float = NEVER
     forced_day: int = 0
     forced: int = 0
     refresh: str | None = field(default=None, repr=False)
-    owed_until: float = -math.inf
+    owed_until: float = NEVER
 
     def shifted(self, seconds: float) -> Self:
         """Give the same record in times of a clock that is so many seconds ahead of this one's."""
@@ -418,12 +422,16 @@ class Record:
             expires_at=self.expires_at + seconds,
             sent_at=self.sent_at + seconds,
             received_at=self.received_at + seconds,
-            rejected_at=self.rejected_at + seconds,
-            forced_at=self.forced_at + seconds,
-            owed_until=self.owed_until + seconds,
+            rejected_at=_moved(self.rejected_at, seconds),
+            forced_at=_moved(self.forced_at, seconds),
+            owed_until=_moved(self.owed_until, seconds),
             lease=lease and replace(lease, until=lease.until + seconds),
             cooldown=cooldown and replace(cooldown, until=cooldown.until + seconds),
         )
+
+
+def _moved(time: float, seconds: float) -> float:
+    return NEVER if time == NEVER else time + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,13 +475,13 @@ class Snapshot:
 
     value: str = field(default="", repr=False)
     generation: int = 0
-    expires_at: float = -math.inf
-    ahead_at: float = -math.inf
+    expires_at: float = NEVER
+    ahead_at: float = NEVER
     revalidate_at: float = math.inf
-    hot_until: float = -math.inf
-    hot_ticks: float = -math.inf
-    sent_at: float = -math.inf
-    received_at: float = -math.inf
+    hot_until: float = NEVER
+    hot_ticks: float = NEVER
+    sent_at: float = NEVER
+    received_at: float = NEVER
     own: bool = False
     rejected: bool = False
 

@@ -36,7 +36,8 @@ _DECODINGS = 4  # nothing decodes a path as often
 _LONGEST = 2048  # characters; what is odd and longer is not read in all those ways
 
 # The usual path: nothing in it that two routers read differently, but for the letter case.
-_USUAL = r"/?|(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+/?"
+# Each request is held against it, so it never goes back (possessive quantifiers).
+_USUAL = r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*+)*+/?"
 _usual = re.compile(_USUAL).fullmatch
 
 # Control characters, white space, and what decoders leave of an octet that is no UTF-8.

@@ -26,10 +26,9 @@ Pure: the times come in as arguments. The token's lock guards it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from .models import Cause, Cooldown, Failure, Record, Snapshot
+from .models import NEVER, Cause, Cooldown, Failure, Record, Snapshot
 from .policies import (
     CHEAP_PAUSE,
     JUST_MINTED,
@@ -110,6 +109,9 @@ class Report:
     foreign: bool = False
 
 
+_NONE_YET = (0, NEVER)
+
+
 class Rejections:
     """
     The rejections of one token's generations. Times are seconds on the process's clock.
@@ -135,9 +137,9 @@ class Rejections:
     def __init__(self, *, revokes_previous: bool, cheap: bool = False) -> None:
         self._revokes_previous = revokes_previous
         self._cheap = cheap
-        self._throttled_until = -math.inf  # until then a rejection has no effect: no fetch, and the token stays in use
+        self._throttled_until = NEVER  # until then a rejection has no effect: no fetch, and the token stays in use
         self._why = self.too_soon
-        self._first = (0, -math.inf)  # the generation that was rejected last, and when that happened first
+        self._first = _NONE_YET  # the generation that was rejected last, and when that happened first
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
         self._revoked: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
