@@ -20,6 +20,7 @@ import pytest
 import requests
 import starlette.responses
 import werkzeug
+from requests.adapters import HTTPAdapter
 
 from wxmiddleware import raise_for_errcode
 from wxmiddleware._outbound import bodies as _bodies
@@ -369,7 +370,9 @@ def test_a_discarded_requests_response_gives_its_connection_back(url: str) -> No
             response = session.get(f"{url}/chunked/plain/error", stream=True, timeout=10)
             errcode_of(response)
             discard(response)
-        pools = session.get_adapter(url).poolmanager.pools  # type: ignore[attr-defined]
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, HTTPAdapter)
+        pools = adapter.poolmanager.pools
 
         assert [1] == [pools[key].num_connections for key in pools.keys()]  # noqa: SIM118
 

@@ -96,10 +96,11 @@ class TestTokenNearItsEnd:
 
     def aged(self, account: Account, wechat: WeChat, tmp_path: Path, left: float, source: str = "classic") -> str:
         """A store whose token has `left` seconds to live."""
-        url = f"file:{tmp_path / 'token.json'}"
+        path = tmp_path / "token.json"
+        url = f"file:{path}"
         assert main(["token", "--source", source, "--store", url]) == 0
-        store = store_from_url(url)
-        (key,) = store.keys()  # type: ignore[attr-defined]
+        store = JSONFileStore(path)
+        (key,) = store.keys()
         loaded = store.load(key)
         assert loaded.record is not None
         sent = loaded.now + left - 7200

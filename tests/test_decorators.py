@@ -822,7 +822,9 @@ def test_the_requests_own_token_is_the_new_one(face: Any, provider: Any, mine: b
     other: Any = ScriptedProvider("A1")
     environ: dict[str, Any] = {"wxmiddleware.token": "old"}
     with use_provider(provider if mine else other):
-        binding = serving_var.get()[0]  # type: ignore[index]
+        serving = serving_var.get()
+        assert serving is not None
+        binding = serving[0]
         binding.key = "wxmiddleware.token"
         mark = serving_var.set((binding, environ))
         try:

@@ -28,6 +28,7 @@ from wxmiddleware import (
     Runtime,
     StableToken,
     Status,
+    TokenError,
     TokenEvent,
     TokenProvider,
     TokenRefused,
@@ -326,7 +327,7 @@ class TestGetToken:
         ("cause", "kind"),
         [(Cause.TRANSIENT, TokenUnavailable), (Cause.QUOTA, TokenUnavailable), (Cause.PERMANENT, TokenRefused)],
     )
-    def test_failure(self, world: World, get: Callable[..., str], cause: Cause, kind: type[Exception]) -> None:
+    def test_failure(self, world: World, get: Callable[..., str], cause: Cause, kind: type[TokenError]) -> None:
         """A failure reaches the caller as an error with all that is known; the next call does not ask again."""
         world.source.answer(Failure(cause, "No.", errcode=40013, errmsg="invalid appid", rid="a-b-c"))
         provider = world.provider()
@@ -340,7 +341,7 @@ class TestGetToken:
 
         assert world.source.fetches == 1
         assert errors[0] is not errors[1]
-        assert {(40013, "invalid appid", "a-b-c")} == {(e.errcode, e.errmsg, e.rid) for e in errors}  # type: ignore[attr-defined]
+        assert {(40013, "invalid appid", "a-b-c")} == {(e.errcode, e.errmsg, e.rid) for e in errors}
         assert errors[0].__context__ is errors[0].__cause__ is None
 
     def test_source_that_raises(self, world: World, get: Callable[..., str]) -> None:

@@ -250,7 +250,8 @@ def test_success(scene: Scene, get: Callable[..., str], logged: io.StringIO) -> 
     scene.wechat.steal()
     tokens.append(get(provider, tokens[0]))
     scene.clock.advance(7200)
-    scene.wechat.clock.advance(7200)  # type: ignore[attr-defined]
+    assert isinstance(scene.wechat.clock, SimulatedClock)
+    scene.wechat.clock.advance(7200)
     tokens.append(get(provider))
     provider.confirm(tokens[-1])
     landed()

@@ -26,7 +26,8 @@ def away(world: World, seconds: float) -> list[float]:
 
     def broken(key: str) -> Loaded:
         if world.clock.now >= until:
-            return load(key)
+            loaded: Loaded = load(key)
+            return loaded
         calls.append(world.clock.now)
         raise ConnectionError
 

@@ -106,7 +106,7 @@ def test_no_lag(world: World) -> None:
     first: list[Loaded] = []
 
     def look(key: str) -> Loaded:
-        loaded = load(key)
+        loaded: Loaded = load(key)
         if not first:
             first.append(loaded)
             world.get(there)
@@ -126,7 +126,7 @@ def test_the_winner_died(world: World) -> None:
     leases: list[Lease | None] = []
 
     def look(key: str) -> Loaded:
-        loaded = load(key)
+        loaded: Loaded = load(key)
         if not leases:
             leases.append(Lease("elsewhere", loaded.now + 8.0))
             assert world.store.save(key, Record(lease=leases[0]), loaded.version) is not None

@@ -183,7 +183,7 @@ class TestAmend:
 
     def test_somebody_always_saves(self, link: StoreLink, store: Store) -> None:
         """It gives up in the end, and says so."""
-        store.save = lambda *_: None
+        store.save = lambda *_: None  # type: ignore[method-assign]
         with pytest.raises(StoreError, match="saved each time"):
             link.amend(lambda record, now: replace(record, rejections=7))
 
@@ -369,7 +369,7 @@ class TestWhen:
 )
 def test_problem(session: Session, store: Store, record: Record, expected: str) -> None:
     """A read says why no process can use the token that is there; a record without one has no problem."""
-    store.load = lambda key: Loaded(record, 1, 1000.0)
+    store.load = lambda key: Loaded(record, 1, 1000.0)  # type: ignore[method-assign]
     seen = session.load()
 
     assert seen is not None

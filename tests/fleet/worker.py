@@ -292,7 +292,7 @@ class Worker:
         if what == "renewal":
             _token.ahead_at = lambda _now, expires_at, *_: expires_at  # type: ignore[attr-defined]
         elif what == "lease":
-            Refresh._leased = lambda *_: False
+            Refresh._leased = lambda *_: False  # type: ignore[method-assign]
         elif what == "cas":
             self._on_clock._store = LastWriterWins(self._on_clock._store)
         else:

@@ -62,7 +62,12 @@ class TestCommand:
 
     def test_json(self, say: Say, capsys: Any) -> None:
         """--json has the messages as they were sent."""
-        with served(Webhook(reply=lambda _: say("one") or "")) as url:  # type: ignore[func-returns-value]
+
+        def reply(_: dict[str, Any]) -> str:
+            say("one")
+            return ""
+
+        with served(Webhook(reply=reply)) as url:
             assert 0 == main(["push", "text", "hello", "--to", url, "--wait", "--json"])
         (late,) = json.loads(capsys.readouterr().out)["late"]
 

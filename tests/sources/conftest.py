@@ -147,7 +147,8 @@ def peer(tmp_path: Path) -> Iterator[PeerFactory]:
 @pytest.fixture(params=[StableToken, ClassicToken], ids=["stable", "classic"])
 def source_type(request: pytest.FixtureRequest) -> type[StableToken] | type[ClassicToken]:
     """Each of the two endpoints."""
-    return request.param  # type: ignore[no-any-return]
+    endpoint: type[StableToken] | type[ClassicToken] = request.param
+    return endpoint
 
 
 @pytest.fixture

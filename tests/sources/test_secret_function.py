@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,31 +44,41 @@ class Vault:
         return secret
 
 
+class Fetch:
+    """
+    Fetches a token of a kind, with a function for the secret.
+
+    Attributes:
+        right: The secret that WeChat takes.
+    """
+
+    def __init__(self, kind: str, wechat: WeChat, url: str) -> None:
+        self._kind = kind
+        self._appid = wechat.appid
+        self._url = url
+        self.right = {"wecom": "secret-of-an-app", "component": "secret-of-it"}.get(kind, wechat.secret)
+        if kind == "wecom":
+            wechat.add_app("ww1", self.right)
+        if kind == "component":
+            self._platform = wechat.add_platform("wxplatform", self.right)
+
+    def __call__(self, vault: Vault) -> Grant | Failure:
+        if self._kind == "wecom":
+            return WeComToken().fetch(WeComAccount("ww1", vault, base_url=self._url, agentid=1000002))
+        if self._kind == "component":
+            ticket = self._platform.push_ticket()
+            return ComponentToken(ticket=lambda: ticket).fetch(Account("wxplatform", vault, base_url=self._url))
+        source = StableToken() if self._kind == "stable" else ClassicToken()
+        return source.fetch(Account(self._appid, vault, base_url=self._url))
+
+
 @pytest.fixture(params=["stable", "classic", "wecom", "component"])
-def fetch(request: pytest.FixtureRequest, wechat: WeChat, wechat_server: SimulatorServer) -> Callable[[Vault], Any]:
-    """Fetch with a function for the secret; the right secret is `fetch.right`."""
-    url = wechat_server.url
-
-    def do(vault: Vault) -> Grant | Failure:
-        if request.param == "wecom":
-            return WeComToken().fetch(WeComAccount("ww1", vault, base_url=url, agentid=1000002))
-        if request.param == "component":
-            ticket = do.platform.push_ticket()  # type: ignore[attr-defined]
-            return ComponentToken(ticket=lambda: ticket).fetch(Account("wxplatform", vault, base_url=url))
-        source = StableToken() if request.param == "stable" else ClassicToken()
-        return source.fetch(Account(wechat.appid, vault, base_url=url))
-
-    do.right = wechat.secret  # type: ignore[attr-defined]
-    if request.param == "wecom":
-        do.right = "secret-of-an-app"  # type: ignore[attr-defined]
-        wechat.add_app("ww1", do.right)  # type: ignore[attr-defined]
-    if request.param == "component":
-        do.right = "secret-of-it"  # type: ignore[attr-defined]
-        do.platform = wechat.add_platform("wxplatform", do.right)  # type: ignore[attr-defined]
-    return do
+def fetch(request: pytest.FixtureRequest, wechat: WeChat, wechat_server: SimulatorServer) -> Fetch:
+    """Fetch with a function for the secret."""
+    return Fetch(request.param, wechat, wechat_server.url)
 
 
-def test_asked_for_each_fetch(fetch: Any) -> None:
+def test_asked_for_each_fetch(fetch: Fetch) -> None:
     """The function gives the secret when it is needed; white space around it is dropped, as files have it."""
     vault = Vault(f"{fetch.right}\n")
 
@@ -77,7 +86,7 @@ def test_asked_for_each_fetch(fetch: Any) -> None:
     assert 1 == vault.asked
 
 
-def test_asked_again_when_wrong(fetch: Any) -> None:
+def test_asked_again_when_wrong(fetch: Fetch) -> None:
     """When WeChat calls the secret wrong, the function is asked once more, and a newer secret is tried at once."""
     vault = Vault(HIDDEN, fetch.right)
 
@@ -85,7 +94,7 @@ def test_asked_again_when_wrong(fetch: Any) -> None:
     assert 2 == vault.asked
 
 
-def test_still_wrong(fetch: Any) -> None:
+def test_still_wrong(fetch: Fetch) -> None:
     """The same secret once more is not tried again."""
     vault = Vault(HIDDEN)
     failure = fetch(vault)

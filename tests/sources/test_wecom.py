@@ -158,7 +158,8 @@ def test_expired(corp: Corp, app: SimulatedApp) -> None:
     provider = corp.provider()
     provider.get_token()
     expired = provider.get_token()
-    app._token.expires_at = corp.clock()  # type: ignore[union-attr]
+    assert app._token is not None
+    app._token.expires_at = corp.clock()
 
     assert 42001 == corp.departments(expired)["errcode"]
     assert 0 == with_token(provider)(lambda access_token: corp.departments(access_token))()["errcode"]  # noqa: PLW0108

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +37,7 @@ def count(url: str) -> Trips:
     assert port is not None
     clock = SimulatedClock(1_700_000_000.0)
     with Wire(port) as wire:
-        store = store_from_url(url.replace(f":{port}", f":{wire.port}", 1))
+        store: Any = store_from_url(url.replace(f":{port}", f":{wire.port}", 1))
 
         def provider(appid: str) -> TokenProvider:
             source = ScriptedSource("T1", "T2", "T3")
@@ -60,7 +61,7 @@ def count(url: str) -> Trips:
             rejected=wire.during(lambda: (clock.advance(10), ask("T2"))),  # not in the first seconds of its life
         )
         assert here.get_token() == "T3"
-        store.close()  # type: ignore[attr-defined]
+        store.close()
         return trips
 
 
