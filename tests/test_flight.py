@@ -347,6 +347,20 @@ class TestTasks:
         assert in_loop(backend, lambda: flight.wait_async(LONG)) == "done"
         assert work.thread is not threading.main_thread()
 
+    def test_timeout_off_the_loop(self, work: Work, backend: str, no_threads: None) -> None:
+        """A task whose time is over does not wait for the loop's thread either, which goes on with the flight."""
+        flight = work.flight()
+        flight.start()
+
+        async def main() -> tuple[Any, bool]:
+            outcome = await flight.wait_async(0.01)
+            first = outcome, work.ended.is_set()
+            work.go_on.set()
+            return first
+
+        assert (None, False) == in_loop(backend, main)
+        assert "done" == flight.wait(LONG)
+
     def test_thread_that_is_never_scheduled(
         self, work: Work, backend: str, frozen_threads: list[Callable[[], None]]
     ) -> None:
