@@ -4,6 +4,7 @@ How a token is asked for.
 `StableToken` is WeChat's own recommendation and the default, also where other services use the classic endpoint;
 `ClassicToken` is for systems that must share one token of that endpoint.
 `WeComToken` asks for that of an app in WeCom, `JsapiTicket` and its like for the tickets of pages in WeChat's browser.
+`FileToken`, `RemoteToken` and `CallableToken` take a token that somebody else owns. `Endpoint` is for sources of yours.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Protocol, runtime_checkable
 from .._rules.models import Account, Cause, Failure, Grant, WeComAccount
 from .classic import ClassicToken
 from .component import AuthorizerToken, ComponentToken
+from .endpoint import Endpoint, ErrorTable, Form
 from .file import FileToken
 from .function import CallableToken
+from .remote import RemoteToken
 from .stable import StableToken
 from .tickets import AgentTicket, CardTicket, JsapiTicket
 from .wecom import WeComToken
@@ -27,10 +30,14 @@ __all__ = [
     "Cause",
     "ClassicToken",
     "ComponentToken",
+    "Endpoint",
+    "ErrorTable",
     "Failure",
     "FileToken",
+    "Form",
     "Grant",
     "JsapiTicket",
+    "RemoteToken",
     "StableToken",
     "TokenSource",
     "WeComToken",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .._rules.models import LONGEST_LIFE, Cause, Failure, Grant, is_token
-from ._http import number
+from ._http import find, number
 
 # WeChat gives 7200 s. A token whose end nobody says is used for so long after it was last seen, unless it is rejected.
 LIFE_UNKNOWN = 7200.0
@@ -26,7 +26,7 @@ class Elsewhere:
     cheap: ClassVar[bool] = True
     needs_secret: ClassVar[bool] = False
     # Those of the account's kind.
-    retryable_errcodes: ClassVar[None] = None
+    retryable_errcodes: ClassVar[frozenset[int] | None] = None
     refresh_ahead: ClassVar[float] = 60.0
 
 
@@ -35,14 +35,7 @@ def named(kind: str, *words: str) -> str:
     return f"{kind}-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:8]}"
 
 
-def find(answer: object, name: str) -> object:
-    """The value of a field, which may lie deeper: ``data.access_token``. ``None`` if it is not there."""
-    for part in name.split("."):
-        answer = answer.get(part) if isinstance(answer, Mapping) else None
-    return answer
-
-
-def grant_of(who: str, token: object, end: object, *, now: float, since: float) -> Grant | Failure:
+def granted(who: str, token: object, end: object, *, now: float, since: float) -> Grant | Failure:
     """
     Make a grant of a token and what is said of its end.
 

@@ -20,7 +20,8 @@ from .._rules.errcodes import ErrorTable
 from .._rules.models import Account, AuthorizerAccount, Cause, Failure, Grant
 from .._runtime.clock import clock
 from ._borrowed import Lender, borrow, check_lender
-from ._http import Endpoint, Form, grant_of
+from ._http import Target
+from .endpoint import Endpoint, Form, grant_of
 
 __all__ = ["AuthorizerToken", "ComponentToken"]
 
@@ -166,7 +167,7 @@ class AuthorizerToken(Endpoint):
                 return answer
             found = answer.get("authorization_info")
             info: dict[str, Any] = found if isinstance(found, dict) else {}
-            grant, whose = grant_of(platform, info, _AUTHORIZER), info.get("authorizer_appid")
+            grant, whose = grant_of(Target(platform.base_url), info, _AUTHORIZER), info.get("authorizer_appid")
             if isinstance(grant, Failure):
                 return grant
             if not isinstance(whose, str) or not whose or grant.refresh is None:

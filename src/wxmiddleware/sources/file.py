@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .._rules.models import Account, Cause, Failure, Grant
 from .._runtime import checks
 from ..exceptions import ConfigurationError
-from ._elsewhere import Elsewhere, first, grant_of, named
+from ._elsewhere import Elsewhere, first, granted, named
 from ._within import OneAtATime
 
 __all__ = ["FileToken"]
@@ -123,7 +123,7 @@ class FileToken(Elsewhere):
             if token is None and answer:
                 return Failure(Cause.TRANSIENT, f"{who} has no field {' or '.join(names)}.")
             answer = token
-        return grant_of(who, answer, end, now=time.time(), since=written)
+        return granted(who, answer, end, now=time.time(), since=written)
 
     def _read(self) -> tuple[bytes | None, float]:
         """What is in the file, and when it was written; ``None`` if it is no file."""

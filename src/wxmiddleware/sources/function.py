@@ -12,7 +12,7 @@ from typing import Any
 from .._rules.models import Account, Cause, Failure, Grant
 from .._runtime import checks
 from ..exceptions import ConfigurationError
-from ._elsewhere import Elsewhere, grant_of, named
+from ._elsewhere import Elsewhere, granted, named
 from ._within import BrokenOff, OneAtATime
 
 __all__ = ["CallableToken"]
@@ -98,4 +98,4 @@ class CallableToken(Elsewhere):
         if not isinstance(token, str | None):
             return Failure(Cause.PERMANENT, f"{who} gave no str and no Grant, but {checks.kind(token)}.")
         now = time.time()
-        return grant_of(who, token and token.strip(), life, now=now, since=now - ago)
+        return granted(who, token and token.strip(), life, now=now, since=now - ago)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._rules.models import Account, Failure, Grant
-from ._http import Endpoint
+from .endpoint import Endpoint
 
 __all__ = ["StableToken"]
 

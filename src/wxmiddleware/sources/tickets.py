@@ -18,7 +18,7 @@ from .._rules.errcodes import ErrorTable
 from .._rules.models import Account, AuthorizerAccount, Failure, Grant, WeComAccount
 from ..exceptions import ConfigurationError
 from ._borrowed import Lender, borrow, check_lender
-from ._http import Endpoint, Form
+from .endpoint import Endpoint, Form
 from .wecom import WECOM_ADVICE
 
 __all__ = ["AgentTicket", "CardTicket", "JsapiTicket"]

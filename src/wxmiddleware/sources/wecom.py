@@ -8,7 +8,7 @@ from typing import ClassVar
 from .._rules.advice import Place, causes_at
 from .._rules.errcodes import ErrorTable
 from .._rules.models import Account, Failure, Grant, WeComAccount
-from ._http import Endpoint, Form
+from .endpoint import Endpoint, Form
 
 __all__ = ["WeComToken"]
 
