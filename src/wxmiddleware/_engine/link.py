@@ -56,6 +56,7 @@ _READ_IN_BACKOFF = 1.0  # seconds between two reads during a back-off
 _CARRIES_ON = "This process carries on with what it has in memory."
 _HANGS = "The store does not answer."
 _NEVER_ANSWERED = " It has not answered since this process was started, so its settings are probably wrong."
+_EMPTY = Record()  # one for all stores that have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class StoreLink:
     def __init__(self, store: TokenStore, key: str, clock: Clock) -> None:
         self.store: Final = store
         self.key: Final = key
-        self.known = Record()
+        self.known = _EMPTY
         self.save_takes = 0.0
         self._clock = clock
         self._breaker = CircuitBreaker()
@@ -349,7 +350,7 @@ class Session:
         self._unwritten = self.failed
         if version is not None:
             link.took(link._clock() - before)
-        return None if version is None else replace(over, record=record, version=version)
+        return None if version is None else Seen(record, version, over.offset, over.problem)
 
     def insist(self) -> None:
         """Let the next call be tried, although others have failed."""
@@ -393,7 +394,9 @@ def _seen(loaded: Loaded, before: float, after: float) -> Seen:
     Only a lease ends rather too late, as if it had been read `after`: too early, it would not be honoured.
     """
     offset = before - loaded.now
-    record = sanitized(loaded.record or Record(), loaded.now).shifted(offset)
+    if loaded.record is None:
+        return Seen(_EMPTY, loaded.version, offset)
+    record = sanitized(loaded.record, loaded.now).shifted(offset)
     if record.lease is not None and after > before:
         record = replace(record, lease=replace(record.lease, until=record.lease.until + (after - before)))
     return Seen(record, loaded.version, offset, _unusable(loaded))

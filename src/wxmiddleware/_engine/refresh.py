@@ -439,28 +439,41 @@ class Refresh:
         if seen.version is None:
             # Without a store each process fetches on its own.
             self._due()
-            return self._remember_charge(replace(seen, record=self._charged(seen, None)))
+            charge = self._charged(seen)
+            self._link.learn(charge)
+            return replace(seen, record=charge)
         lease = Lease(self._owner, self._clock() + self._lease())
-        claim = self._store.save(self._charged(seen, lease), seen)
+        return self._spend(self._charged(seen), lease, seen)
+
+    def _charged(self, seen: Seen) -> Record:
+        """
+        The record with the request in its budget, and without a lease.
+
+        It is saved before the request is sent, so that it counts if this process ends.
+        """
+        record, self._paid = seen.record, self._cost(seen)
+        if record.lease is not None:
+            record = replace(record, lease=None)
+        return charged(record, self._clock(), self._paid) if self._paid else record
+
+    def _spend(self, charge: Record, lease: Lease, over: Seen) -> Seen | None:
+        """
+        Save the charge together with the lease, if the store can be written.
+
+        The charge is remembered, also if this process's save is lost later; its own lease is no other flight's.
+        """
+        leased = replace(charge, lease=lease)
+        claim = replace(over, record=leased) if over.version is None else self._store.save(leased, over)
         if claim is not None:
-            self._claimed = self._remember_charge(claim)
+            self._link.learn(charge)
+            self._claimed = claim
             self._due()
         return claim
-
-    def _charged(self, seen: Seen, lease: Lease | None) -> Record:
-        """The record with the request in its budget: before it is sent, so that it counts if this process ends."""
-        record, self._paid = replace(seen.record, lease=lease), self._cost(seen)
-        return charged(record, self._clock(), self._paid) if self._paid else record
 
     def _refunded(self, record: Record, cost: float) -> Record:
         """The record with no more than `cost` in its budget for the request."""
         back, self._paid = self._paid - cost, min(cost, self._paid)
         return charged(record, self._clock(), -back) if back > 0 else record
-
-    def _remember_charge(self, claim: Seen) -> Seen:
-        """Remember what is in the budget, also if this process's save is lost; its own lease is no other flight's."""
-        self._link.learn(replace(claim.record, lease=None))
-        return claim
 
     def _lease(self) -> float:
         """For how long to take a lease. It counts from when it is saved, and must last until the token is saved."""
@@ -569,19 +582,17 @@ class Refresh:
             forced_at=now,
         )
         # Both budgets are spent before the request is sent: it is counted also if this process ends meanwhile.
-        record = self._charged(replace(claim, record=record), Lease(self._owner, now + self._lease()))
-        spent = replace(claim, record=record) if claim.version is None else self._store.save(record, claim)
+        charge, lease = self._charged(replace(claim, record=record)), Lease(self._owner, now + self._lease())
+        spent = self._spend(charge, lease, claim)
         if spent is None:
             return None
-        self._claimed = self._remember_charge(spent)
-        self._due()
         asked = self._ask(spent, force=True)
         if self._not_sent(asked):
             old = claim.record
-            unspent = replace(record, forced=old.forced, forced_day=old.forced_day, forced_at=old.forced_at)
+            unspent = replace(spent.record, forced=old.forced, forced_day=old.forced_day, forced_at=old.forced_at)
             return self._start_again(replace(spent, record=unspent))
         if isinstance(asked.answer, Grant) and asked.answer.value == self._rejected:
-            return self._confirmed(spent, asked, forced_wait(record, now, wall))
+            return self._confirmed(spent, asked, forced_wait(spent.record, now, wall))
         return self._conclude(spent, asked)
 
     def _confirmed(self, claim: Seen, asked: _Asked, wait: float) -> RefreshResult:

@@ -24,7 +24,7 @@ class Forkable(Protocol):
 _pid = os.getpid()
 _once: dict[int, threading.RLock] = {}
 _members: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
-_LOCKS = ("_lock", "_changed", "opening")
+_LOCKS = frozenset(("_lock", "_changed", "opening"))
 # Which of these a class has. Weak: what holds classes to the very end of the interpreter keeps their users' objects,
 # too, whose finalisers then find no builtins any more.
 _lock_names: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
@@ -61,10 +61,8 @@ def _may_hold_lock() -> bool:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        names = frame.f_code.co_names
-        for name in _LOCKS:
-            if name in names:
-                return True
+        if not _LOCKS.isdisjoint(frame.f_code.co_names):
+            return True
         frame = frame.f_back
     return False
 
