@@ -48,3 +48,11 @@ def _forgetful() -> Iterator[None]:
 def wechat_clock() -> SimulatedClock:
     """The plugin's clock, at a fixed time: no quota's day ends in the middle of a test. Its own: test_push_docs.py."""
     return SimulatedClock()
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A pytest of a user's with no plugin but ours: to import hypothesis and Faker takes longer than his tests."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p wxmiddleware -p no:cacheprovider")
+    return pytester

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,13 +41,16 @@ STALE = re.compile(
 )
 
 
-def lines() -> Iterator[tuple[str, str]]:
+@cache
+def lines() -> list[tuple[str, str]]:
     """Each line of the repository's texts with the place it stands at; not this file's, which quotes what is stale."""
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*")] + list(ROOT.glob("*.md"))
-    for path in sorted(files):
-        if path.suffix in KINDS and path != Path(__file__):
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                yield f"{path.relative_to(ROOT)}:{number}", line
+    return [
+        (f"{path.relative_to(ROOT)}:{number}", line)
+        for path in sorted(files)
+        if path.suffix in KINDS and path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    ]
 
 
 def test_references() -> None:

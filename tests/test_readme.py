@@ -50,7 +50,7 @@ def test_fixtures(language: str, pytester: pytest.Pytester, monkeypatch: pytest.
     """The tests of the page pass."""
     pytester.makepyfile(next(block for block in blocks(language) if "def test_" in block))
 
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
 
 
 def test_same_code() -> None:

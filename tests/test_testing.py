@@ -173,7 +173,7 @@ def suite() -> str:
 @pytest.fixture
 def plain(pytester: pytest.Pytester) -> pytest.Pytester:
     """A user's project, with the settings that pytest has of itself."""
-    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
+    pytester.makeini("[pytest]\n")
     return pytester
 
 
@@ -182,7 +182,7 @@ def test_bad_stores(plain: pytest.Pytester) -> None:
     file = plain.makepyfile(suite()).name
     # The others would wait for what such a store never brings, for half a minute each.
     named = [f"{file}::Test{name}::{test}" for name, (_, tests) in BAD.items() for test in tests]
-    result = plain.runpytest_subprocess("-q", "-rA", "--tb=short", "-n0", f"{file}::TestGood", *named, timeout=100)
+    result = plain.runpytest_subprocess("-q", "-rA", "--tb=short", f"{file}::TestGood", *named, timeout=100)
     failed = {line.split("::", 1)[1] for line in result.outlines if line.startswith("FAILED ")}
     failed = {line.split(" - ")[0] for line in failed}
     text = result.stdout.str()
@@ -200,7 +200,7 @@ def test_bad_stores(plain: pytest.Pytester) -> None:
 def test_values_are_shown(plain: pytest.Pytester) -> None:
     """Beside the words stands what pytest makes of an assertion, which it does only for modules that it was told of."""
     plain.makepyfile(suite())
-    result = plain.runpytest_subprocess("-q", "-k", "TestNoSwap and one_winner and empty", "-n0", timeout=100)
+    result = plain.runpytest_subprocess("-q", "-k", "TestNoSwap and one_winner and empty", timeout=100)
 
     result.stdout.fnmatch_lines(["E * assert 16 == 1"])
 
@@ -215,7 +215,7 @@ def test_no_store(plain: pytest.Pytester) -> None:
             pass
         """
     )
-    result = plain.runpytest_subprocess("-q", "-k", "test_empty", "-n0", timeout=100)
+    result = plain.runpytest_subprocess("-q", "-k", "test_empty", timeout=100)
 
     result.stdout.fnmatch_lines(["*Give TestMine a fixture named store that returns an empty store."])
 
@@ -225,7 +225,7 @@ def test_example(plain: pytest.Pytester) -> None:
     docstring = wxmiddleware.testing.__doc__ or ""
     example = textwrap.dedent(docstring.split("::\n", 1)[1].split("\nA test that fails", 1)[0])
     plain.makepyfile(example)
-    result = plain.runpytest_subprocess("-q", "-n0", "-W", "error", timeout=100)
+    result = plain.runpytest_subprocess("-q", "-W", "error", timeout=100)
     outcomes = result.parseoutcomes()
 
     assert set(outcomes) == {"passed"}

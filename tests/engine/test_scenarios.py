@@ -329,6 +329,7 @@ class TestRejected:
 
         assert "T15" == token
 
+    @pytest.mark.parametrize("face", ["threads"], indirect=True)
     @pytest.mark.parametrize("kills", [True, False])
     def test_cured_refusals_without_the_store(self, world: World, kills: bool) -> None:
         """

@@ -83,7 +83,7 @@ def test_tests(pytester: pytest.Pytester, service: str) -> None:
     """The tests of the page pass, also with a webhook that looks at timestamps, as this library's does."""
     pytester.makepyfile(myservice=service, test_page=block("python"))
 
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
 
 
 def test_codes() -> None:
