@@ -21,6 +21,7 @@ import requests
 import starlette.responses
 import werkzeug
 from requests.adapters import HTTPAdapter
+from support.clients import NO_ROOTS
 
 from wxmiddleware import raise_for_errcode
 from wxmiddleware._outbound import bodies as _bodies
@@ -357,7 +358,7 @@ def test_a_connection_that_breaks_breaks_where_the_caller_reads(url: str, path: 
         assert errcode_of(response) is None
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             response.content  # noqa: B018
-    with httpx.Client() as client, client.stream("GET", f"{url}/{path}") as streamed:
+    with httpx.Client(verify=NO_ROOTS) as client, client.stream("GET", f"{url}/{path}") as streamed:
         assert errcode_of(streamed) is None
         with pytest.raises(httpx.RemoteProtocolError):
             streamed.read()
@@ -382,7 +383,7 @@ def test_a_discarded_requests_response_gives_its_connection_back(url: str) -> No
 @pytest.mark.parametrize(("expected", "path"), STREAMS)
 def test_an_httpx_stream_keeps_every_byte(url: str, expected: int | None, path: str, how: str, library: Any) -> None:
     """Whoever reads a streaming httpx response afterwards gets all of it."""
-    with library.Client() as client, client.stream("GET", f"{url}/{path}") as response:
+    with library.Client(verify=NO_ROOTS) as client, client.stream("GET", f"{url}/{path}") as response:
         actual = errcode_of(response)
         if how == "raw" and "/plain/" in path:
             body = b"".join(response.iter_raw())
@@ -402,7 +403,7 @@ def test_an_async_stream_keeps_every_byte(
     """Whoever reads a streaming response afterwards, with await, gets all of it."""
 
     async def main() -> tuple[int | None, bytes]:
-        async with library.AsyncClient() as client, client.stream("GET", f"{url}/{path}") as response:
+        async with library.AsyncClient(verify=NO_ROOTS) as client, client.stream("GET", f"{url}/{path}") as response:
             return await aerrcode_of(response), b"".join([piece async for piece in response.aiter_bytes()])
 
     assert (expected, _expected_body(path)) == anyio.run(main, backend=backend)
@@ -412,7 +413,7 @@ def test_an_async_stream_may_be_left_unread(url: str) -> None:
     """Closing a long response after the look leaves nothing open."""
 
     async def main() -> list[Any]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_ROOTS) as client:
             async with client.stream("GET", f"{url}/close/plain/items") as response:
                 await aerrcode_of(response)
             return _connections(client)
@@ -426,7 +427,7 @@ def test_a_discarded_async_response_gives_its_connection_back(url: str, backend:
     """The retry can use the same connection again."""
 
     async def main() -> list[Any]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_ROOTS) as client:
             for _ in range(3):
                 request = client.build_request("GET", f"{url}/chunked/plain/error")
                 answer = await client.send(request, stream=True)
@@ -445,7 +446,10 @@ def test_a_broken_async_connection_breaks_where_the_caller_reads(url: str) -> No
     """A body that is cut short raises httpx's own error from the caller's own read."""
 
     async def main() -> None:
-        async with httpx.AsyncClient() as client, client.stream("GET", f"{url}/cut/plain/error") as response:
+        async with (
+            httpx.AsyncClient(verify=NO_ROOTS) as client,
+            client.stream("GET", f"{url}/cut/plain/error") as response,
+        ):
             assert await aerrcode_of(response) is None
             with pytest.raises(httpx.RemoteProtocolError):
                 await response.aread()
@@ -494,10 +498,16 @@ def test_streams_of_the_other_colour_are_left_alone(url: str) -> None:
         with requests.get(f"{url}/length/plain/error", stream=True, timeout=10) as response:
             assert await aerrcode_of(response) is None
             assert response.raw.tell() == 0
-        with httpx.Client() as blocking, blocking.stream("GET", f"{url}/length/plain/error") as sync_answer:
+        with (
+            httpx.Client(verify=NO_ROOTS) as blocking,
+            blocking.stream("GET", f"{url}/length/plain/error") as sync_answer,
+        ):
             assert await aerrcode_of(sync_answer) is None
             assert ERROR == sync_answer.read()
-        async with httpx.AsyncClient() as client, client.stream("GET", f"{url}/length/plain/error") as answer:
+        async with (
+            httpx.AsyncClient(verify=NO_ROOTS) as client,
+            client.stream("GET", f"{url}/length/plain/error") as answer,
+        ):
             assert errcode_of(answer) is None
             assert ERROR == await answer.aread()
 

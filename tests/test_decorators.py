@@ -17,6 +17,7 @@ import pytest
 import requests
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from support.clients import NO_ROOTS
 from support.contrary import Contrary, ContraryError, ContraryMapping, ContraryNumber, ErrorWithErrcode
 from support.scripted_provider import FACES, OK, REJECTED, ScriptedProvider
 
@@ -779,7 +780,7 @@ def test_a_download_is_healed(wechat: WeChat, wechat_server: SimulatorServer, re
             return bytes(response.raw.read())
 
     async def awaiting() -> bytes:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_ROOTS) as client:
             answer = await service.acode(client, scene="a=1")
             return b"".join([piece async for piece in answer.aiter_bytes()])
 

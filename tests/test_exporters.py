@@ -20,7 +20,7 @@ import pytest
 import requests
 import sentry_sdk
 from support.api_server import Api, Seen, serving
-from support.clients import CLIENTS, ClientAdapter
+from support.clients import CLIENTS, NO_ROOTS, ClientAdapter
 from support.exporters import exporting, reported
 from support.scripted_provider import ScriptedProvider
 
@@ -259,7 +259,7 @@ def call_by_hand(url: str, timeout: float) -> Callable[[], object]:
 def call_by_hand_with_httpx(url: str, timeout: float) -> Callable[[], object]:
     @with_token(_provider(url))
     async def user_info(access_token: str, openid: str) -> Any:
-        async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
+        async with httpx.AsyncClient(verify=NO_ROOTS, trust_env=False, timeout=timeout) as client:
             return _checked(await client.get(f"{url}{PATH}", params={"access_token": access_token}))
 
     return lambda: anyio.run(user_info, "oABC")

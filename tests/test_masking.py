@@ -14,6 +14,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from support.clients import NO_ROOTS
 from support.contrary import Contrary, ContraryError
 from support.leaks import shown
 
@@ -47,7 +48,7 @@ class TestClients:
         token = provider.get_token()
 
         async def call() -> None:
-            async with httpx.AsyncClient(base_url=wechat_server.url) as client:
+            async with httpx.AsyncClient(verify=NO_ROOTS, base_url=wechat_server.url) as client:
                 await client.get("/cgi-bin/user/info", params={"access_token": token, "openid": "o1"})
 
         with caplog.at_level(logging.INFO, "httpx"):

@@ -19,7 +19,7 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 from support.api_server import serving
-from support.clients import CLIENTS
+from support.clients import CLIENTS, NO_ROOTS
 
 from wxmiddleware import (
     APIError,
@@ -251,7 +251,7 @@ def test_nothing_secret_is_quoted() -> None:
 
 def test_a_stream_keeps_every_byte() -> None:
     """A picture that streams comes back as a response with all of it; an error in its place is raised."""
-    with serving() as api, requests.Session() as session, httpx.Client() as client:
+    with serving() as api, requests.Session() as session, httpx.Client(verify=NO_ROOTS) as client:
         api.success = ({}, JPEG * 1000)
         answer: Any = raise_for_errcode(session.get(api.url, stream=True, timeout=5))
         with client.stream("GET", api.url) as streamed:
@@ -267,7 +267,7 @@ def test_what_cannot_be_looked_at() -> None:
     """An async response that was not read, and a stream that is gone, are said so."""
 
     async def main(url: str) -> None:
-        async with httpx.AsyncClient() as client, client.stream("GET", url) as response:
+        async with httpx.AsyncClient(verify=NO_ROOTS) as client, client.stream("GET", url) as response:
             with pytest.raises(TypeError, match=r"aread.*araise_for_errcode"):
                 raise_for_errcode(response)
             await response.aread()
@@ -287,7 +287,7 @@ def test_async_stream(library: Any, backend: str) -> None:
     """A picture that streams keeps every byte; an error in its place is raised, and so is what breaks at once."""
 
     async def main(url: str, api: Any) -> None:
-        async with library.AsyncClient(trust_env=False) as client:
+        async with library.AsyncClient(verify=NO_ROOTS, trust_env=False) as client:
             async with client.stream("GET", url) as response:
                 assert response is await araise_for_errcode(response)
                 assert JPEG * 1000 == await response.aread()
@@ -329,7 +329,7 @@ def test_streams_that_cannot_be_looked_at() -> None:
             raise_for_errcode(response)
         with requests.get(api.url, stream=True, timeout=5) as response, pytest.raises(TypeError, match="block"):
             anyio.run(araise_for_errcode, response)
-        with httpx.Client() as client, client.stream("GET", api.url) as unread:
+        with httpx.Client(verify=NO_ROOTS) as client, client.stream("GET", api.url) as unread:
             pass
         with pytest.raises(TypeError, match="closed"):
             raise_for_errcode(unread)

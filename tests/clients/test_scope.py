@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.api_server import OK, REJECTED, Api, serving
-from support.clients import AsyncHttpx, ClientAdapter, Httpx, Requests
+from support.clients import NO_ROOTS, AsyncHttpx, ClientAdapter, Httpx, Requests
 
 import wxmiddleware.httpx
 import wxmiddleware.httpx2
@@ -153,13 +153,13 @@ def test_through_a_forward_proxy(api: Api, scripted: Any, library: Any, asynchro
     auth = {httpx: wxmiddleware.httpx, httpx2: wxmiddleware.httpx2}[library].WeChatAuth(scripted)
 
     async def main() -> Any:
-        async with library.AsyncClient(auth=auth, proxy=api.url) as client:
+        async with library.AsyncClient(verify=NO_ROOTS, auth=auth, proxy=api.url) as client:
             return await client.get("http://wechat.test/cgi-bin/x"), await client.get("http://other.test/x")
 
     if asynchronous:
         anyio.run(main)
     else:
-        with library.Client(auth=auth, proxy=api.url) as client:
+        with library.Client(verify=NO_ROOTS, auth=auth, proxy=api.url) as client:
             assert OK == client.get("http://wechat.test/cgi-bin/x").content
             client.get("http://other.test/x")
 
@@ -172,7 +172,9 @@ def test_a_redirect_elsewhere_through_a_forward_proxy(api: Api, scripted: Any) -
     """The proxy's own name hides no host that the token is not for."""
     scripted.account.base_url = "http://wechat.test"
     api.answer = lambda seen: (302, {"Location": f"http://other.test/x?access_token={seen.token}"}, [b""])
-    client = httpx.Client(auth=wxmiddleware.httpx.WeChatAuth(scripted), proxy=api.url, follow_redirects=True)
+    client = httpx.Client(
+        verify=NO_ROOTS, auth=wxmiddleware.httpx.WeChatAuth(scripted), proxy=api.url, follow_redirects=True
+    )
     with client, pytest.raises(httpx.HTTPError, match=r"other\.test"):
         client.get("http://wechat.test/cgi-bin/x")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,9 @@ import requests
 import wxmiddleware.httpx
 import wxmiddleware.httpx2
 import wxmiddleware.requests
+
+# For each client httpx loads all root certificates, which takes longer than most tests; no server here speaks TLS.
+NO_ROOTS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class ClientAdapter:
@@ -94,7 +98,7 @@ class Httpx(ClientAdapter):
     errors: Any = httpx.HTTPError
 
     def client(self, **options: Any) -> Any:
-        return self.library.Client(auth=self.auth, trust_env=False, timeout=20, **options)
+        return self.library.Client(auth=self.auth, verify=NO_ROOTS, trust_env=False, timeout=20, **options)
 
     def send(self, method: str, path: str, **options: Any) -> Any:
         with self.client() as client:
@@ -115,7 +119,7 @@ class AsyncHttpx(Httpx):
     name = "httpx-async"
 
     def client(self, **options: Any) -> Any:
-        return self.library.AsyncClient(auth=self.auth, trust_env=False, timeout=20, **options)
+        return self.library.AsyncClient(auth=self.auth, verify=NO_ROOTS, trust_env=False, timeout=20, **options)
 
     def send(self, method: str, path: str, **options: Any) -> Any:
         async def main() -> Any:
