@@ -64,6 +64,21 @@ def test_record_tells(world: World) -> None:
     assert 1 == len(saves)
 
 
+def test_another_saves_meanwhile(world: World) -> None:
+    """A cure that cannot be written down, as another process has just saved, is no failure of the read."""
+    world.script("T1", "T2")
+    provider = world.provider()
+    world.get(provider)
+    world.get(provider, "T1")
+    save, world.store.save = world.store.save, lambda *_: None
+    provider.confirm("T2")
+    world.drain()
+    world.store.save = save
+
+    assert EventType.BACKING_OFF not in world.names()
+    assert "T2" == world.get(provider)
+
+
 def test_nothing_cured(world: World) -> None:
     """A fleet that is rejected for ever, whatever it fetches, is held back after ten fetches."""
     world.script(*(f"T{n}" for n in range(1, 100)))

@@ -708,9 +708,22 @@ class TestStable:
         provider = stable.provider()
         stable.get(provider)
 
-        assert isinstance(stable.error(provider, "T1"), TokenUnavailable)
+        error = stable.error(provider, "T1")
+
+        assert (TokenUnavailable, 30.0) == (type(error), error.retry_after)  # the forced mode's own limit
         assert "T1" == stable.get(provider)
         assert 3 == stable.issuer.fetches
+
+    def test_nothing_to_force(self, stable: World) -> None:
+        """The same where there is no forced mode."""
+        stable.issuer.can_force = False
+        stable.script("T1", "T1")
+        provider = stable.provider()
+        stable.get(provider)
+        error = stable.error(provider, "T1")
+
+        assert (TokenUnavailable, 1.0) == (type(error), error.retry_after)
+        assert "T1" == stable.get(provider)
 
     def test_rejected_while_renewed(self, stable: World) -> None:
         """A token that is rejected while an early renewal brings it again is then replaced in forced mode."""
@@ -955,13 +968,29 @@ class TestFailures:
         assert 1 == world.issuer.fetches
 
     def test_fleet_remembers(self, world: World) -> None:
-        """What one process has learnt about a wrong secret, the others do not try."""
+        """What one process has learnt about a wrong secret, the others do not try before its back-off is over."""
         world.script(WRONG)
         here, there = world.provider(), world.elsewhere()
         world.error(here)
+        world.advance(10)
+        error = world.error(there)
 
-        assert isinstance(world.error(there), TokenRefused)
+        assert (TokenRefused, 50.0) == (type(error), error.retry_after)
         assert 1 == world.issuer.fetches
+
+    def test_another_has_fetched_meanwhile(self, world: World) -> None:
+        """Whose request failed, past its lease, gives the token that another process has fetched meanwhile."""
+        world.script(BUSY, "T2")
+        here, there = world.provider(), world.elsewhere()
+
+        def stand_still() -> None:
+            world.issuer.during = None
+            world.advance(60)
+            assert "T2" == there.get_token()
+
+        world.issuer.during = stand_still
+
+        assert "T2" == world.get(here)
 
 
 class TestFleet:
@@ -1555,6 +1584,17 @@ class TestFlights:
 
         assert [None] == results
         assert "T1" == world.get(provider)
+
+    @pytest.mark.parametrize(("cache", "rejected"), [(True, "T1"), (True, "T0"), (False, "T0")])
+    def test_asked_while_deciding_about_a_good_token(self, world: World, cache: bool, rejected: str) -> None:
+        """It gets a good token, unless that is the rejected one, or each caller is to have one of the store's."""
+        world.script("T1")
+        provider = world.provider(cache=cache)
+        world.get(provider)
+        with provider._own._lock:
+            answer = provider._own.decide(rejected)
+
+        assert (cache and rejected != "T1") is (answer is provider._own.snapshot)
 
     def test_wall_clock_steps(self, world: World) -> None:
         """A wall clock that jumps by hours, either way, changes nothing."""

@@ -13,6 +13,7 @@ from wxmiddleware import EventType
 from wxmiddleware._rules.models import Snapshot
 from wxmiddleware.sources import Failure, Grant
 from wxmiddleware.sources._sending import may_send
+from wxmiddleware.stores import Record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
 
@@ -53,13 +54,21 @@ def test_another_process_has_fetched(world: World, source: Careful) -> None:
 
 
 def test_nobody_else_has_fetched(world: World, source: Careful) -> None:
-    """A process that was held up past its lease takes another one, and then sends."""
+    """A process that was held up past its lease gives it back, takes another one, and then sends."""
+    leased, save = list[bool](), world.store.save
+
+    def watched(key: str, record: Record, version: Any) -> Any:
+        leased.append(record.lease is not None)
+        return save(key, record, version)
+
+    world.store.save = watched
     source.script.append("T1")
     source.hold_up = lambda: world.advance(4.0)  # of the 8 s there are less than the 5 s of a fetch left
     late = world.provider(source=source)
 
     assert "T1" == world.get(late)
     assert 1 == source.fetches
+    assert [True, False, True, False] == leased
     record = world.store.load(late._own.key).record
     assert record is not None
     assert record.lease is None
