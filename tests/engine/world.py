@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -207,9 +207,9 @@ class Tasks(Face):
     def __init__(self, backend: str) -> None:
         self.backend = backend
 
-    def run(self, main: Callable[[], Awaitable[Any]]) -> Any:
+    def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """In an event loop of its own, so that a scenario with two calls has seen two loops."""
-        return asyncio.run(main()) if self.backend == "asyncio" else anyio.run(main, backend=self.backend)  # type: ignore[arg-type]
+        return asyncio.run(main()) if self.backend == "asyncio" else anyio.run(main, backend=self.backend)
 
     def one(self, provider: TokenProvider, rejected: str | None, **options: Any) -> str:
         async def main() -> str:
