@@ -9,18 +9,21 @@ How a token is asked for.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .._rules.models import Account, Cause, Failure, Grant, WeComAccount
 from .classic import ClassicToken
 from .component import AuthorizerToken, ComponentToken
 from .endpoint import Endpoint, ErrorTable, Form
-from .file import FileToken
-from .function import CallableToken
-from .remote import RemoteToken
 from .stable import StableToken
 from .tickets import AgentTicket, CardTicket, JsapiTicket
 from .wecom import WeComToken
+
+if TYPE_CHECKING:
+    from .file import FileToken
+    from .function import CallableToken
+    from .remote import RemoteToken
 
 __all__ = [
     "AgentTicket",
@@ -96,3 +99,13 @@ class TokenSource(Protocol):
 def default_source(account: Account) -> TokenSource:
     """The endpoint to ask for the token of such an account, unless its user has another wish."""
     return WeComToken() if isinstance(account, WeComAccount) else StableToken()
+
+
+# Imported when one is used: most programs have a secret, and ask WeChat.
+_ELSEWHERE = {"CallableToken": "function", "FileToken": "file", "RemoteToken": "remote"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(import_module(f".{_ELSEWHERE[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
