@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -25,8 +26,13 @@ def find(program: str, *places: str, package: str = "") -> str:
     assert may_start, f"This test starts {program}: mark it with one of {', '.join(MARKERS)} (see CONTRIBUTING.md)."
     path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *places]))
     if path is None:
-        reason = f"needs {program}: apt-get install {package or program}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(program, package or program)
     return path
+
+
+def missing(what: str, package: str) -> NoReturn:
+    """Skip the test, as something is not installed that pip does not bring; in CI, fail."""
+    reason = f"needs {what}: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -52,7 +52,7 @@ class _AsIs:
         return value
 
 
-class _Server:
+class Server:
     """
     Connections of our own to one memcached, set up as the user's are.
 
@@ -136,7 +136,7 @@ class MemcachedStore(fork.Closing):
         clients = client.clients if isinstance(client, HashClient) else {"": client}
         if not clients:
             raise ConfigurationError("The HashClient has no servers.")
-        self._servers = {name: _Server(one) for name, one in clients.items()}
+        self._servers = {name: Server(one) for name, one in clients.items()}
         # A copy: the user's client takes servers out of its own while they are down.
         self._hasher = copy.deepcopy(client.hasher) if isinstance(client, HashClient) else None
         fork.register(self)
@@ -207,7 +207,7 @@ class MemcachedStore(fork.Closing):
         left = min(max(keep_until(record) - self._clock(), 0.0), _LONGEST_LIFE - 1)
         return math.ceil(left) + 1 if left else 1
 
-    def _at(self, key: str) -> tuple[_Server, str]:
+    def _at(self, key: str) -> tuple[Server, str]:
         fork.check()
         name = self._prefix + key
         room = min(server.room for server in self._servers.values())

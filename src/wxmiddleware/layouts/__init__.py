@@ -1,0 +1,32 @@
+"""
+Layouts: where and how programs in other languages keep a token.
+
+Each is read to follow the program that owns the token, and written where we own it, so that the other program need not
+be changed. The clients are yours: a layout of Redis takes a ``redis.Redis``, one of memcached a ``pymemcache.Client``,
+the table an SQLAlchemy engine.
+"""
+
+from __future__ import annotations
+
+from ._layout import Kept, Layout
+from .article import ArticleFile, ArticleMemcached, ArticleTable
+from .easywechat import EasyWeChatRedis
+from .node import CoWechatApiFile
+from .plain import PlainMemcached, PlainRedis
+from .wechatpy import WechatpyMemcached, WechatpyRedis
+from .wxjava import WxJavaRedis
+
+__all__ = [
+    "ArticleFile",
+    "ArticleMemcached",
+    "ArticleTable",
+    "CoWechatApiFile",
+    "EasyWeChatRedis",
+    "Kept",
+    "Layout",
+    "PlainMemcached",
+    "PlainRedis",
+    "WechatpyMemcached",
+    "WechatpyRedis",
+    "WxJavaRedis",
+]

@@ -1,0 +1,36 @@
+"""The object that co-wechat-api and wechat-api hand to ``saveToken``, as their documentation keeps it in a file."""
+
+from __future__ import annotations
+
+import json
+
+from ._files import JSONFile
+from ._layout import Kept, number
+
+_MARGIN = 10.0  # seconds that it ends before the token
+
+
+class CoWechatApiFile(JSONFile):
+    """
+    A file with ``{"accessToken", "expireTime"}``, such as ``access_token.txt``.
+
+    It is replaced as a whole; its owner and mode stay.
+
+    Args:
+        path: The file. Its directory must be there.
+
+    Raises:
+        ConfigurationError: The path is none.
+    """
+
+    def read(self) -> Kept | None:
+        """Read the file."""
+        found = self.load()
+        value, end = found.get("accessToken"), number(found.get("expireTime"))
+        if not isinstance(value, str) or not value:
+            return None
+        return Kept(value, None if end is None else end / 1000 + _MARGIN)
+
+    def write(self, value: str, expires_at: float) -> None:
+        """Replace the file."""
+        self.replace(json.dumps({"accessToken": value, "expireTime": int((expires_at - _MARGIN) * 1000)}))

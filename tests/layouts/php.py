@@ -1,0 +1,69 @@
+"""The article's class, in a PHP of its own for each page view."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from support.programs import find, missing
+
+_ARTICLE = Path(__file__).with_name("article.php")
+_NEEDS = ("curl", "memcached", "pdo_mysql")
+_FAKETIME = "faketime/libfaketime.so.1"
+APPID, SECRET = "wxarticle", "5ecret"
+
+
+def php() -> str:
+    """PHP's command line, with the extensions that the class uses; without them the test is skipped, in CI it fails."""
+    path = find("php", package="php-cli")
+    there = subprocess.run([path, "-m"], capture_output=True, text=True, check=True).stdout.lower().split()
+    without = [each for each in _NEEDS if each not in there]
+    if without:
+        missing(f"PHP's {' and '.join(without)}", "php-curl php-mysql php-memcached")
+    return path
+
+
+def view(form: str, base_url: str, *, ahead: float = 0.0, **settings: object) -> dict[str, Any]:
+    """
+    View a page: the class gets a token as it does, and makes one call with it.
+
+    Args:
+        form: In which form it keeps its token.
+        base_url: Where WeChat is.
+        ahead: By how many seconds PHP's clock is ahead.
+        settings: What it is told besides, such as `ARTICLE_FILE`.
+
+    Returns:
+        The token in use after the call, and WeChat's answer.
+    """
+    environment = {
+        **os.environ,
+        "WECHAT_BASE_URL": base_url,
+        "WECHAT_APPID": APPID,
+        "WECHAT_SECRET": SECRET,
+        **{name: str(value) for name, value in settings.items()},
+    }
+    if ahead:
+        environment |= {"LD_PRELOAD": faketime(), "FAKETIME": f"+{ahead:.0f}s"}
+    command = [php(), str(_ARTICLE), form]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def sql_of_the_table() -> list[str]:
+    """The statements that make the table."""
+    printed = subprocess.run([php(), str(_ARTICLE), "table"], capture_output=True, text=True, check=True).stdout
+    return [each.strip() for each in printed.split(";") if each.strip()]
+
+
+def faketime() -> str:
+    """The library that lets a program's clock go ahead."""
+    found = next((str(each) for each in Path("/usr/lib").glob(f"*/{_FAKETIME}")), "")
+    if not found:
+        missing("libfaketime", "libfaketime")
+    return found

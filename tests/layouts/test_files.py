@@ -1,0 +1,183 @@
+"""Files of other programs: read as they may be met, replaced as a whole, and still theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from wxmiddleware.exceptions import ConfigurationError
+from wxmiddleware.layouts import ArticleFile, CoWechatApiFile, Kept
+from wxmiddleware.layouts import _files as files
+
+NOW = 1_795_819_524.0
+
+
+class TestArticleFile:
+    def test_what_php_has_written(self, tmp_path: Path) -> None:
+        """A token of PHP's lives for two hours from its fetch, which is what the file tells."""
+        path = tmp_path / "access_token.json"
+        path.write_text('{"access_token": "T", "expires_time": 1795819524}')
+
+        assert Kept("T", NOW + 7200) == ArticleFile(path, clock=lambda: NOW + 5000).read()
+
+    def test_what_is_written(self, tmp_path: Path) -> None:
+        """An hour before the end is written, so that PHP leaves the file alone till then."""
+        path = tmp_path / "access_token.json"
+        layout = ArticleFile(path, clock=lambda: NOW)
+
+        layout.write("T", NOW + 7200)
+
+        assert {"access_token": "T", "expires_time": 1795819524 + 3600} == json.loads(path.read_text())
+        assert Kept("T", NOW + 7200) == layout.read()
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            '{"access_tok',
+            "null",
+            "[]",
+            "{}",
+            '{"access_token": "", "expires_time": 1}',
+            '{"access_token": 7}',
+            "\xff",
+        ],
+    )
+    def test_no_token(self, tmp_path: Path, content: str) -> None:
+        """An empty file, half a file, an error that PHP has kept: no token, and no exception."""
+        path = tmp_path / "access_token.json"
+        path.write_text(content, encoding="latin-1")
+
+        assert None is ArticleFile(path).read()
+        assert None is ArticleFile(tmp_path / "none").read()
+
+    def test_no_end(self, tmp_path: Path) -> None:
+        """A token with a time that is none has an end that nobody knows."""
+        path = tmp_path / "access_token.json"
+        path.write_text('{"access_token": "T", "expires_time": "soon"}')
+
+        assert Kept("T", None) == ArticleFile(path).read()
+
+    def test_relative(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative path is below the directory of now, also after a daemon has changed it."""
+        monkeypatch.chdir(tmp_path)
+        layout = ArticleFile()
+        monkeypatch.chdir("/")
+
+        layout.write("T", NOW)
+
+        assert f"ArticleFile({tmp_path}/access_token.json)" == layout.name == repr(layout)
+        assert (tmp_path / "access_token.json").exists()
+
+
+class TestCoWechatApiFile:
+    def test_both_ways(self, tmp_path: Path) -> None:
+        """Its end is ten seconds before the token's, in milliseconds."""
+        path = tmp_path / "access_token.txt"
+        layout = CoWechatApiFile(path)
+
+        layout.write("T", NOW)
+
+        assert {"accessToken": "T", "expireTime": 1795819514000} == json.loads(path.read_text())
+        assert Kept("T", NOW) == layout.read()
+
+    @pytest.mark.parametrize("content", ["null", "{}", '{"accessToken": null}', '{"accessToken": "T'])
+    def test_no_token(self, tmp_path: Path, content: str) -> None:
+        """While it fetches, co-wechat-api keeps null."""
+        path = tmp_path / "access_token.txt"
+        path.write_text(content)
+
+        assert None is CoWechatApiFile(path).read()
+
+    def test_no_end(self, tmp_path: Path) -> None:
+        """A record without an end is one all the same."""
+        path = tmp_path / "access_token.txt"
+        path.write_text('{"accessToken": "T"}')
+
+        assert Kept("T", None) == CoWechatApiFile(path).read()
+
+
+class TestReplace:
+    def test_a_reader_has_the_old_or_the_new(self, tmp_path: Path) -> None:
+        """Who has the old file open goes on reading it, whole: nothing is written over it."""
+        path = tmp_path / "access_token.json"
+        layout = ArticleFile(path)
+        layout.write("old", NOW)
+        with path.open() as reader:
+            layout.write("new", NOW)
+
+            assert "old" == json.load(reader)["access_token"]
+        assert [path] == list(tmp_path.iterdir())
+
+    def test_mode(self, tmp_path: Path) -> None:
+        """Everybody may read a new file, as PHP has a user of its own; that of one which is there stays."""
+        path = tmp_path / "access_token.json"
+        ArticleFile(path).write("T", NOW)
+        assert 0o644 == stat.S_IMODE(path.stat().st_mode)
+
+        path.chmod(0o660)
+        ArticleFile(path).write("U", NOW)
+
+        assert 0o660 == stat.S_IMODE(path.stat().st_mode)
+
+    def test_link(self, tmp_path: Path) -> None:
+        """A link stays one, and the file that it leads to is replaced."""
+        path, link = tmp_path / "real.json", tmp_path / "access_token.json"
+        link.symlink_to(path)
+
+        ArticleFile(link).write("T", NOW)
+
+        assert link.is_symlink()
+        assert "T" == json.loads(path.read_text())["access_token"]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_owner(self, tmp_path: Path) -> None:
+        """PHP's file stays PHP's, or PHP could write it no more."""
+        path = tmp_path / "access_token.json"
+        path.write_text("{}")
+        os.chown(path, 33, 33)
+
+        ArticleFile(path).write("T", NOW)
+
+        assert (33, 33) == (path.stat().st_uid, path.stat().st_gid)
+        assert "T" == json.loads(path.read_text())["access_token"]
+
+    def test_somebody_else_s(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that cannot be given back to its owner is written in place, and nothing of the old one is left."""
+        path = tmp_path / "access_token.json"
+        path.write_text("{}" + " " * 500)
+        before = path.stat().st_ino
+        owners = iter([(1, 1), (2, 2)])
+
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(files, "_owner", lambda about: next(owners, (2, 2)))
+        monkeypatch.setattr(os, "fchown", refuse)
+
+        ArticleFile(path).write("T", NOW)
+
+        assert before == path.stat().st_ino
+        assert {"access_token": "T", "expires_time": int(NOW) - 3600} == json.loads(path.read_text())
+        assert [path] == list(tmp_path.iterdir())
+
+    def test_no_directory(self, tmp_path: Path) -> None:
+        """What cannot be written is an error, and leaves nothing behind."""
+        with pytest.raises(FileNotFoundError):
+            ArticleFile(tmp_path / "none" / "access_token.json").write("T", NOW)
+
+
+@pytest.mark.parametrize("path", ["", 7, None, b"x", "a\0b", "file:///tmp/x"])
+def test_no_path(path: object) -> None:
+    """A path that is none is found out at construction."""
+    with pytest.raises(ConfigurationError, match=r"^path must be"):
+        ArticleFile(path)  # type: ignore[arg-type]
+
+
+def test_no_token_in_a_repr() -> None:
+    """What is kept does not show its token."""
+    assert "TOKEN" not in repr(Kept("TOKEN", 1.0))
