@@ -17,7 +17,7 @@ import pytest
 
 from wxmiddleware._engine import flight as _flight
 from wxmiddleware._engine.flight import Flight
-from wxmiddleware._runtime.threads import threads_freeze
+from wxmiddleware._runtime.threads import NoThread, run_in_thread, threads_freeze
 
 LONG = 20.0  # real seconds; nothing here takes so long unless it is broken
 BACKENDS = ["asyncio", "trio"]
@@ -227,6 +227,7 @@ class TestSlipAway:
         flight.start_soon(work.on_no_thread)
 
         assert [flight] == work.without_thread
+        assert flight.no_thread
         assert flight.wait(LONG) == "done"
 
     def test_threads_that_freeze(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +246,7 @@ class TestSlipAway:
         work.flight(ready=True).start_soon(work.on_no_thread)
 
         assert work.begun.is_set()
+        assert [] == work.without_thread
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -360,6 +362,36 @@ class TestTasks:
 
         assert (None, False) == in_loop(backend, main)
         assert "done" == flight.wait(LONG)
+
+    def test_threads_are_back(self, work: Work, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A task for which there was no thread at all tries again in a moment."""
+        tries: list[bool] = []
+
+        async def full_at_first(*args: Any, **options: Any) -> Any:
+            tries.append(True)
+            if len(tries) == 1:
+                raise NoThread("There is none.")
+            return await run_in_thread(*args, **options)
+
+        monkeypatch.setattr(_flight, "run_in_thread", full_at_first)
+        monkeypatch.setattr(_flight, "START_GRACE", 0.01)
+        monkeypatch.setattr(_flight, "_NO_THREAD_PATIENCE", LONG)
+        flight = work.flight(ready=True)
+
+        assert in_loop(backend, lambda: flight.wait_async(LONG)) == "done"
+        assert [True, True] == tries
+
+    def test_reserved(self, work: Work, backend: str) -> None:
+        """A task that runs a reserved flight hands its result to those who wait, of whom none runs it."""
+        flight = work.flight()
+        flight.reserve()
+
+        async def refresh() -> str:
+            assert flight.begun
+            return "done"
+
+        assert in_loop(backend, lambda: flight.run_async(refresh)) is None
+        assert ("done", 0, [True]) == (flight.wait(LONG), work.runs, work.endings)
 
     def test_thread_that_is_never_scheduled(
         self, work: Work, backend: str, frozen_threads: list[Callable[[], None]]

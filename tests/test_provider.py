@@ -400,7 +400,7 @@ class TestTimeout:
 
         assert 2.0 == provider.worth_waiting(2.0)
 
-    def test_after_a_failure(self, world: World) -> None:
+    def test_after_a_failure(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """The refresh after one that failed is waited for only for a moment, until one succeeds."""
         go_on = threading.Event()
         answers: list[Grant | Failure] = [Failure(Cause.TRANSIENT, "No."), Grant("T", 7200)]
@@ -418,11 +418,14 @@ class TestTimeout:
         world.clock.advance(120)
         assert provider.peek() is None
         again = provider.worth_waiting(2.0)
+        monkeypatch.setattr("wxmiddleware._engine.provider.threads_freeze", lambda: True)
+        frozen = provider.worth_waiting(2.0)
         go_on.set()
         landed()
 
         assert 2.0 == cooling  # for the reason, which is at hand
         assert again <= 0.25
+        assert 2.0 == frozen  # threads run only while a request waits
         assert "T" == provider.peek()
 
     def test_of_the_provider(self, hanging: World, get: Callable[..., str]) -> None:
@@ -803,8 +806,9 @@ class TestSettle:
 
         assert ([7.0] if freeze else []) == waits
 
-    def test_nothing_under_way(self, world: World) -> None:
+    def test_nothing_under_way(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a refresh there is nothing to do."""
+        monkeypatch.setattr("wxmiddleware._engine.provider.threads_freeze", lambda: True)
         world.provider().drain()
 
         assert world.source.fetches == 0

@@ -7,6 +7,7 @@ in docs/why.md. What needs real processes is in tests/processes/.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +31,9 @@ from wxmiddleware import (
 from wxmiddleware._rules.models import Lease, Record
 from wxmiddleware._rules.policies import OPEN_SECONDS, REFUSAL_STREAK
 from wxmiddleware._runtime import process
-from wxmiddleware.sources import Failure, Grant
+from wxmiddleware.sources import Cause, Failure, Grant
+
+NOT_ALLOWED = Failure(Cause.PERMANENT, "The IP address is not allowed.", errcode=40164)
 
 
 def gate(world: World) -> threading.Event:
@@ -966,6 +969,59 @@ class TestFailures:
         assert {TokenUnavailable} == {type(error) for error in errors}
         assert not [error for error in errors if "T1" in str(error) or error.__context__ or error.__cause__]
         assert 1 == world.issuer.fetches
+
+    def test_retry_now_near_the_end(self, world: World) -> None:
+        """Once the reason has been mended, a token near its end is renewed with the next call."""
+        world.script("T1", WRONG, "T2")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        world.get(provider)
+        world.drain()
+        assert "T1" == world.get(provider)
+        provider.retry_now()
+        world.get(provider)
+        world.drain()
+
+        assert "T2" == world.get(provider)
+
+    def test_retry_now_of_who_never_fetches(self, world: World) -> None:
+        """A follower forgets the failure in its own memory, and leaves the store to who fetches."""
+        world.script(WRONG)
+        here, follower = world.provider(), world.elsewhere(follow=True)
+        world.error(here)
+        world.error(follower)
+        follower.retry_now()
+        record = world.store.load(here._own.key).record
+
+        assert record is not None
+        assert record.cooldown is not None
+        assert follower.status().backing_off is None
+
+    def test_back_off_of_another_kind(self, world: World) -> None:
+        """What is mended ends only the back-off that it was the reason of."""
+        world.script(QUOTA)
+        provider = world.provider()
+        world.error(provider)
+        provider._own.resume(lambda failure: failure.cause is not Cause.QUOTA)
+
+        assert 600.0 == provider.status().backing_off
+
+    @pytest.mark.parametrize(("failure", "wrong"), [(WRONG, True), (QUOTA, False), (NOT_ALLOWED, False)])
+    def test_wrong_until(self, world: World, failure: Failure, wrong: bool) -> None:
+        """Only a wrong secret is one; nor is it while there is a good token."""
+        world.script("T1", failure, failure)
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        world.get(provider)
+        world.drain()
+        with_token = provider.wrong_until()
+        world.advance(600)
+        world.error(provider)
+
+        assert -math.inf == with_token
+        assert wrong is (provider.wrong_until() > world.clock())
 
     def test_fleet_remembers(self, world: World) -> None:
         """What one process has learnt about a wrong secret, the others do not try before its back-off is over."""
