@@ -29,7 +29,7 @@ from wxmiddleware._runtime import process as _process
 from wxmiddleware.cli import OK, REFUSED, USAGE, main
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import ClassicToken, StableToken
-from wxmiddleware.stores import store_from_url
+from wxmiddleware.stores import record_key, store_from_url
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.sql import SQLStore
 
@@ -525,7 +525,7 @@ class TestInspectStore:
     def path(self, tmp_path: Path) -> Path:
         return tmp_path / "token.json"
 
-    def put(self, path: Path, key: str = "wx:wx1:stable:abc", **changes: Any) -> Record:
+    def put(self, path: Path, key: str = "wx:wechat:wx1:stable", **changes: Any) -> Record:
         """Have the store hold a record."""
         store = JSONFileStore(path)
         loaded = store.load(key)
@@ -554,8 +554,8 @@ class TestInspectStore:
     )
     def test_check(self, path: Path, capsys: Any, changes: dict[str, Any], code: int) -> None:
         """--check is 0 only if each token in the store can be used."""
-        self.put(path, "wx:wx1:stable:abc")
-        self.put(path, "wx:wx2:stable:abc", lease=Lease("x", 2e9), **changes)
+        self.put(path, "wx:wechat:wx1:stable")
+        self.put(path, "wx:wechat:wx2:stable", lease=Lease("x", 2e9), **changes)
 
         assert main(["inspect", "--store", f"file:{path}"]) == 0
         assert main(["inspect", "--check", "--store", f"file:{path}"]) == code
@@ -581,7 +581,7 @@ class TestInspectStore:
         self.put(path)
         (found,) = self.look(path, capsys)
 
-        assert (found["appid"], found["kind"], found["fingerprint"]) == ("wx1", "stable", "abc")
+        assert (found["appid"], found["kind"], found["realm"]) == ("wx1", "stable", "wechat")
         assert (found["state"], found["generation"]) == ("fresh", 7)
         assert 7100 < found["expires_in"] <= 7200
         assert 60 <= found["fetched_ago"] < 120
@@ -592,21 +592,21 @@ class TestInspectStore:
     @pytest.mark.parametrize(
         ("key", "changes", "state"),
         [
-            ("wx:wx1:stable:abc", {"expires_at": lambda now: now + 400}, "fresh"),
+            ("wx:wechat:wx1:stable", {"expires_at": lambda now: now + 400}, "fresh"),
             (
-                "wx:wx1:stable:abc",
+                "wx:wechat:wx1:stable",
                 {"expires_at": lambda now: now + 280, "received_at": lambda now: now - 6900},
                 "ahead",
             ),
             (
-                "wx:wx1:classic:abc",
+                "wx:wechat:wx1:classic",
                 {"expires_at": lambda now: now + 580, "received_at": lambda now: now - 6600},
                 "ahead",
             ),
-            ("wx:wx1:ticket:abc", {"expires_at": lambda now: now + 5}, "fresh"),
-            ("wx:wx1:stable:abc", {"expires_at": lambda now: now - 5, "rejected_at": lambda now: now}, "expired"),
+            ("wx:wechat:wx1:ticket", {"expires_at": lambda now: now + 5}, "fresh"),
+            ("wx:wechat:wx1:stable", {"expires_at": lambda now: now - 5, "rejected_at": lambda now: now}, "expired"),
             (
-                "wx:wx1:stable:abc",
+                "wx:wechat:wx1:stable",
                 {"value": None, "expires_at": -math.inf, "received_at": -math.inf, "rejected_at": lambda now: now},
                 "empty",
             ),
@@ -633,7 +633,7 @@ class TestInspectStore:
         )
         self.put(
             path,
-            "wx:wx2:classic:abc",
+            "wx:wechat:wx2:classic",
             lease=lambda now: Lease("x", now - 1),
             cooldown=lambda now: Cooldown(now - 1, FAILURE, 3),
             forced=5,
@@ -660,7 +660,7 @@ class TestInspectStore:
     def test_table(self, path: Path, capsys: Any) -> None:
         """For people there is a table for each record; nothing in it is obeyed by a terminal."""
         self.put(path, lease=lambda now: Lease("elsewhere/12/3/4/ab", now + 8))
-        self.put(path, "wx:wx2:classic:abc", cooldown=lambda now: Cooldown(now + 60, FAILURE, 3))
+        self.put(path, "wx:wechat:wx2:classic", cooldown=lambda now: Cooldown(now + 60, FAILURE, 3))
 
         assert main(["inspect", "--store", f"file:{path}"]) == 0
 
@@ -688,7 +688,7 @@ class TestInspectStore:
     def test_one_appid(self, path: Path, capsys: Any) -> None:
         """--appid leaves out the others."""
         for appid in ("wx1", "wx2"):
-            self.put(path, f"wx:{appid}:stable:abc")
+            self.put(path, f"wx:wechat:{appid}:stable")
 
         assert ["wx2"] == [found["appid"] for found in self.look(path, capsys, "--appid", "wx2")]
 
@@ -734,7 +734,7 @@ class TestInspectStore:
         """What a later version has written is said, beside the others, and makes it 4."""
         self.put(path)
         content = json.loads(path.read_text())
-        content["records"]["wx:wx2:stable:abc"] = {"stamp": "a", "record": {"format": 99}}
+        content["records"]["wx:wechat:wx2:stable"] = {"stamp": "a", "record": {"v": 99}}
         path.write_text(json.dumps(content))
 
         assert main(["inspect", "--store", f"file:{path}"]) == 4
@@ -767,7 +767,7 @@ class TestInspectStore:
         """It is asked for both kinds of the account in the environment; without one that is said."""
         monkeypatch.delattr(JSONFileStore, "keys")
         for kind in ("stable", "classic"):
-            self.put(path, f"wx:{account.appid}:{kind}:{account.fingerprint}")
+            self.put(path, record_key(account, kind))
         self.put(path)
 
         assert ["stable", "classic"] == [found["kind"] for found in self.look(path, capsys)]
@@ -809,10 +809,10 @@ class TestSchema:
     def use(self, store: SQLStore) -> None:
         """See that it works."""
         try:
-            loaded = store.load("wx:wx1:stable:abc")
+            loaded = store.load("wx:wechat:wx1:stable")
             saved = Record(7, "T0ken", expires_at=loaded.now + 7200)
-            assert store.save("wx:wx1:stable:abc", saved, loaded.version)
-            assert store.load("wx:wx1:stable:abc").record == saved
+            assert store.save("wx:wechat:wx1:stable", saved, loaded.version)
+            assert store.load("wx:wechat:wx1:stable").record == saved
         finally:
             store.close()
 

@@ -103,7 +103,7 @@ def test_leaves_nothing_in_the_store(short: None, tmp_path: Path) -> None:
     """A store that was named has forgotten the demo's tokens and messages at the end, and nothing of others'."""
     with RedisServer(tmp_path) as server:
         client = redis.Redis.from_url(server.url)
-        theirs = ["wx:wx1:stable:abc", "wx:wx1:webhook:00"]
+        theirs = ["wx:wechat:wx1:stable", "wx:wx1:webhook:00"]
         with contextlib.closing(RedisStore.from_url(server.url)) as store:
             for key in theirs:
                 assert store.save(key, Record(value="theirs", expires_at=math.inf), "")

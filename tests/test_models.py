@@ -165,46 +165,6 @@ class TestAccount:
 
         assert account == copy.copy(account) == pickle.loads(pickle.dumps(account))
 
-    def test_fingerprint(self) -> None:
-        """The fingerprint differs by AppID and world, and gives nothing away."""
-        accounts = [
-            Account("wx1", SECRET),
-            Account("wx2", SECRET),
-            Account("wx1", SECRET, base_url="http://host"),
-            Account("wx1", SECRET, base_url="https://host"),
-            Account("wx1", SECRET, base_url="https://host:8443"),
-            Account("wx1", SECRET, base_url="https://host/wechat"),
-            Account("wx1", SECRET, base_url="https://api.weixin.qq.com.example"),
-            Account("wx1", SECRET, base_url="https://api.weixin.qq.com/wechat"),
-            WeComAccount("wx1", SECRET),
-            WeComAccount("wx1", SECRET[::-1]),
-        ]
-        prints = {account.fingerprint for account in accounts}
-
-        assert len(prints) == len(accounts)
-        assert all(len(one) == 12 and int(one, 16) >= 0 and one not in SECRET for one in prints)
-        assert accounts[0].fingerprint == Account("wx1", SECRET).fingerprint
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            Account("wx1"),
-            Account("wx1", SECRET[::-1]),
-            Account("wx1", SECRET, base_url="https://sh.api.weixin.qq.com"),
-            Account("wx1", SECRET, base_url="https://API2.weixin.qq.com:443/"),
-            Account("wx1", SECRET, base_url="https://hk.api.weixin.qq.com."),
-        ],
-    )
-    def test_fingerprint_in_common(self, other: Account) -> None:
-        """Neither the secret nor the way to WeChat tells one token from another."""
-        assert Account("wx1", SECRET).fingerprint == other.fingerprint
-
-    def test_fingerprint_of_one_host(self) -> None:
-        """Nor does how a host is written."""
-        written = ("https://Proxy.example", "https://proxy.example:443/", "https://proxy.example./")
-
-        assert 1 == len({Account("wx1", SECRET, base_url=url).fingerprint for url in written})
-
     def test_mark(self) -> None:
         """The mark differs by secret, and does not give it away."""
         marks = {Account("wx1", secret).mark for secret in (SECRET, SECRET[::-1])}
@@ -218,10 +178,7 @@ class TestAccount:
         assert Account("wx1") == Account("wx1", "")
         with pytest.raises(ConfigurationError, match="secret is empty"):
             WeComAccount("ww1", "")
-
-    def test_fingerprint_has_no_seams(self) -> None:
-        """A character that moves from the CorpID into the secret makes another fingerprint."""
-        assert WeComAccount("ww1", "2abc").fingerprint != WeComAccount("ww12", "abc").fingerprint
+        assert WeComAccount("ww1", agentid=7).secret == ""
 
     def test_host(self) -> None:
         """The host is what messages show of the URL."""
@@ -234,6 +191,19 @@ class TestFromEnv:
         environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": SECRET, "WECHAT_BASE_URL": "http://host"}
 
         assert Account("wx1", SECRET, base_url="http://host") == Account.from_env(environ)
+
+    def test_optional(self) -> None:
+        """The realm comes from there, too, and at WeCom the AgentId."""
+        environ = {f"{of}_{name}": name.lower() for of in ("WECHAT", "WECOM") for name in ("APPID", "CORPID", "SECRET")}
+        environ |= {"WECHAT_REALM": "private", "WECOM_REALM": "own", "WECOM_AGENTID": "7"}
+
+        assert Account("appid", "secret", realm="private") == Account.from_env(environ)
+        assert WeComAccount("corpid", "secret", realm="own", agentid="7") == WeComAccount.from_env(environ)
+
+    def test_malformed_realm(self) -> None:
+        """A realm that is none is told by the variable's name."""
+        with pytest.raises(ConfigurationError, match=r"^WECHAT_REALM is not such a word"):
+            Account.from_env({"WECHAT_APPID": "wx1", "WECHAT_SECRET": SECRET, "WECHAT_REALM": "Not one"})
 
     @pytest.mark.parametrize("url", [{}, {"WECHAT_BASE_URL": ""}])
     def test_host_is_optional(self, url: dict[str, str]) -> None:

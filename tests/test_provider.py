@@ -473,16 +473,30 @@ class TestSharing:
 
         assert [world.token(1)] * 4 == tokens
 
+    def test_another_way(self, world: World) -> None:
+        """Who takes another way to WeChat, or has another secret, gets the same token, and no second one is fetched."""
+        store = MemoryStore(clock=world.clock)
+        members = [
+            world.account,
+            Account(world.account.appid, SECRET, base_url="https://proxy.example/wechat"),
+            Account(world.account.appid, SECRET, base_url="http://gateway.internal", realm="wechat"),
+            Account(world.account.appid, SECRET[::-1]),
+        ]
+
+        assert {world.token(1)} == {world.provider(account, store=store).get_token() for account in members}
+        assert [world.account] == world.source.asked
+
     @pytest.mark.parametrize(
         "other",
         [
             lambda one: Account(f"{one.appid}x", SECRET, base_url=one.base_url),
-            lambda one: Account(one.appid, SECRET, base_url="https://other.example"),
+            lambda one: Account(one.appid, SECRET, base_url="http://other.example"),
+            lambda one: Account(one.appid, SECRET, realm="private"),
         ],
-        ids=["appid", "host"],
+        ids=["appid", "simulator", "realm"],
     )
     def test_different_accounts(self, world: World, other: Callable[[Account], Account]) -> None:
-        """Another AppID or host shares nothing, not even in one store."""
+        """Another AppID or WeChat shares nothing, not even in one store."""
         store = MemoryStore(clock=world.clock)
         stranger = other(world.account)
         for account in (world.account, stranger, world.account, stranger):

@@ -25,6 +25,7 @@ from weakref import WeakValueDictionary
 from ._engine.events import Observer, checked_observers
 from ._engine.link import StoreLink
 from ._engine.provider import TokenProvider
+from ._rules.identity import record_key
 from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
 from ._rules.policies import next_generation
 from ._runtime import fork
@@ -94,8 +95,7 @@ class Platform(fork.InOneProcess):
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
         self._authorizers: WeakValueDictionary[str, CachedToken] = WeakValueDictionary()
-        key = f"wx:{account.appid}:component_verify_ticket:{account.fingerprint}"
-        self._tickets = StoreLink(store, key, self._clock)
+        self._tickets = StoreLink(store, record_key(account, "component_verify_ticket"), self._clock)
 
     @property
     def _clock(self) -> Clock:
@@ -164,7 +164,8 @@ class Platform(fork.InOneProcess):
         Raises:
             ConfigurationError: `appid` is none.
         """
-        account = AuthorizerAccount(appid, self.account.appid, base_url=self.account.base_url)
+        own = self.account
+        account = AuthorizerAccount(appid, own.appid, base_url=own.base_url, realm=own.realm)
         provider = TokenProvider(account, source=self._source, store=self._store, **self._options)
         self._authorizers[appid] = provider._own
         return provider

@@ -9,7 +9,7 @@ from processes.prelude import SharedClock
 
 from wxmiddleware import Account
 from wxmiddleware.simulator import SimulatorServer, WeChat
-from wxmiddleware.stores import Record
+from wxmiddleware.stores import Record, record_key
 
 from .backends import Backend
 from .fork_server import ForkServer, Member, Setup
@@ -49,7 +49,7 @@ class World:
         self._fork_server = fork_server
         account = Account(wechat.appid, wechat.secret, base_url=server.url)
         # A new account for each test: its records are nobody else's.
-        self.key = f"wx:{account.appid}:{kind}:{account.fingerprint}"
+        self.key = record_key(account, kind)
         self._setup: dict[str, Any] = {
             "url": backend.url,
             "kind": kind,

@@ -24,6 +24,7 @@ from wxmiddleware._rules.errcodes import TOKEN_ERRORS, token_endpoint_failure, w
 from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.sources import Cause, ComponentToken, Failure, Grant, WeComToken
 from wxmiddleware.sources.tickets import _WECHAT
+from wxmiddleware.stores import record_key
 from wxmiddleware.stores.memory import MemoryStore
 
 HIDDEN = "0123456789abcdef0123456789abcdef"
@@ -167,7 +168,7 @@ def test_never_shown_nor_called() -> None:
     """Making an account and looking at it calls nothing."""
     vault = Vault(HIDDEN)
     account = Account("wx1", vault)
-    texts = repr(account) + account.fingerprint
+    texts = repr(account) + record_key(account, "stable")
 
     assert 0 == vault.asked
     assert "Vault" not in texts
@@ -177,10 +178,57 @@ def test_key_does_not_depend_on_it() -> None:
     """The record is found again when the secret has changed; apps of a corp are told apart by their AgentId."""
     corp = [WeComAccount("ww1", Vault("a"), agentid=1), WeComAccount("ww1", Vault("b"), agentid=2)]
 
-    assert Account("wx1", Vault("a")).fingerprint == Account("wx1", Vault("b")).fingerprint
-    assert Account("wx1", Vault("a")).fingerprint != Account("wx2", Vault("a")).fingerprint
-    assert corp[0].fingerprint != corp[1].fingerprint
-    assert corp[0].fingerprint == WeComAccount("ww1", "a-secret", agentid="1").fingerprint
+    assert "wx:wechat:wx1:stable" == record_key(Account("wx1", Vault("a")), "stable")
+    assert ["wx:wecom:ww1/1:wecom", "wx:wecom:ww1/2:wecom"] == [record_key(app, "wecom") for app in corp]
+    assert "wx:wecom:ww1/1:wecom" == record_key(WeComAccount("ww1", "a-secret", agentid="1"), "wecom")
+
+
+def test_wrong_one_brakes_nobody(wechat: WeChat, wechat_account: Account, wechat_clock: SimulatedClock) -> None:
+    """While a file still gives the old secret here, a process whose file has the new one fetches all the same."""
+    store, old = MemoryStore(clock=wechat_clock), Vault(HIDDEN)
+    behind, ahead = (
+        TokenProvider(
+            Account(wechat.appid, vault, base_url=wechat_account.base_url),
+            store=store,
+            runtime=Runtime(clock=wechat_clock),
+        )
+        for vault in (old, Vault(wechat.secret))
+    )
+    same = TokenProvider(
+        Account(wechat.appid, Vault(HIDDEN), base_url=wechat_account.base_url),
+        store=store,
+        runtime=Runtime(clock=wechat_clock),
+    )
+    with pytest.raises(TokenRefused):
+        behind.get_token()
+    requests = wechat.calls("/cgi-bin/*")
+    with pytest.raises(TokenRefused):
+        same.get_token()
+
+    assert requests == wechat.calls("/cgi-bin/*")
+    assert wechat.is_valid(ahead.get_token())
+
+
+def test_wrong_ones_of_two_kinds_slow_down(
+    wechat: WeChat, wechat_account: Account, wechat_clock: SimulatedClock
+) -> None:
+    """Two processes, each with another wrong secret, ask less and less often, although each ends the other's row."""
+    store = MemoryStore(clock=wechat_clock)
+    made = [
+        TokenProvider(
+            Account(wechat.appid, wrong, base_url=wechat_account.base_url),
+            store=store,
+            runtime=Runtime(clock=wechat_clock),
+        )
+        for wrong in (HIDDEN, HIDDEN[::-1])
+    ]
+    for _ in range(20):
+        for provider in made:
+            with pytest.raises(TokenRefused):
+                provider.get_token()
+        wechat_clock.advance(61)
+
+    assert 10 >= wechat.calls("/cgi-bin/*")
 
 
 @pytest.mark.parametrize("agentid", [None, "", True, 1.5])

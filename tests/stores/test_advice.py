@@ -146,7 +146,7 @@ class TestRedis:
             with server.client() as client:
                 client.execute_command("ACL", "SETUSER", "limited", "on", f">{PASSWORD}", *rights.split())
             store: Any = store_from_url(server.url.replace("//", f"//limited:{PASSWORD}@"))
-            key = "wx:wx1:stable:0123456789ab"
+            key = "wx:wechat:wx1:stable"
             version = store.save(key, Record(1, "T1", expires_at=store.load(key).now + 100), store.load(key).version)
             again = store.load(key)
             store.close()
@@ -227,7 +227,7 @@ class TestMemcached:
         """An item above its limit."""
         with Memcached() as server:
             store: Any = store_from_url(server.url)
-            key = "wx:wx1:stable:0123456789ab"
+            key = "wx:wechat:wx1:stable"
             with pytest.raises(Exception) as caught:
                 store.save(key, Record(1, "x" * 2_000_000, expires_at=2e9), store.load(key).version)
             store.close()

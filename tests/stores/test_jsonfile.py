@@ -42,7 +42,7 @@ import fcntl
 
 OTHER = f"{KEY}:other"
 MESSAGES = "wx:wx1:webhook:3f"
-HALF = json.dumps({"wxmiddleware": 1, "records": {KEY: {"stamp": "a", "record": {"format": 1, "value": TOKEN}}}})
+HALF = json.dumps({"wxmiddleware": 1, "records": {KEY: {"stamp": "a", "record": {"v": 1, "value": TOKEN}}}})
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
@@ -217,7 +217,7 @@ class TestFile:
         """What is no record is not listed; what a later version has written is."""
         put(store)
         content = json.loads(path.read_text())
-        content["records"] |= {"none": None, "number": 5, "later": {"stamp": "a", "record": {"format": 2}}}
+        content["records"] |= {"none": None, "number": 5, "later": {"stamp": "a", "record": {"v": 2}}}
         path.write_text(json.dumps(content))
 
         assert [KEY, "later"] == sorted(store.keys(), key=len, reverse=True)
@@ -499,7 +499,7 @@ class TestMessages:
         token = put(store)
         content = json.loads(path.read_text())
         for key, until in ((MESSAGES, -1.0), ("wx:wx1:webhook:40", 600.0)):
-            old = {"format": 1, "value": "{}", "expires_at": store.load(KEY).now + until}
+            old = {"v": 1, "value": "{}", "expires_at": store.load(KEY).now + until}
             content["records"][key] = {"stamp": "a", "record": old}
         path.write_text(json.dumps(content))
 
@@ -714,11 +714,11 @@ class TestBadContent:
             5,
             [],
             {},
-            {"stamp": 5, "record": {"format": 1}},
+            {"stamp": 5, "record": {"v": 1}},
             {"stamp": "a"},
             {"stamp": "a", "record": None},
-            {"stamp": "a", "record": {"format": 1, "value": 5}},
-            {"stamp": "a", "record": {"format": "x"}},
+            {"stamp": "a", "record": {"v": 1, "value": 5}},
+            {"stamp": "a", "record": {"v": "x"}},
         ],
     )
     def test_broken_record(self, store: JSONFileStore, path: Path, entry: Any) -> None:
@@ -781,7 +781,7 @@ class TestBadContent:
         """A record of a later version survives the saves of other keys."""
         put(store)
         content = json.loads(path.read_text())
-        theirs = content["records"][OTHER] = {"stamp": "a", "record": {"format": 2, "value": TOKEN}}
+        theirs = content["records"][OTHER] = {"stamp": "a", "record": {"v": 2, "value": TOKEN}}
         path.write_text(json.dumps(content))
         put(store)
 

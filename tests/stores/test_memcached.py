@@ -193,7 +193,7 @@ class TestItems:
         assert store.load(key).record is not None
         store.close()
 
-    @pytest.mark.parametrize("raw", [b"", b"{", b"null", b"\xff\x00", b'{"format": 1, "expires_at": "x"}', b"12"])
+    @pytest.mark.parametrize("raw", [b"", b"{", b"null", b"\xff\x00", b'{"v": 1, "expires_at": "x"}', b"12"])
     def test_corrupt(self, store: MemcachedStore, client: Any, raw: bytes) -> None:
         """What cannot be read is nothing, and is replaced."""
         client.set(KEY, raw, noreply=False)
@@ -205,7 +205,7 @@ class TestItems:
 
     def test_later_format(self, store: MemcachedStore, client: Any) -> None:
         """What a later version has written is left alone."""
-        client.set(KEY, b'{"format": 2}', noreply=False)
+        client.set(KEY, b'{"v": 2}', noreply=False)
 
         with pytest.raises(StoreError, match="later version"):
             store.load(KEY)

@@ -431,12 +431,12 @@ class TestForeignData:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"stamp": "abc", "record": '{"format": 1, "val'},
+            {"stamp": "abc", "record": '{"v": 1, "val'},
             {"stamp": "abc", "record": ""},
             {"stamp": "abc", "record": b"\xff\xfe\x00"},
             {"stamp": b"\xff\xfe", "record": "[]"},
             {"stamp": "abc"},
-            {"record": '{"format": "x"}'},
+            {"record": '{"v": "x"}'},
             {"other": "thing"},
         ],
     )
@@ -456,7 +456,7 @@ class TestForeignData:
     @pytest.mark.servers
     def test_later_version(self, store: RedisStore, raw: redis.Redis) -> None:
         """What a later version wrote is not read, and says what to do."""
-        raw.hset(NAME, mapping={"stamp": "abc", "record": json.dumps({"format": 2, "value": TOKEN})})
+        raw.hset(NAME, mapping={"stamp": "abc", "record": json.dumps({"v": 2, "value": TOKEN})})
 
         with pytest.raises(StoreError, match="Update this process") as caught:
             store.load(KEY)

@@ -216,7 +216,7 @@ class TestRows:
         assert store.load(key).record is not None
         assert store.load(key + "x").record is None
 
-    @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"format": 1, "expires_at": "x"}'])
+    @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"v": 1, "expires_at": "x"}'])
     def test_corrupt(self, store: SQLStore, engine: Any, text: str) -> None:
         """What cannot be read is nothing, and is replaced."""
         fill(store)
@@ -232,7 +232,7 @@ class TestRows:
         """What a later version has written is left alone."""
         fill(store)
         with engine.begin() as connection:
-            connection.execute(sa.text("UPDATE wxmiddleware_tokens SET record = :text"), {"text": '{"format": 2}'})
+            connection.execute(sa.text("UPDATE wxmiddleware_tokens SET record = :text"), {"text": '{"v": 2}'})
 
         with pytest.raises(StoreError, match="later version"):
             store.load(KEY)

@@ -47,6 +47,7 @@ from .._runtime import fork
 from .._runtime.clock import Clock
 from ..exceptions import StoreError
 from ..stores import TokenStore
+from ..stores._codec import LaterVersion
 from ..stores._sealed import readable
 from .events import EventType
 
@@ -96,6 +97,7 @@ class StoreLink:
         known: The record as the store last showed it or this process last wrote it, in times of the process's clock. It
             has what this process has spent while the store could not be written.
         save_takes: Seconds that the last save took, if they are worth reckoning with: a slow disk, a busy server.
+        later: Whether the store holds what only a later version of this package can read, as far as is known.
     """
 
     __slots__ = (
@@ -110,6 +112,7 @@ class StoreLink:
         "_read_in_backoff_at",
         "key",
         "known",
+        "later",
         "save_takes",
         "store",
     )
@@ -119,6 +122,7 @@ class StoreLink:
         self.key: Final = key
         self.known = _EMPTY
         self.save_takes = 0.0
+        self.later = False
         self._clock = clock
         self._breaker = CircuitBreaker()
         self._answered = False  # whether the store has ever answered this process
@@ -263,7 +267,7 @@ class StoreLink:
     def succeeded(self, session: Session) -> bool:
         """Note that the call has returned. ``True`` if the observers are to be told that the store answers again."""
         with self._lock:
-            self._answered = True
+            self._answered, self.later = True, False
             return self._done(session) and self._breaker.success(tell=session.works)
 
     def failed(self, session: Session, problem: str, *, probe: bool = False) -> str:
@@ -374,6 +378,7 @@ class Session:
             answer = call()
         except Exception as exc:
             self.failed = True
+            link.later = link.later or isinstance(exc, LaterVersion)
             problem = link.failed(self, _what(exc), probe=probe)
             answer = None
         except BaseException:

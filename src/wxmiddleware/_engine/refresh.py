@@ -44,7 +44,9 @@ from .._rules.policies import (
 )
 from .._rules.rejections import SPENT, overruled, still_given
 from .._runtime import process
+from .._runtime.clock import clock as process_clock
 from ..sources._sending import under_lease
+from ..sources.endpoint import secret_of
 from .events import EventType, TokenEvent
 from .flight import Flight
 from .link import Seen, Session
@@ -152,6 +154,8 @@ class Refresh:
                     continue
                 if token.rotates:
                     return self._back_off(_NOWHERE_TO_KEEP, 1)
+                if self._link.later and token.source.revokes_previous:
+                    return token.snapshot if self._usable() else self._back_off(_OF_A_LATER_VERSION, 1)
             if waits:
                 outcome = self._wait(seen, self._patience(seen) if leased else soon)
             else:
@@ -351,8 +355,15 @@ class Refresh:
         return request_cost(alone=alone, rejection=self._reason is Reason.REJECTED)
 
     def _of_another_secret(self, cooldown: Cooldown) -> bool:
+        """Whether a failure is about another secret than this process's: then it says nothing about a fetch here."""
         account = self._token.account
-        return bool(cooldown.mark and account.secret) and cooldown.mark != account.mark
+        if not cooldown.mark or not account.secret or cooldown.mark == account.mark:
+            return False
+        if isinstance(account.secret, str):
+            return True
+        # Asked once for each back-off, as this process then remembers it.
+        secret = secret_of(account, process_clock() + self._token.source.timeout)
+        return isinstance(secret, str) and account.mark_of(secret) != cooldown.mark
 
     def _leased(self, seen: Seen) -> bool:
         lease = seen.record.lease
@@ -722,9 +733,12 @@ class Refresh:
             errcode=failure.errcode,
             rid=failure.rid,
         )
-        streak = 1 if before is None or self._of_another_secret(before) else streak_after(before, failure.cause)
         # Processes with the right secret need not wait since another one's is wrong.
-        mark = token.account.mark if failure.cause is Cause.PERMANENT else ""
+        mark = (failure.mark or token.account.mark) if failure.cause is Cause.PERMANENT else ""
+        failure = replace(failure, mark="")
+        # Failures of two secrets are two rows: of each, the back-off doubles all the same.
+        last = token.cooldown if before is not None and mark and before.mark not in ("", mark) else before
+        streak = 1 if last is None else streak_after(last, failure.cause)
         # A rejection overrules a back-off once for each token, and not once for each process that holds it.
         rejected = token.snapshot.generation if self._reason is Reason.REJECTED else before.rejected if before else 0
         # If the lost answer was a new token, the one in use dies 300 s after the request was sent.
@@ -793,6 +807,11 @@ _SUPERSEDED = Failure(
 _NOWHERE_TO_KEEP = Failure(
     Cause.TRANSIENT,
     "The store cannot be reached, so WeChat was not asked: the refresh token of its answer could not be kept.",
+)
+_OF_A_LATER_VERSION = Failure(
+    Cause.TRANSIENT,
+    "The store holds the token of a later version of wxmiddleware, which this one cannot read. WeChat was not asked: a "
+    "fetch would end that token. Update this process, too.",
 )
 _LAGS = (
     "Another process has saved to the store, and the store does not show it yet: its reads lag behind its writes. "

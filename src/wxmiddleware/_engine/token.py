@@ -20,6 +20,7 @@ from weakref import ref
 from .._rules.copies import replace
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
+from .._rules.identity import record_key
 from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
 from .._rules.policies import (
     CALL_TIMEOUT,
@@ -156,9 +157,8 @@ class CachedToken:
         self.cheap: Final = bool(getattr(source, "cheap", False))
         self.asks: Final[str] = getattr(source, "asks", "WeChat")
         self.rejections_are_advisory: Final = bool(getattr(source, "rejections_are_advisory", False))
-        # The key says whose token and which kind. What only this process keeps is for who knows the secret.
-        secret = f":{account.mark}" if alone else ""
-        key = f"wx:{account.appid}:{source.kind}:{account.fingerprint}{secret}"
+        # What only this process keeps is for who knows the secret.
+        key = record_key(account, source.kind) + (f":{account.mark}" if alone else "")
         self._refresh: Final = refresh
         self.rejections: Final = Rejections(revokes_previous=source.revokes_previous, cheap=self.cheap)
         self.link: Final = StoreLink(store, key, runtime.clock)

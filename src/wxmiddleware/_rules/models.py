@@ -15,21 +15,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..exceptions import ConfigurationError, TokenError, TokenRefused, TokenUnavailable
 from .copies import replace
 
 _SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
+_REALM = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 WECHAT_URL = "https://api.weixin.qq.com"
 WECOM_URL = "https://qyapi.weixin.qq.com"
-# Its other data centres, and the one for when that is down.
-_SAME_WECHAT = frozenset(f"{name}.weixin.qq.com" for name in ("api", "api2", "sh.api", "sz.api", "hk.api"))
-_PORTS = {"http": 80, "https": 443}
 # As a time: before all others. One object, as each `-math.inf` makes another, and each account has a dozen.
 NEVER = -math.inf
+# One object likewise, which nobody changes.
+NOTHING_MORE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +44,29 @@ class Account:
             A provider that only follows (``TokenProvider(Account(appid), store=..., follow=True)``) needs none.
         base_url: Where WeChat's API is: another of its hosts (``https://sh.api.weixin.qq.com``), a proxy of yours,
             or the simulator.
+        realm: Which WeChat that is, in one short word. Members of a fleet share a token if they have the same realm,
+            whatever their `base_url`. By default every https URL is a way to the real WeChat, and every http URL leads
+            to one of its own, such as a simulator. Say ``realm="wechat"`` where plain http leads to the real one
+            through a gateway of yours, and a word of your own where https leads to another one.
 
     Raises:
         ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
-            one, or is plain http to WeChat's own hosts.
+            one, or is plain http to WeChat's own hosts, or `realm` is no such word.
     """
 
     appid: str
     secret: str | Callable[[], str] = field(default="", repr=False)
     base_url: str = field(default=WECHAT_URL, kw_only=True)
+    realm: str | None = field(default=None, kw_only=True)
 
-    # Whether the secret is what tells one token of this appid from another.
-    _named_by_secret: ClassVar = False
     _names: ClassVar = ("appid", "secret")
     _hints: ClassVar = (
         "It stands on the account's page at mp.weixin.qq.com.",
         "Give the AppSecret, for example os.environ['WECHAT_SECRET'].",
     )
-    _variables: ClassVar = ("WECHAT_APPID", "WECHAT_SECRET", "WECHAT_BASE_URL")
+    _variables: ClassVar = ("WECHAT_APPID", "WECHAT_SECRET")
+    _optional: ClassVar = {"base_url": "WECHAT_BASE_URL", "realm": "WECHAT_REALM"}
+    _own_realm: ClassVar = "wechat"
 
     def __post_init__(self) -> None:
         _check_word(self._names[0], self.appid, self._hints[0])
@@ -75,14 +79,19 @@ class Account:
             )
         if callable(self.secret):
             _check_function(self._names[1], self.secret)
-        elif self.secret != "" or self._named_by_secret:
+        elif self.secret != "" or not self._may_lack_secret():
             _check_word(self._names[1], self.secret, self._hints[1])
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
+        if self.realm is not None:
+            _check_realm(self.realm)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
-        Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, if it is set, ``WECHAT_BASE_URL``; of WeCom, its own three.
+        Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, where they are set, ``WECHAT_BASE_URL`` and ``WECHAT_REALM``.
+
+        A `WeComAccount` reads ``WECOM_CORPID``, ``WECOM_SECRET``, and ``WECOM_BASE_URL``, ``WECOM_REALM`` and
+        ``WECOM_AGENTID``.
 
         Args:
             environ: The process's own environment by default.
@@ -91,38 +100,35 @@ class Account:
             ConfigurationError: One of them is missing or malformed.
         """
         environ = os.environ if environ is None else environ
-        appid, secret, url = cls._variables
+        appid, secret = cls._variables
         missing = [name for name in (appid, secret) if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"Set the environment variable{'s' * (len(missing) > 1)} {' and '.join(missing)}.")
-        where = {"base_url": environ[url]} if environ.get(url) else {}
+        more: dict[str, Any] = {name: environ[key] for name, key in cls._optional.items() if environ.get(key)}
         try:
-            return cls(environ[appid], environ[secret], **where)
+            return cls(environ[appid], environ[secret], **more)
         except ConfigurationError as error:
             name, _, rest = str(error).partition(" ")
-            variable = dict(zip((*cls._names, "base_url"), cls._variables, strict=True)).get(name)
-            said = f"{variable} {rest}" if variable else f"In {appid}, {secret} or {url}: {error}"
+            variable = (dict(zip(cls._names, cls._variables, strict=True)) | cls._optional).get(name)
+            said = f"{variable} {rest}" if variable else f"In {appid}, {secret} or {cls._optional['base_url']}: {error}"
             raise ConfigurationError(said) from None
-
-    @property
-    def fingerprint(self) -> str:
-        """
-        Twelve hex digits that all who share the account's token have in common, and that give nothing away.
-
-        WeChat's hosts are one world, whichever is asked, and every other host is one of its own. The AppSecret is not
-        in it: it may be reset, and who only reads the store has none. An app of WeCom's has no other name than its
-        secret.
-        """
-        return _digest(_world(self.base_url), self.appid, self._apart())
 
     @property
     def mark(self) -> str:
         """Twelve hex digits that tell secrets of the account apart."""
-        return _digest("secret", self.appid, self.secret if isinstance(self.secret, str) else "\0function")
+        return self.mark_of(self.secret if isinstance(self.secret, str) else "\0function")
 
-    def _apart(self) -> str:
-        """What tells it from other accounts of this AppID: nothing, but for WeCom's apps and authorised accounts."""
-        return self.secret if self._named_by_secret and isinstance(self.secret, str) else ""
+    def mark_of(self, secret: str) -> str:
+        """The mark of a secret that the function gave."""
+        return _digest("secret", self.appid, secret)
+
+    def _may_lack_secret(self) -> bool:
+        """Whether it can be told from others without its secret, as who only follows must."""
+        return True
+
+    def _app(self) -> str:
+        """What tells it from others with this AppID, as it stands in keys: nothing, but for WeCom and platforms."""
+        return ""
 
     @property
     def host(self) -> str:
@@ -139,38 +145,50 @@ class WeComAccount(Account):
 
     Args:
         appid: The CorpID, such as ``ww8a1b…``.
-        secret: The app's secret, or a function that gives it; see `Account`.
+        secret: The app's secret, or a function that gives it; see `Account`. With an `agentid`, a provider that only
+            follows needs none.
         base_url: Where WeCom's API is: a proxy of yours, or the simulator.
-        agentid: The app's AgentId. Needed if `secret` is a function: else nothing tells two apps of a corp apart. With
-            it, the record in a store is found by the AgentId, also when the secret has changed.
+        realm: Which WeCom that is; see `Account`. A WeCom on premises (私有化部署) behind https needs a word of yours.
+        agentid: The app's AgentId. Give it: it tells the apps of a corp apart, also when the secret has changed.
+            Without it a digest of the secret does, so each secret has a record of its own in a store. It is needed if
+            `secret` is a function.
 
     Raises:
         ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
-            one, or is plain http to WeChat's own hosts.
+            one, or is plain http to WeChat's own hosts, or `realm` is no short word.
     """
 
     base_url: str = field(default=WECOM_URL, kw_only=True)
     agentid: int | str | None = field(default=None, kw_only=True)
 
-    _named_by_secret: ClassVar = True
     _names: ClassVar = ("corpid", "secret")
     _hints: ClassVar = (
         "It stands on the corp's page at work.weixin.qq.com.",
         "Give the secret of the app, for example os.environ['WECOM_SECRET'].",
     )
-    _variables: ClassVar = ("WECOM_CORPID", "WECOM_SECRET", "WECOM_BASE_URL")
+    _variables: ClassVar = ("WECOM_CORPID", "WECOM_SECRET")
+    _optional: ClassVar = {"base_url": "WECOM_BASE_URL", "realm": "WECOM_REALM", "agentid": "WECOM_AGENTID"}
+    _own_realm: ClassVar = "wecom"
 
     def __post_init__(self) -> None:
         Account.__post_init__(self)
         if isinstance(self.agentid, bool) or not isinstance(self.agentid, int | str | None) or self.agentid == "":
             raise ConfigurationError("agentid must be the AgentId of the app, a number.")
+        if isinstance(self.agentid, str):
+            _check_word("agentid", self.agentid, "It stands on the app's page at work.weixin.qq.com.")
         if self.agentid is None and not isinstance(self.secret, str):
             raise ConfigurationError(
                 "With a function for the secret, say agentid=, too: the apps of a corp have one CorpID."
             )
 
-    def _apart(self) -> str:
-        return Account._apart(self) if self.agentid is None else f"\0agent {self.agentid}"
+    def _may_lack_secret(self) -> bool:
+        return self.agentid is not None
+
+    def _app(self) -> str:
+        if self.agentid is not None:
+            return quote(str(self.agentid), safe="")
+        assert isinstance(self.secret, str)
+        return f"secret={_digest(self.appid, self.secret)}"  # no AgentId can look like this: it would be quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +200,15 @@ class AuthorizerAccount(Account):
     may be reset, tells its tokens from those of other platforms.
     """
 
-    _named_by_secret: ClassVar = True
     _names: ClassVar = ("authorizer's appid", "platform's appid")
     _hints: ClassVar = ("WeChat names it in api_query_auth.", "It stands on the platform's page at open.weixin.qq.com.")
+
+    def _may_lack_secret(self) -> bool:
+        return False
+
+    def _app(self) -> str:
+        assert isinstance(self.secret, str)
+        return quote(self.secret, safe="")
 
 
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\uff02\uff07"
@@ -249,16 +273,13 @@ def _checked_url(url: object) -> str:
     return url.rstrip("/")
 
 
-@lru_cache(64)
-def _world(url: str) -> str:
-    """Name the WeChat behind a base URL: hosts that give the same tokens have the same name."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    port = parts.port or _PORTS[parts.scheme]
-    path = parts.path.rstrip("/")
-    if (parts.scheme, port, path) == ("https", 443, "") and host in _SAME_WECHAT:
-        return WECHAT_URL
-    return f"{parts.scheme}://{host}:{port}{path}"
+def _check_realm(realm: object) -> None:
+    advice = "A realm is a short word of a-z, 0-9, '.' and '-', 63 characters at most, such as 'private'."
+    if not isinstance(realm, str):
+        raise ConfigurationError(f"realm must be a str, not {type(realm).__name__}. {advice}")
+    check_quotes("realm", realm)
+    if not _REALM.fullmatch(realm):
+        raise ConfigurationError(f"realm is not such a word. {advice}")
 
 
 def _digest(*words: str) -> str:
@@ -297,7 +318,19 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A fetch that brought no token. A value, not an exception: every waiting caller makes an error of its own."""
+    """
+    A fetch that brought no token. A value, not an exception: every waiting caller makes an error of its own.
+
+    Attributes:
+        cause: What kind of failure.
+        message: What went wrong, and what to do, for people.
+        errcode: WeChat's error code.
+        errmsg: WeChat's text.
+        rid: WeChat's id of the request.
+        retry_after: Seconds until another request may help, if the source knows.
+        mark: Which secret it was asked with (`Account.mark_of`), if a function gave that. It is in no record: there it
+            is the cool-down's.
+    """
 
     cause: Cause
     message: str
@@ -305,6 +338,7 @@ class Failure:
     errmsg: str = ""
     rid: str | None = None
     retry_after: float | None = None
+    mark: str = field(default="", repr=False, compare=False)
 
     def error(self, retry_after: float | None = None) -> TokenError:
         """
@@ -396,6 +430,7 @@ class Record:
         refresh: What the next token must be asked for with (a platform's ``authorizer_refresh_token``). Nobody gives
             it a second time, so a record that has one is kept for ever.
         owed_until: When the day's budget will have paid for the requests that were sent so far (`budget_wait`).
+        extra: What a later version has written beside these, as it stands in the store; it is written back as it was.
     """
 
     generation: int = 0
@@ -413,6 +448,7 @@ class Record:
     forced: int = 0
     refresh: str | None = field(default=None, repr=False)
     owed_until: float = NEVER
+    extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING_MORE, repr=False, hash=False)
 
     def shifted(self, seconds: float) -> Self:
         """Give the same record in times of a clock that is so many seconds ahead of this one's."""

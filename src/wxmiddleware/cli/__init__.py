@@ -44,7 +44,7 @@ exit codes:
   130  ended by Ctrl-C
 """
 _ACCOUNT = """\
-The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL.
+The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL, WECHAT_REALM.
 """
 _FROM_ENV = "WXM_STORE"
 _LIFE = 7200  # seconds that a token of WeChat's lives
@@ -345,6 +345,8 @@ def _account(options: argparse.Namespace) -> Account:
         environ["WECHAT_APPID"] = options.appid
     if options.base_url is not None:
         environ["WECHAT_BASE_URL"] = options.base_url
+    if options.realm is not None:
+        environ["WECHAT_REALM"] = options.realm
     if options.secret_file is not None:
         environ["WECHAT_SECRET"] = _read_secret(options.secret_file)
     return Account.from_env(environ)
@@ -509,6 +511,12 @@ def _add_schema(commands: Any) -> None:
 def _add_account_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--appid", help="instead of WECHAT_APPID")
     command.add_argument("--base-url", metavar="URL", help="instead of WECHAT_BASE_URL; by default WeChat's own")
+    command.add_argument(
+        "--realm",
+        metavar="WORD",
+        help="instead of WECHAT_REALM: which WeChat, as the services that share the store say it; by default wechat, "
+        "or with an http URL a simulator of that host and port",
+    )
     _add_secret_options(command, "instead of WECHAT_SECRET: a file with the secret, - for the standard input")
     command.add_argument(
         "--source",

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .._rules.identity import key_parts, record_key
 from .._rules.models import Account, Loaded, Record
 from .._rules.policies import FORCED_PER_DAY, State, Timing, ahead_at, china_day
 from .._runtime import process
@@ -57,7 +58,8 @@ class Held:
     Attributes:
         appid: Whose.
         kind: The kind of token, such as ``stable``.
-        fingerprint: Tells hosts apart, and apps of WeCom.
+        app: At WeCom the AgentId (or ``secret=`` and a digest), of an authorised account its platform; else ``None``.
+        realm: Which WeChat: ``wechat``, ``wecom``, or another one, such as a simulator.
         state: ``empty``, ``fresh``, ``ahead``, ``expired``, or ``unreadable``.
         expires_in: Seconds that are left of its life.
         generation: Rises with every token.
@@ -72,7 +74,8 @@ class Held:
 
     appid: str
     kind: str
-    fingerprint: str
+    app: str | None
+    realm: str
     state: str
     expires_in: float | None = None
     generation: int = 0
@@ -95,7 +98,7 @@ class Held:
 
 def keys_of(account: Account) -> list[str]:
     """The keys of the account's tokens in the store."""
-    return [f"wx:{account.appid}:{kind}:{account.fingerprint}" for kind in _AHEAD]
+    return [record_key(account, kind) for kind in _AHEAD]
 
 
 def look(store: FleetStore, keys: Iterable[str]) -> list[Held]:
@@ -126,23 +129,22 @@ def appid_of(key: str) -> str:
     return _names(key)[0]
 
 
-def _names(key: str) -> tuple[str, str, str]:
-    """AppID, kind and fingerprint; of a key that is not made of them, the key."""
-    _, _, rest = key.partition(":")
-    whose, _, fingerprint = rest.rpartition(":")
-    appid, _, kind = whose.partition(":")
-    return (appid, kind, fingerprint) if kind else (key, "", "")
+def _names(key: str) -> tuple[str, str, str | None, str]:
+    """AppID, kind, app and realm; of a key that is not made of them, the key."""
+    parts = key_parts(key)
+    return (key, "", None, "") if parts is None else (parts.appid, parts.kind, parts.app or None, parts.realm)
 
 
 def _held(key: str, loaded: Loaded, record: Record) -> Held:
-    appid, kind, fingerprint = _names(key)
+    appid, kind, app, realm = _names(key)
     now = loaded.now
     lease, cooldown = record.lease, record.cooldown
     fetched = record.value is not None and math.isfinite(record.received_at)
     return Held(
         appid,
         kind,
-        fingerprint,
+        app,
+        realm,
         _state(record, kind, now),
         expires_in=None if record.value is None else max(0.0, record.expires_at - now),
         generation=record.generation,
@@ -197,7 +199,9 @@ def rows_of_status(status: Status) -> Rows:
 
 def rows_of_held(held: Held) -> Rows:
     """Make the rows that show the status of a token in a store."""
-    rows = [("appid", held.appid), ("kind", held.kind), ("fingerprint", held.fingerprint), ("state", held.state)]
+    rows = [("appid", held.appid), ("kind", held.kind), ("realm", held.realm), ("state", held.state)]
+    if held.app is not None:
+        rows.insert(1, ("app", held.app))
     if held.problem is not None:
         return [*rows, ("reason", held.problem)]
     if held.expires_in is not None:

@@ -76,8 +76,9 @@ def simulate(
             names |= _platform(wechat)
         if wecom:
             corpid, secret = f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32)
-            wechat.add_app(corpid, secret)
+            app = wechat.add_app(corpid, secret)
             names |= {"WECOM_CORPID": corpid, "WECOM_SECRET": secret, "WECOM_BASE_URL": server.url}
+            names["WECOM_AGENTID"] = str(app.agentid)
         for name, value in names.items():
             print(f"export {name}={shlex.quote(value)}", file=out)
         if admin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import requests
@@ -137,11 +137,13 @@ class Endpoint:
         if isinstance(secret, Failure):
             return secret
         answer = ask(secret, end - clock())
-        if callable(account.secret) and isinstance(answer, Failure) and answer.errcode in WRONG_SECRET:
+        if not callable(account.secret):
+            return answer
+        if isinstance(answer, Failure) and answer.errcode in WRONG_SECRET:
             newer = secret_of(account, end)
             if isinstance(newer, str) and newer != secret:
-                return ask(newer, end - clock())
-        return answer
+                secret, answer = newer, ask(newer, end - clock())
+        return replace(answer, mark=account.mark_of(secret)) if isinstance(answer, Failure) else answer
 
     def call(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from .._rules.identity import record_key
 from .._rules.models import Cause, Cooldown, Failure, Lease, Loaded, Record
 from .._rules.policies import keep_until
 from ._codec import dumps as dumps_record
@@ -27,6 +28,7 @@ __all__ = [
     "dumps_record",
     "keep_until",
     "loads_record",
+    "record_key",
     "store_from_url",
 ]
 

@@ -1,21 +1,24 @@
 """
-A record as text, for stores that other processes read.
+A record as text, for stores that other processes read: a contract, which docs/record.md writes down.
 
-One JSON object with a format number. What is never (minus infinity) is left out; what a later version adds is ignored.
+One JSON object with the number of its format, `v`. What is never (minus infinity) is left out. What a later version
+adds within the same format is kept and written back as it was.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from dataclasses import fields as fields_of
 from typing import Any, TypeVar
 
-from .._rules.models import Cause, Cooldown, Failure, Lease, Record
+from .._rules.models import NOTHING_MORE, Cause, Cooldown, Failure, Lease, Record
 from ..exceptions import StoreError
 
 _Value = TypeVar("_Value")
+# Raised only by a version whose predecessor reads the new format already: docs/record.md says why.
 _FORMAT = 1
 _TIMES = ("expires_at", "sent_at", "received_at", "rejected_at", "forced_at", "owed_until")
 _COUNTS = ("generation", "rejections", "forced_day", "forced")
@@ -25,12 +28,27 @@ _MOST = 2**63
 # Texts are for people: what WeChat said, and what to do.
 _LONGEST_TEXT = 2000
 _LONGEST_NAME = 500
+# What later versions have added is kept up to so many characters, and lists and objects in it: nobody shall make
+# records grow without end.
+_LONGEST_EXTRA = 8000
+_DEEPEST_EXTRA = 100
+_KNOWN = {field.name for field in fields_of(Record)} - {"extra"}
+# Not the record's: its format, and the stamp that MemcachedStore writes beside it.
+_APART = {"v", "stamp"}
+
+
+class LaterVersion(StoreError):
+    """The store holds what a later version of wxmiddleware has written, in a format that this one cannot read."""
 
 
 def dumps(record: Record) -> str:
     """Write a record as one line of JSON."""
-    fields: dict[str, Any] = {"format": _FORMAT, **asdict(record)}
-    return json.dumps({name: value for name, value in fields.items() if not _goes_without_saying(value)})
+    extra, known = record.extra, asdict(replace(record, extra={}))
+    del known["extra"]
+    if known["cooldown"] is not None:
+        del known["cooldown"]["failure"]["mark"]  # which is the cool-down's
+    said = {name: value for name, value in known.items() if not _goes_without_saying(value)}
+    return json.dumps({"v": _FORMAT, **said, **{name: extra[name] for name in extra if name not in _KNOWN | _APART}})
 
 
 def _goes_without_saying(value: Any) -> bool:
@@ -45,7 +63,7 @@ def loads(text: str | bytes) -> Record | None:
         The record; ``None`` if this is none (cut off, overwritten by something else): then it may be replaced.
 
     Raises:
-        StoreError: A later version has written it in a format that this one cannot read; it must not be replaced.
+        LaterVersion: It is in a format that this version cannot read; it must not be replaced.
     """
     try:
         return parsed(json.loads(text))
@@ -56,13 +74,13 @@ def loads(text: str | bytes) -> Record | None:
 def parsed(fields: Any) -> Record | None:
     """Read a record as `loads` does, when its JSON is parsed already."""
     try:
-        if fields["format"] == _FORMAT:
+        if fields["v"] == _FORMAT:
             return _record(fields)
-        newer = isinstance(fields["format"], int) and fields["format"] > _FORMAT
+        newer = isinstance(fields["v"], int) and fields["v"] > _FORMAT
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
     if newer:
-        raise StoreError("The store holds a record of a later version of wxmiddleware. Update this process, too.")
+        raise LaterVersion("The store holds a record of a later version of wxmiddleware. Update this process, too.")
     return None
 
 
@@ -79,7 +97,18 @@ def _record(fields: dict[str, Any]) -> Record:
         put_back=bool(fields.get("put_back")),
         lease=None if lease is None else Lease(_text(lease["owner"], _LONGEST_NAME), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
+        extra=_extra(fields),
         **numbers,
+    )
+
+
+def _extra(fields: dict[str, Any]) -> Mapping[str, Any]:
+    extra = {name: fields[name] for name in fields if name not in _KNOWN | _APART}
+    if not extra:
+        return NOTHING_MORE
+    text = json.dumps(extra)
+    return (
+        extra if len(text) <= _LONGEST_EXTRA and text.count("[") + text.count("{") <= _DEEPEST_EXTRA else NOTHING_MORE
     )
 
 
@@ -97,7 +126,7 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
         rejected=_count(fields.get("rejected", 0)),
         mark=_text(fields.get("mark", ""), _LONGEST_NAME),
         failure=Failure(
-            Cause(failure["cause"]),
+            _cause(failure["cause"]),
             _text(failure["message"]),
             errcode=_or_none(_number, failure.get("errcode")),
             errmsg=_text(failure.get("errmsg", "")),
@@ -105,6 +134,16 @@ def _cooldown(fields: dict[str, Any]) -> Cooldown:
             retry_after=_or_none(_time, failure.get("retry_after")),
         ),
     )
+
+
+def _cause(value: Any) -> Cause:
+    """The kind of a failure; of one that only a later version knows all that can be said is that it may pass."""
+    try:
+        return Cause(value)
+    except ValueError:
+        if isinstance(value, str):
+            return Cause.TRANSIENT
+        raise
 
 
 def _time(value: Any, *, endless: bool = False) -> float:

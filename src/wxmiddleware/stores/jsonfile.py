@@ -28,7 +28,7 @@ from .._rules.policies import keep_until
 from .._runtime import fork, process
 from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError, StoreError
-from ._codec import dumps, parsed
+from ._codec import LaterVersion, dumps, parsed
 from ._keys import digits_of_messages
 from ._private import MODE, check_directory, check_file, check_link, check_own_directory, close_to_others
 
@@ -359,7 +359,7 @@ def _parse(content: bytes, name: str) -> _Entries:
         return {}  # empty, or cut off by a machine that went down: nothing in it is of use to anybody
     number = parts.get("wxmiddleware") if isinstance(parts, dict) else None
     if isinstance(number, int) and number > _FORMAT:
-        raise StoreError(f"{name} was written by a later version of wxmiddleware. Update this process, too.")
+        raise LaterVersion(f"{name} was written by a later version of wxmiddleware. Update this process, too.")
     if number != _FORMAT:
         raise StoreError(
             f"{name} is not a file of tokens, so it is left alone. "

@@ -212,7 +212,7 @@ class MemcachedStore(fork.Closing):
         name = self._prefix + key
         room = min(server.room for server in self._servers.values())
         if not name or len(name) > room or not _plain(name):
-            name = f"{self._prefix}wx:{hashlib.sha256(key.encode()).hexdigest()}"
+            name = f"{self._prefix}wx#{hashlib.sha256(key.encode()).hexdigest()}"
         return self._servers[self._hasher.get_node(name) if self._hasher is not None else ""], name
 
 

@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from .._rules.identity import key_parts
 from .._rules.models import Loaded, Record
 from .._rules.policies import keep_until
 from .._runtime import fork
@@ -491,9 +492,13 @@ def _name(key: str) -> str:
 
 def _labels(key: str) -> dict[str, str]:
     """Whose and which, for people who look into the table."""
-    _, _, rest = key.partition(":")
-    whose, _, _fingerprint = rest.rpartition(":")
-    appid, _, kind = whose.rpartition(":")
+    parts = key_parts(key)
+    if parts is not None:
+        appid, kind = parts.appid, parts.kind
+    else:  # what webhooks remember
+        _, _, rest = key.partition(":")
+        whose, _, _number = rest.rpartition(":")
+        appid, _, kind = whose.rpartition(":")
     # Only what every character set of a database can hold.
     return {"appid": ascii(appid)[1:-1][:64], "kind": ascii(kind)[1:-1][:64]}
 
