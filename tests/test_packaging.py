@@ -9,6 +9,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata, resources
 from pathlib import Path
 from types import ModuleType
@@ -81,18 +82,59 @@ def modules() -> list[str]:
     return sorted(one.name for one in walked if not one.name.endswith("__main__"))
 
 
-def after(code: str) -> dict[str, list[str]]:
+REPORT = """
+import json, sys, threading
+print(json.dumps({"modules": sorted(sys.modules), "threads": [thread.name for thread in threading.enumerate()]}))
+"""
+FORKS = """
+import json, os, sys
+import wxmiddleware
+for code in sys.stdin:
+    child = os.fork()
+    if not child:
+        exec(json.loads(code), {})
+        sys.exit()
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+Loaded = dict[str, list[str]]
+
+
+def after(code: str) -> Loaded:
     """Run `code` in a fresh interpreter and tell which modules it has loaded and which threads it has started."""
-    report = (
-        "\nimport json, sys, threading\n"
-        "print(json.dumps({'modules': sorted(sys.modules), 'threads': [t.name for t in threading.enumerate()]}))"
-    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code + report], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "error", "-c", code + REPORT], capture_output=True, text=True, timeout=60, check=False
     )
     assert (0, "") == (done.returncode, done.stderr)
-    loaded: dict[str, list[str]] = json.loads(done.stdout)
+    loaded: Loaded = json.loads(done.stdout)
     return loaded
+
+
+@pytest.fixture(scope="module")
+def after_ours() -> Iterator[Callable[[str], Loaded]]:
+    """
+    Run code, each in a fork of an interpreter that has done ``import wxmiddleware``, and tell the same as `after`.
+
+    It is what importing any module of ours does first, and takes longer than most of the modules.
+    """
+    command = [sys.executable, "-W", "error", "-c", FORKS]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        told, said = parent.stdin, parent.stdout
+
+        def run(code: str) -> Loaded:
+            print(json.dumps(code + REPORT), file=told, flush=True)
+            lines = [said.readline()]
+            while lines[-1] and not lines[-1].strip().isdigit():
+                lines.append(said.readline())
+            *printed, status = lines
+            assert ("0\n", 1) == (status, len(printed)), "".join(printed)
+            loaded: Loaded = json.loads(printed[0])
+            return loaded
+
+        yield run
 
 
 def of(names: list[str], loaded: list[str]) -> list[str]:
@@ -177,22 +219,22 @@ class TestImports:
         assert [] == of(["wxmiddleware", "werkzeug", "requests"], after("import pytest_wxmiddleware")["modules"])
 
     @pytest.mark.parametrize("name", INTEGRATIONS)
-    def test_alone(self, name: str) -> None:
+    def test_alone(self, after_ours: Callable[[str], Loaded], name: str) -> None:
         """Each integration is imported alone, and loads only the framework that it is for."""
         if any(importlib.util.find_spec(needed) is None for needed in INTEGRATIONS[name]):
             pytest.skip(f"{INTEGRATIONS[name]} is not installed")
-        loaded = after(f"import wxmiddleware.{name}")["modules"]
+        loaded = after_ours(f"import wxmiddleware.{name}")["modules"]
 
         assert INTEGRATIONS[name] == of(SHY, loaded)
         assert "wxmiddleware.simulator" not in loaded
 
     @pytest.mark.parametrize("name", ["requests", "httpx", "httpx2", "flask", "fastapi", "starlette"])
-    def test_no_shadow(self, name: str) -> None:
+    def test_no_shadow(self, after_ours: Callable[[str], Loaded], name: str) -> None:
         """A module of ours that is named after a library does not stand in its place."""
         code = f"import wxmiddleware.{name}, {name}\nassert {name} is not wxmiddleware.{name}, {name}\n"
         code += f"from wxmiddleware import {name} as ours\nassert ours.__name__ == 'wxmiddleware.{name}'\n"
 
-        assert name in after(code)["modules"]
+        assert name in after_ours(code)["modules"]
 
     @pytest.mark.parametrize(
         ("name", "library", "install"),
@@ -209,7 +251,7 @@ class TestImports:
             ("webhook", "defusedxml", "wxmiddleware[webhook]"),
         ],
     )
-    def test_missing_library(self, name: str, library: str, install: str) -> None:
+    def test_missing_library(self, after_ours: Callable[[str], Loaded], name: str, library: str, install: str) -> None:
         """Without its library, a module says what to install, and no more."""
         code = f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nfrom missing import Missing\n"
         code += f"sys.meta_path.insert(0, Missing({library!r}))\n"
@@ -217,10 +259,10 @@ class TestImports:
         code += f"text = \"This needs {library}. Install it with: pip install '{install}'\"\n"
         code += "assert str(problem) == text, problem\nassert problem.__suppress_context__\n"
 
-        assert after(code)
+        assert after_ours(code)
 
     @pytest.mark.parametrize("name", ["httpx._client", "sqlalchemy.engine", "cryptography.fernet", "redis.backoff"])
-    def test_broken_library(self, name: str) -> None:
+    def test_broken_library(self, after_ours: Callable[[str], Loaded], name: str) -> None:
         """Of a library that is there and lacks something its own error is told, not that it is missing."""
         ours = {"sqlalchemy": "stores.sql", "cryptography": "stores.encrypted", "redis": "stores.redis"}
         library = name.partition(".")[0]
@@ -229,7 +271,7 @@ class TestImports:
         code += "except ImportError as error:\n    problem = error\n"
         code += f"assert problem.name == {name!r}, problem\nassert 'pip install' not in str(problem), problem\n"
 
-        assert after(code)
+        assert after_ours(code)
 
     def test_nothing_starts(self) -> None:
         """Importing everything starts no thread; making a provider starts none, either."""
