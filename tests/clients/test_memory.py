@@ -12,7 +12,7 @@ import pytest
 from support.api_server import OK, REJECTED, Api
 from support.clients import CLIENTS, ClientAdapter
 
-SIZE = 200 * 2**20
+SIZE = 64 * 2**20
 PIECE = b"\xff\xd8" + bytes(2**16 - 2)
 
 PROGRAM = """
@@ -47,7 +47,7 @@ print(peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("adapter_class", CLIENTS, ids=lambda adapter: adapter.name)
 def test_bounded(adapter_class: type[ClientAdapter], api: Api) -> None:
-    """200 MB that come after a rejection take a few MB."""
+    """64 MB that come after a rejection take a few MB."""
 
     def body() -> Iterator[bytes]:
         for _ in range(SIZE // len(PIECE)):

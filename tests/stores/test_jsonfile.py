@@ -980,6 +980,7 @@ def killed_at(module: Any, call: str, when: str, work: Callable[[], object]) -> 
 
 @forks
 class TestProcesses:
+    @pytest.mark.processes
     def test_race(self, store: JSONFileStore) -> None:
         """Eight forked processes swap with one inherited store, and no update is lost."""
         put(store, rejections=0)
@@ -1061,6 +1062,7 @@ class TestProcesses:
         assert ["access_token.json", "access_token.json.lock", "access_token.json.webhook"] == left
         assert put(store, "wx:wx1:webhook:00") == store.load("wx:wx1:webhook:00").record
 
+    @pytest.mark.processes
     def test_race_while_others_tidy(self, path: Path) -> None:
         """Files come and go, and no update is lost between them."""
         clock = SimulatedClock(1_700_000_000.0)
@@ -1082,6 +1084,7 @@ class TestProcesses:
 
         assert len(versions) == len(set(versions)) == 80
 
+    @pytest.mark.processes
     def test_killed_any_time(self, store: JSONFileStore, path: Path) -> None:
         """Writers that are killed without choosing the moment never leave anything but a whole record."""
         generation = 1

@@ -23,22 +23,23 @@ CLIENTS = {
     "wsgi": """
 from werkzeug.test import Client
 from mysite.wsgi import application
-answer = Client(application).post({url!r}, data={body!r})
-print(answer.status_code, answer.get_data(as_text=True))
+for url in {urls!r}:
+    answer = Client(application).post(url, data={body!r})
+    print(answer.status_code, answer.get_data(as_text=True))
 """,
     "asgi": """
 from starlette.testclient import TestClient
 from mysite.asgi import application
-answer = TestClient(application, follow_redirects=False).post({url!r}, content={body!r})
-print(answer.status_code, answer.text)
+for url in {urls!r}:
+    answer = TestClient(application, follow_redirects=False).post(url, content={body!r})
+    print(answer.status_code, answer.text)
 """,
 }
 
 
-@pytest.mark.parametrize("slash", ["/", ""])
 @pytest.mark.parametrize("speaks", ["wsgi", "asgi"])
-def test_site(speaks: str, slash: str, tmp_path: Path) -> None:
-    """With the slash at the end a push is handled; without, the log says that it was not, and why."""
+def test_site(speaks: str, tmp_path: Path) -> None:
+    """Without the slash at the end the log says that a push was not handled, and why; with it, the push is."""
     site = tmp_path / "mysite"
     site.mkdir()
     (site / "__init__.py").touch()
@@ -49,13 +50,13 @@ def test_site(speaks: str, slash: str, tmp_path: Path) -> None:
             (site / first.removeprefix("# mysite/").partition(",")[0]).write_text(block)
     pusher = Pusher(now=int(time.time()))
     pushed = pusher.sealed(text("hello"))
-    program = CLIENTS[speaks].format(url=pushed.url.replace("/wechat", "/wechat" + slash), body=pushed.body)
+    urls = [pushed.url, pushed.url.replace("/wechat", "/wechat/")]
+    program = CLIENTS[speaks].format(urls=urls, body=pushed.body)
     env = environment(WECHAT_TOKEN=pusher.token, WECHAT_AES_KEY=pusher.aes_key, WECHAT_APPID=pusher.appid)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )
 
-    if slash:
-        assert done.stdout.splitlines() == ["oAda hello" if speaks == "wsgi" else "text", "200 success"], done.stderr
-    else:
-        assert "end alike" in done.stderr, done
+    handled = ["oAda hello" if speaks == "wsgi" else "text", "200 success"]
+    assert handled == done.stdout.splitlines()[-2:], done.stderr
+    assert "end alike" in done.stderr, done
