@@ -213,10 +213,21 @@ def test_isolated_subinterpreter(tmp_path: Any) -> None:
     assert ("T1 T2", 0) == (ended.stdout.strip(), ended.returncode), ended.stderr
 
 
-def answer_late(world: World) -> None:
-    """Let the issuer take a moment for its next answer."""
-    world.issuer.gate = threading.Event()
-    threading.Timer(0.05, world.issuer.gate.set).start()
+@pytest.fixture
+def answer_late(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the issuer hold its next answer back until somebody waits for it."""
+    wait = flight.Flight.wait
+
+    def waits(waited: flight.Flight[Any], timeout: float) -> Any:
+        assert world.issuer.gate is not None
+        world.issuer.gate.set()
+        return wait(waited, timeout)
+
+    def close_gate() -> None:
+        world.issuer.gate = threading.Event()
+
+    monkeypatch.setattr(flight.Flight, "wait", waits)
+    return close_gate
 
 
 class Refusing(requests.adapters.HTTPAdapter):
@@ -231,11 +242,11 @@ class TestBlockedLoop:
 
     pytestmark = pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)
 
-    def test_it_waits(self, world: World, face: Tasks) -> None:
+    def test_it_waits(self, world: World, face: Tasks, answer_late: Callable[[], None]) -> None:
         """The line that blocks the loop is warned of."""
         world.script("T1")
         provider = world.provider()
-        answer_late(world)
+        answer_late()
 
         async def main() -> str:
             return provider.get_token()
@@ -244,15 +255,15 @@ class TestBlockedLoop:
             assert "T1" == face.run(main)
         assert [__file__] == [each.filename for each in told]
 
-    def test_under_the_decorator(self, world: World, face: Tasks) -> None:
+    def test_under_the_decorator(self, world: World, face: Tasks, answer_late: Callable[[], None]) -> None:
         """Of a decorated function it is the line that calls it, and so for a token that was rejected."""
         world.script("T1", "T2")
         answers = [{"errcode": 40001}, {"errcode": 0}]
-        answer_late(world)
+        answer_late()
 
         @with_token(world.provider())
         def call(access_token: str) -> dict[str, int]:
-            answer_late(world)
+            answer_late()
             return answers.pop(0)
 
         async def main() -> dict[str, int]:
@@ -262,13 +273,13 @@ class TestBlockedLoop:
             assert {"errcode": 0} == face.run(main)
         assert [__file__] * 2 == [each.filename for each in told]
 
-    def test_under_a_client(self, world: World, face: Tasks) -> None:
+    def test_under_a_client(self, world: World, face: Tasks, answer_late: Callable[[], None]) -> None:
         """Of a client's request it is the line that makes it, and none of the client's."""
         world.script("T1")
         session = requests.Session()
         session.auth = WeChatAuth(world.provider(), timeout=20)
         session.mount("https://", Refusing())
-        answer_late(world)
+        answer_late()
 
         async def main() -> None:
             with pytest.raises(requests.ConnectionError):
