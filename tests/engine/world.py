@@ -72,9 +72,10 @@ class Issuer:
                 self._changed.notify_all()
                 return Failure(Cause.PERMANENT, "One fetch too many.")
             answer = self.script.popleft()
+            gate = self.gate  # whoever has waited for this fetch may take it away for the next one
             self._changed.notify_all()
-        if self.gate is not None:
-            assert self.gate.wait(20)
+        if gate is not None:
+            assert gate.wait(20)
         if self.during is not None:
             self.during()
         if isinstance(answer, BaseException):
