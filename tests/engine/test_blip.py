@@ -99,3 +99,21 @@ def test_another_has_told_it(world: World, fleet: list[TokenProvider]) -> None:
     world.issuer.during = other
 
     assert "T3" == world.get(fleet[0], "T1")
+
+
+def test_another_has_fetched_meanwhile(world: World, fleet: list[TokenProvider]) -> None:
+    """Who waits for the store takes what another process has fetched while it waited."""
+    world.script("T2")
+    load = world.store.load
+
+    def sleep(seconds: float) -> None:
+        world.advance(seconds)
+        if world.store.load is None:
+            world.store.load = load
+            assert "T2" == fleet[0].get_token("T1")
+
+    late = world.elsewhere(sleep=sleep)
+    world.store.load = None
+
+    assert "T2" == world.get(late, "T1")
+    assert 2 == world.issuer.fetches

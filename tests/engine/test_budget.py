@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.world import BUSY, LOST, Issuer, World
-from wxmiddleware import TokenProvider, TokenUnavailable
+from wxmiddleware import EventType, TokenProvider, TokenUnavailable
 from wxmiddleware.exceptions import TokenError
 from wxmiddleware.simulator import WeChat
 from wxmiddleware.sources import Cause, Failure, Grant
@@ -133,6 +133,42 @@ def test_request_that_was_not_sent(world: World) -> None:
     world.advance(30)
 
     assert "T1" == world.get(provider)
+
+
+def spend(world: World, provider: TokenProvider) -> None:
+    """Use the day's budget up, as other processes might have."""
+    provider._own.amend(lambda record, _: replace(record, owed_until=world.clock.now + 300 * 172.8))
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+def test_spent(world: World) -> None:
+    """Once the budget is spent each caller is told how long it will take, and the observers are told once."""
+    world.script("T1")
+    provider = world.provider()
+    world.get(provider)
+    world.advance(7200)
+    spend(world, provider)
+    errors = []
+    for seconds in (0, 100):
+        world.advance(seconds)
+        errors.append(world.error(provider))
+
+    assert [172.8, 72.8] == pytest.approx([error.retry_after for error in errors])
+    assert 1 == world.names().count(EventType.BACKING_OFF)
+
+
+@pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
+def test_spent_and_rejected(world: World) -> None:
+    """A rejection then has no effect for callers whose calls were not rejected; the observers are told once."""
+    world.script("T1")
+    provider = world.provider()
+    world.get(provider)
+    spend(world, provider)
+    errors = [world.error(provider, "T1") for _ in range(2)]
+
+    assert "the day's budget" in str(errors[0])
+    assert "T1" == world.get(provider)
+    assert 1 == world.names().count(EventType.KEPT)
 
 
 @pytest.mark.parametrize("worlds", ["memory"], indirect=True)

@@ -717,6 +717,15 @@ class TestStable:
         assert "T1" == stable.get(provider)
         assert 3 == stable.issuer.fetches
 
+    def test_forced_fails(self, stable: World) -> None:
+        """When the forced mode fails, the caller is told why, and the token stays in use."""
+        stable.script("T1", "T1", BUSY)
+        provider = stable.provider()
+        stable.get(provider)
+
+        assert "busy" in str(stable.error(provider, "T1"))
+        assert "T1" == stable.get(provider)
+
     def test_nothing_to_force(self, stable: World) -> None:
         """The same where there is no forced mode."""
         stable.issuer.can_force = False
