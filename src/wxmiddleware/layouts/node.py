@@ -1,4 +1,4 @@
-"""The object that co-wechat-api and wechat-api hand to ``saveToken``, as their documentation keeps it in a file."""
+"""The object that co-wechat-api and its like hand to ``saveToken``, as their documentation keeps it in a file."""
 
 from __future__ import annotations
 
