@@ -83,6 +83,7 @@ class TestLog:
             (EventType.HEALED, logging.INFO),
             (EventType.BACKING_OFF, logging.WARNING),
             (EventType.OTHER_SYSTEM, logging.WARNING),
+            (EventType.OWNER_LATE, logging.WARNING),
             (EventType.STORE_FAILED, logging.WARNING),
             (EventType.STORE_BACK, logging.INFO),
             (EventType.STORE_LAGS, logging.WARNING),
@@ -132,6 +133,7 @@ class TestLog:
             "kept",
             "backing_off",
             "other_system",
+            "owner_late",
             "store_failed",
             "store_lags",
         ] == told[:-1]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine.world import SECRET, WRONG, World
-from wxmiddleware import Account, EventType, TokenProvider, TokenRefused, TokenUnavailable
+from wxmiddleware import Account, EventType, TokenProvider, TokenRefused, TokenUnavailable, WeComAccount
 from wxmiddleware._engine.refresh import Refresh
 from wxmiddleware.stores import Lease, Loaded, Record
 
@@ -81,6 +82,109 @@ class TestWithoutTheSecret:
         world.error(world.provider())
 
         assert 40125 == world.error(with_secret(world, "", follow=True)).errcode
+
+
+class TestOwnerIsLate:
+    """The owner is killed, frozen or slow: its token is good to its end, and followers say what is wrong."""
+
+    @pytest.fixture
+    def near_the_end(self, world: World) -> Iterator[TokenProvider]:
+        """A follower whose token has 600 s left, which is when the owner should renew it; nobody fetches any more."""
+        world.script("T1")
+        owner, follower = world.provider(), with_secret(world, "", follow=True)
+        world.get(owner)
+        world.get(follower)
+        world.advance(6600)
+        yield follower
+        assert 1 == world.issuer.fetches
+
+    def test_killed(self, world: World, near_the_end: TokenProvider) -> None:
+        """The follower hands the token out to its end, and says once, half-way, that nobody has renewed it."""
+        told = []
+        for _ in range(60):
+            assert "T1" == world.get(near_the_end)
+            world.drain(near_the_end)
+            told.append(world.names().count(EventType.OWNER_LATE))
+            world.advance(10)
+        error = world.error(near_the_end)
+
+        assert [0] * 30 == told[:30]
+        assert [1] * 29 == told[31:]
+        assert isinstance(error, TokenUnavailable)
+        assert "has not put a token" in str(error)  # the store has forgotten the one that is over
+
+    def test_status(self, world: World, near_the_end: TokenProvider) -> None:
+        """A health page shows it, without a back-off, for as long as the token is good."""
+        before = near_the_end.status()
+        world.advance(400)
+        during = near_the_end.status()
+        world.advance(200)
+        after = near_the_end.status()
+
+        assert (None, None) == (before.failure, after.failure)
+        assert during.failure is not None
+        assert "has not renewed the token" in during.failure
+        assert "ends in 200 s" in during.failure
+        assert during.backing_off is None
+
+    def test_frozen(self, world: World, key: str, near_the_end: TokenProvider) -> None:
+        """A lease that its holder does nothing with makes nobody wait who has a token."""
+        put(world, key, replace(world.store.load(key).record, lease=Lease("there/1/2/3/4", world.clock.now + 8)))
+        before = world.clock.now
+
+        assert "T1" == world.get(near_the_end)
+        world.drain(near_the_end)
+        assert before == world.clock.now
+
+    def test_slow(self, world: World, key: str, near_the_end: TokenProvider) -> None:
+        """As soon as the owner writes, the follower has it, and takes back what it said."""
+        world.advance(400)
+        world.get(near_the_end)
+        world.drain(near_the_end)
+        now = world.clock.now
+        newer = world.store.load(key).record.generation + 1
+        put(world, key, Record(newer, "T2", now + 7200, now - 1, now))
+        world.advance(7)
+        world.get(near_the_end)
+        world.drain(near_the_end)
+
+        assert "T2" == world.get(near_the_end)
+        assert near_the_end.status().failure is None
+        assert 1 == world.names().count(EventType.OWNER_LATE)
+
+    def test_who_may_fetch_says_nothing(self, world: World, key: str) -> None:
+        """A process that may renew the token itself does not say so while another one is at it."""
+        world.script("T1")
+        owner = world.provider()
+        world.get(owner)
+        world.advance(6900)
+        put(world, key, replace(world.store.load(key).record, lease=Lease("there/1/2/3/4", world.clock.now + 8)))
+        world.get(owner)
+        world.drain()
+
+        assert owner.status().failure is None
+        assert EventType.OWNER_LATE not in world.names()
+
+
+class TestWeCom:
+    def test_follows(self, world: World) -> None:
+        """At WeCom the AgentId is enough to follow, and to find the token again when the secret was changed."""
+        world.script("T1")
+        got = []
+        for secret in ("a-secret", "another-secret", ""):
+            world.account = WeComAccount("ww1", secret, agentid=1000002)
+            got.append(world.get(world.elsewhere(follow=not secret)))
+
+        assert ["T1"] * 3 == got
+
+    def test_another_app(self, world: World) -> None:
+        """Another app's token is not taken."""
+        world.script("T1")
+        world.account = WeComAccount("ww1", "a-secret", agentid=1000002)
+        world.get(world.provider())
+        world.account = WeComAccount("ww1", agentid=1000003)
+
+        assert "has not put a token" in str(world.error(world.elsewhere(follow=True)))
 
 
 def test_lease_that_ends_while_it_is_looked_at(world: World, key: str) -> None:

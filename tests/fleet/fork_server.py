@@ -35,6 +35,8 @@ class Setup:
         clock: The file of a `SharedClock`; without one it lives in real time.
         hold: Where its first refresh is held, if anywhere; see `fleet.worker.Holding`.
         history: Where it writes down what it does, if anywhere; see `fleet.history`. It needs a `clock`.
+        realm: The account's, if the test says which.
+        follow: Whether it never fetches.
     """
 
     url: str
@@ -45,6 +47,8 @@ class Setup:
     clock: str | None
     hold: str | None = None
     history: str | None = None
+    realm: str | None = None
+    follow: bool = False
 
 
 class Member:

@@ -214,8 +214,10 @@ class Worker:
         if self._may_be_held:
             store = Holding(store, setup["hold"], self._held)
         self._secret: str = setup["secret"]
-        account = Account(setup["appid"], setup["secret"], base_url=setup["base_url"])
-        self._provider = TokenProvider(account, source=source, store=store, timeout=CALLER_TIME, runtime=runtime)
+        account = Account(setup["appid"], setup["secret"], base_url=setup["base_url"], realm=setup["realm"])
+        self._provider = TokenProvider(
+            account, source=source, store=store, follow=setup["follow"], timeout=CALLER_TIME, runtime=runtime
+        )
 
     def run(self) -> None:
         """Listen until the test hangs up."""
@@ -320,6 +322,10 @@ class Worker:
             "descriptors": len(names),
             "blocks": sys.getallocatedblocks(),
         }
+
+    def failure(self) -> str | None:
+        """What its status says has gone wrong."""
+        return self._provider.status().failure
 
     def crowd(self, count: int) -> list[str]:
         """Let so many threads ask."""

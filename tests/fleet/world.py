@@ -92,6 +92,17 @@ class World:
         (member,) = self.workers(1, hold=hold)
         return member
 
+    def member(self, **what: Any) -> Member:
+        """Fork one that differs from the others in what `Setup` says of it."""
+        (member,) = self._fork_server.fork(Setup(**{**self._setup, **what}))
+        return member
+
+    def in_realm(self, realm: str) -> None:
+        """Give all workers that are forked from now on an account of this realm."""
+        self._setup["realm"] = realm
+        url: str = self._setup["base_url"]
+        self.key = record_key(Account(self.wechat.appid, self.wechat.secret, base_url=url, realm=realm), self.kind)
+
     def call(self, member: Member) -> tuple[str, int]:
         """
         Call an API as `with_token` does: once more, with another token, if WeChat refuses the first.

@@ -36,6 +36,7 @@ class EventType(StrEnum):
     HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
     BACKING_OFF = "backing_off"  # a fetch failed: no request is sent to WeChat for a while (back-off)
     OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account
+    OWNER_LATE = "owner_late"  # this process only follows, and the token was not renewed long after it should have been
     STORE_FAILED = "store_failed"
     STORE_BACK = "store_back"
     STORE_LAGS = "store_lags"  # the store's reads do not show yet what was saved
@@ -85,6 +86,7 @@ _LEVELS = {
     EventType.REJECTED: logging.WARNING,
     EventType.KEPT: logging.WARNING,
     EventType.OTHER_SYSTEM: logging.WARNING,
+    EventType.OWNER_LATE: logging.WARNING,
     EventType.STORE_FAILED: logging.WARNING,
     EventType.STORE_LAGS: logging.WARNING,
 }

@@ -51,7 +51,7 @@ class Status:
         renews_in: Seconds until it is renewed ahead of its end, or ``None``.
         generation: A number that rises with every token; the same in all processes that share a store.
         backing_off: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
-        failure: What went wrong then.
+        failure: What went wrong then. Of a token that this process only follows, also that its owner is late.
     """
 
     appid: str
@@ -399,7 +399,7 @@ class TokenProvider(fork.Closing):
             renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
             generation=snapshot.generation,
             backing_off=cooldown.until - now if cooldown is not None and cooling else None,
-            failure=cooldown.failure.message if cooldown is not None and cooling else None,
+            failure=cooldown.failure.message if cooldown is not None and cooling else cached.lateness() or None,
         )
 
     @property

@@ -185,6 +185,7 @@ class Refresh:
         """
         token = self._token
         if self._usable() and not self._may_be_revoked(seen):
+            token.owner_is_late(self._events)
             return token.snapshot  # another process is refreshing
         if self._clock() >= until:
             return self._lease_holder_timed_out()

@@ -115,6 +115,7 @@ class CachedToken:
     __slots__ = (
         "__weakref__",
         "_before",
+        "_late",
         "_lock",
         "_not_allowed",
         "_refresh",
@@ -169,6 +170,7 @@ class CachedToken:
         self._before: Snapshot = NOTHING  # the token before the one in use, if it was good when that came
         self._unknown: Snapshot | None = None  # a new token that the APIs do not know yet; the one before serves
         self._try_again_at = math.inf  # when that is over
+        self._late = (0, 0.0)  # the token of which was told that its owner is late: number and end
         self._not_allowed: Failure | None = None  # the last for an IP address; it names all that WeChat does not allow
         # Re-entrant: a signal handler or a finaliser may ask for a token while this very thread decides.
         self._lock = threading.RLock()
@@ -534,6 +536,24 @@ class CachedToken:
         if record.cooldown is None:
             self.adopt(record)
 
+    def lateness(self) -> str:
+        """What to tell if the token's owner should have renewed it long ago, and this process may not; else empty."""
+        snapshot, now = self.snapshot, self.runtime.clock()
+        if not self.plan.follow or not (snapshot.ahead_at + snapshot.expires_at) / 2 <= now < snapshot.expires_at:
+            return ""
+        left = snapshot.expires_at - now
+        return f"{_OWNER_LATE} It ends in {left:.0f} s, and is handed out until then."
+
+    def owner_is_late(self, events: list[TokenEvent]) -> None:
+        """Tell the observers so, once for each token."""
+        message = self.lateness()
+        with self._lock:
+            which = self.snapshot.generation, self.snapshot.expires_at
+            if message and which != self._late:
+                self._late = which
+                left = which[1] - self.runtime.clock()
+                events.append(self.event(EventType.OWNER_LATE, message, generation=which[0], seconds=left))
+
     def wrong_until(self) -> float:
         """
         Until when no request is sent since WeChat calls the secret wrong, if there is no good token either.
@@ -739,6 +759,10 @@ class CachedToken:
 _NOT_KNOWN = (
     "WeChat rejected a token that it had just given: its APIs may not know it yet. For a moment the one before is used."
     " Nothing is fetched."
+)
+_OWNER_LATE = (
+    "The process that may fetch has not renewed the token, which is near its end. Does it run, can it write the store, "
+    "and does anybody ask it (`wxmiddleware keep` does)?"
 )
 _OF_THE_STORE = (EventType.STORE_FAILED, EventType.STORE_BACK, EventType.STORE_LAGS)
 _AMID = Failure(
