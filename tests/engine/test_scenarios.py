@@ -29,7 +29,7 @@ from wxmiddleware import (
     with_token,
 )
 from wxmiddleware._rules.models import Lease, Record
-from wxmiddleware._rules.policies import OPEN_SECONDS, REFUSAL_STREAK
+from wxmiddleware._rules.policies import LEASE, OPEN_SECONDS, REFUSAL_STREAK
 from wxmiddleware._runtime import process
 from wxmiddleware.sources import Cause, Failure, Grant
 
@@ -979,6 +979,18 @@ class TestFailures:
         assert not [error for error in errors if "T1" in str(error) or error.__context__ or error.__cause__]
         assert 1 == world.issuer.fetches
 
+    def test_rejected_during_a_back_off(self, world: World) -> None:
+        """A rejection while nothing may be fetched is an error to its caller alone: the others have the token."""
+        world.script("T1", WRONG)
+        provider = world.provider()
+        world.get(provider)
+        world.advance(6601)
+        world.get(provider)
+        world.drain()
+
+        assert isinstance(world.error(provider, "T1"), TokenRefused)
+        assert "T1" == world.get(provider)
+
     def test_retry_now_near_the_end(self, world: World) -> None:
         """Once the reason has been mended, a token near its end is renewed with the next call."""
         world.script("T1", WRONG, "T2")
@@ -1546,6 +1558,22 @@ class TestFleet:
 
 class TestFlights:
     """One refresh, and what must not disturb it."""
+
+    def test_time_of_a_fetch(self, world: World) -> None:
+        """A refresh is not overdue while its fetch may take its time: it has a lease's length from its claim."""
+        world.script("T1")
+        provider = world.provider()
+        left: list[float] = []
+
+        def note() -> None:
+            flight = provider._own.flight
+            assert flight is not None
+            left.append(flight.due - world.clock.now)
+
+        world.issuer.during = note
+        world.get(provider)
+
+        assert [LEASE] == left
 
     def test_waiter_gives_up(self, world: World) -> None:
         """A caller whose time is over leaves the flight as it is; the next one gets its token."""
