@@ -14,7 +14,8 @@ from test_docs import python
 
 from wxmiddleware import TokenProvider, TokenRefused, TokenUnavailable
 
-BLOCKS = python("sources.md")
+PAGES = ["sources.md", "zh/sources.md"]
+Run = Callable[..., TokenProvider]
 
 
 @pytest.fixture(autouse=True)
@@ -32,26 +33,33 @@ def says(api: Api, body: Any) -> None:
     api.answer = lambda seen: (200, {}, [json.dumps(body).encode()])
 
 
-def run(name: str, **names: Any) -> TokenProvider:
-    """Run the blocks up to that in which `name` is first, and give the provider that is made there."""
-    last = next(index for index, block in enumerate(BLOCKS) if name in block)
-    names = {"__name__": "page", "os": __import__("os"), **names}
-    for index, block in enumerate(BLOCKS[: last + 1]):
-        imports = "\n".join(line for line in block.splitlines() if line.startswith(("from ", "import ")))
-        exec(compile(block if index == last else imports, "sources.md", "exec"), names)
-    provider = names["provider"]
-    assert isinstance(provider, TokenProvider)
-    return provider
+@pytest.fixture(params=PAGES)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run the blocks of a page up to that in which `name` is first, and give the provider that is made there."""
+    found = python(request.param)
+
+    def until(name: str, **names: Any) -> TokenProvider:
+        last = next(index for index, block in enumerate(found) if name in block)
+        names = {"__name__": "page", "os": __import__("os"), **names}
+        for index, block in enumerate(found[: last + 1]):
+            imports = "\n".join(line for line in block.splitlines() if line.startswith(("from ", "import ")))
+            exec(compile(block if index == last else imports, request.param, "exec"), names)
+        provider = names["provider"]
+        assert isinstance(provider, TokenProvider)
+        return provider
+
+    return until
 
 
-def test_every_block_is_known() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_known(page: str) -> None:
     """No block was added that nothing here runs."""
     names = ["FileToken(", "RemoteToken(", "CallableToken(", "class PartnerToken", "class PartnerEndpoint"]
 
-    assert [True] * len(names) == [name in block for name, block in zip(names, BLOCKS, strict=True)]
+    assert [True] * len(names) == [name in block for name, block in zip(names, python(page), strict=True)]
 
 
-def test_file() -> None:
+def test_file(run: Run) -> None:
     """The file's token; then the owner's next one."""
     Path("access_token.json").write_text(json.dumps({"access_token": "88_one", "expires_in": 7200}))
     provider = run("FileToken(")
@@ -63,7 +71,7 @@ def test_file() -> None:
         provider.get_token(rejected="88_two")
 
 
-def test_remote(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's token."""
     monkeypatch.setenv("HUB_URL", api.url)
     monkeypatch.setenv("HUB_KEY", "key-of-this-caller")
@@ -73,7 +81,7 @@ def test_remote(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Bearer key-of-this-caller" == api.seen[0].headers["authorization"]
 
 
-def test_callable() -> None:
+def test_callable(run: Run) -> None:
     """The row's token."""
     db = sqlite3.connect("company.db")
     db.execute("CREATE TABLE token (name, value, seconds_left)")
@@ -94,7 +102,7 @@ def _unknown(*_: Any, **__: Any) -> None:
     raise PermissionError
 
 
-def test_own() -> None:
+def test_own(run: Run) -> None:
     """The token of the page's own class."""
     provider = run("class PartnerToken", ask_the_partner=lambda appid, timeout: (f"88_{appid}", timeout * 20))
 
@@ -105,13 +113,13 @@ def test_own() -> None:
     ("partner", "error", "said"),
     [(_down, TokenUnavailable, "The partner's service is down"), (_unknown, TokenRefused, "Write to them")],
 )
-def test_own_failures(partner: Callable[..., None], error: type[Exception], said: str) -> None:
+def test_own_failures(run: Run, partner: Callable[..., None], error: type[Exception], said: str) -> None:
     """What the page's own class says of failures."""
     with pytest.raises(error, match=said):
         run("class PartnerToken", ask_the_partner=partner).get_token()
 
 
-def test_endpoint(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token of the page's own endpoint, and its advice."""
     monkeypatch.setenv("PARTNER_SECRET", "s3cr3t-of-the-partner")
     says(api, {"data": {"token": "88_partner", "seconds": 100}})
