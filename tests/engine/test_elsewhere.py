@@ -166,6 +166,41 @@ class TestRejected:
 
         assert "T2" == world.get(provider, "T1")
 
+    def test_while_it_is_saved(self, world: World, source: Elsewhere) -> None:
+        """Nor is a rejection after the look has found the same token, before that is saved."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        world.advance(61)
+        save, saved = world.store.save, []
+
+        def reject_and_save(*arguments: Any) -> Any:
+            saved.append(arguments)
+            if source.asked == 2:
+                world.store.save = save
+                provider._own.decide("T1")
+            return save(*arguments)
+
+        world.store.save = reject_and_save
+        world.get(provider)
+        world.drain()
+
+        assert len(saved) > 1
+        assert "rejected" == provider.status().state
+
+    def test_ends_the_back_off(self, world: World, source: Elsewhere) -> None:
+        """A rejection overrules a back-off, which is over if there is still the same one."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        source.gives = BUSY
+        world.advance(61)
+        world.get(provider)
+        world.drain()
+        assert provider.status().backing_off
+        source.gives = "T1"
+
+        assert "still gives it" in str(world.error(provider, "T1"))
+        assert provider.status().backing_off is None
+
     def test_told_once(self, world: World, source: Elsewhere) -> None:
         """The log says once that the owner has to renew it, and nothing of each look."""
         provider = world.provider(source=source)
@@ -179,6 +214,7 @@ class TestRejected:
         assert "Asking the file for a token (first)." == world.events[0].message
         assert "The file gave a token for 7200 s (first)." == world.events[1].message
         assert world.events[-1].message.startswith("WeChat rejected the token, and the file still gives it.")
+        assert "another service" not in world.events[-1].message
 
     def test_another_process(self, worlds: Callable[..., World], source: Elsewhere) -> None:
         """With a store, what one process has found serves the others."""
@@ -249,6 +285,18 @@ class TestLooks:
             world.drain()
 
         assert 2 < source.asked < 10
+
+    def test_over_on_arrival(self, world: World, source: Elsewhere) -> None:
+        """One that ends while it is on its way does not take the place of the token in use, nor its end."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        world.advance(61)
+        source.gives, source.life, source.during = "T2", 0.5, lambda: world.advance(1)
+        world.get(provider)
+        world.drain()
+
+        assert "T1" == world.get(provider)
+        assert 7200.0 - 62.0 == provider.status().expires_in
 
     @pytest.mark.parametrize("failure", [BUSY, WRONG])
     def test_out_of_order(self, world: World, source: Elsewhere, failure: Failure) -> None:

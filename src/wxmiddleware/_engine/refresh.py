@@ -716,7 +716,7 @@ class Refresh:
             lease=None,
             cooldown=None,
             rejected_at=now if rejected else over.rejected_at,
-            rejections=token.streak(over) + 1 if rejected and not token.cheap else 0,
+            rejections=token.streak(over) + 1 if rejected else 0,
             refresh=grant.refresh or over.refresh,
         )
 
