@@ -128,20 +128,22 @@ def test_coroutine() -> None:
 class Hangs:
     """A function that hangs until it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type = tuple) -> None:
         self.calls = 0
+        self.kind = kind
         self.begun, self.let_go = threading.Event(), threading.Event()
 
-    def __call__(self) -> tuple[str, int]:
+    def __call__(self) -> Any:
         self.calls += 1
         self.begun.set()
         assert self.let_go.wait(30)
-        return f"T{self.calls}", 100
+        return Grant(f"T{self.calls}", 100) if self.kind is Grant else (f"T{self.calls}", 100)
 
 
-def test_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [tuple, Grant])
+def test_hangs(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
     """It is given up in time and not called again beside itself; what it gives late is for who waits by then."""
-    function = Hangs()
+    function = Hangs(kind)
     source = CallableToken(function, timeout=0.05)
     said = [source.fetch(ACCOUNT) for _ in range(3)]
     assert [True] * 3 == ["did not return within 0.05 s" in getattr(each, "message", "") for each in said]

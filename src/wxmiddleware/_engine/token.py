@@ -484,8 +484,6 @@ class CachedToken:
             now, snapshot = self.runtime.clock(), self.snapshot
             if record.value != snapshot.value or (snapshot.rejected and not confirmed):
                 return
-            if confirmed:
-                self.rejections.reinstate(snapshot.value)
             self.cooldown = None
             self.snapshot = replace(
                 snapshot,
