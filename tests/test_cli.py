@@ -764,7 +764,7 @@ class TestInspectStore:
     def test_store_that_cannot_list(
         self, account: Account, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
-        """It is asked for both kinds of the account in the environment; without one that is said."""
+        """It is asked for both kinds of the account in the environment, whose secret it does not need."""
         monkeypatch.delattr(JSONFileStore, "keys")
         for kind in ("stable", "classic"):
             self.put(path, record_key(account, kind))
@@ -773,10 +773,13 @@ class TestInspectStore:
         assert ["stable", "classic"] == [found["kind"] for found in self.look(path, capsys)]
 
         monkeypatch.delenv("WECHAT_SECRET")
+        assert ["stable", "classic"] == [found["kind"] for found in self.look(path, capsys)]
+
+        monkeypatch.delenv("WECHAT_APPID")
         assert main(["inspect", "--store", f"file:{path}"]) == 2
         err = capsys.readouterr().err
         assert "cannot list" in err
-        assert "WECHAT_SECRET" in err
+        assert "WECHAT_APPID" in err
 
 
 class TestSchema:

@@ -200,6 +200,17 @@ class TestFromEnv:
         assert Account("appid", "secret", realm="private") == Account.from_env(environ)
         assert WeComAccount("corpid", "secret", realm="own", agentid="7") == WeComAccount.from_env(environ)
 
+    def test_without_the_secret(self) -> None:
+        """Who only follows may have no secret in the environment; one that is there is read all the same."""
+        environ = {"WECHAT_APPID": "wx1", "WECOM_CORPID": "ww1"}
+
+        assert Account("wx1") == Account.from_env(environ, secret=False)
+        assert Account("wx1", SECRET) == Account.from_env(environ | {"WECHAT_SECRET": SECRET}, secret=False)
+        with pytest.raises(ConfigurationError, match="WECOM_SECRET is empty"):
+            WeComAccount.from_env(environ, secret=False)
+        with_agent = WeComAccount.from_env(environ | {"WECOM_AGENTID": "7"}, secret=False)
+        assert WeComAccount("ww1", agentid="7") == with_agent
+
     def test_malformed_realm(self) -> None:
         """A realm that is none is told by the variable's name."""
         with pytest.raises(ConfigurationError, match=r"^WECHAT_REALM is not such a word"):

@@ -86,7 +86,7 @@ class Account:
             _check_realm(self.realm)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, secret: bool = True) -> Self:
         """
         Read ``WECHAT_APPID``, ``WECHAT_SECRET`` and, where they are set, ``WECHAT_BASE_URL`` and ``WECHAT_REALM``.
 
@@ -95,22 +95,26 @@ class Account:
 
         Args:
             environ: The process's own environment by default.
+            secret: Whether the secret must be there. A provider that only follows, and sources that take a token from
+                elsewhere, need none.
 
         Raises:
             ConfigurationError: One of them is missing or malformed.
         """
         environ = os.environ if environ is None else environ
-        appid, secret = cls._variables
-        missing = [name for name in (appid, secret) if not environ.get(name)]
+        appid, of_secret = cls._variables
+        missing = [name for name in (appid, of_secret)[: 1 + secret] if not environ.get(name)]
         if missing:
             raise ConfigurationError(f"Set the environment variable{'s' * (len(missing) > 1)} {' and '.join(missing)}.")
         more: dict[str, Any] = {name: environ[key] for name, key in cls._optional.items() if environ.get(key)}
         try:
-            return cls(environ[appid], environ[secret], **more)
+            return cls(environ[appid], environ.get(of_secret, ""), **more)
         except ConfigurationError as error:
             name, _, rest = str(error).partition(" ")
             variable = (dict(zip(cls._names, cls._variables, strict=True)) | cls._optional).get(name)
-            said = f"{variable} {rest}" if variable else f"In {appid}, {secret} or {cls._optional['base_url']}: {error}"
+            said = (
+                f"{variable} {rest}" if variable else f"In {appid}, {of_secret} or {cls._optional['base_url']}: {error}"
+            )
             raise ConfigurationError(said) from None
 
     @property

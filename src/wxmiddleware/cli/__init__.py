@@ -214,7 +214,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
         empty = keys == []
         if keys is None:
             try:
-                keys = keys_of(_account(options))
+                keys = keys_of(_account(options, secret=False))
             except ConfigurationError as error:
                 raise ConfigurationError(f"This store cannot list what it holds, so name an account. {error}") from None
         found = look(store, [key for key in keys if options.appid in (None, appid_of(key))])
@@ -337,7 +337,7 @@ def _url(options: argparse.Namespace) -> str | None:
     return url
 
 
-def _account(options: argparse.Namespace) -> Account:
+def _account(options: argparse.Namespace, *, secret: bool = True) -> Account:
     from .._rules.models import Account
 
     environ = dict(os.environ)
@@ -349,7 +349,7 @@ def _account(options: argparse.Namespace) -> Account:
         environ["WECHAT_REALM"] = options.realm
     if options.secret_file is not None:
         environ["WECHAT_SECRET"] = _read_secret(options.secret_file)
-    return Account.from_env(environ)
+    return Account.from_env(environ, secret=secret)
 
 
 def _read_secret(name: str) -> str:

@@ -43,7 +43,7 @@ class LaterVersion(StoreError):
 
 def dumps(record: Record) -> str:
     """Write a record as one line of JSON."""
-    extra, known = record.extra, asdict(replace(record, extra={}))
+    extra, known = record.extra, asdict(replace(record, extra={}) if record.extra else record)
     del known["extra"]
     if known["cooldown"] is not None:
         del known["cooldown"]["failure"]["mark"]  # which is the cool-down's
