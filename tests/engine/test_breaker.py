@@ -110,6 +110,14 @@ def test_untold_success(breaker: CircuitBreaker) -> None:
     assert [False, True] == [breaker.success(tell=False), breaker.success(tell=True)]
 
 
+def test_recovering_after_a_hang(breaker: CircuitBreaker) -> None:
+    """After a hang it recovers for as long, from the end of the pause on: what it was spared has to be caught up."""
+    breaker.trip(100.0)
+
+    end = 100.0 + OPEN_AFTER_HANG + RECOVERY_WINDOW
+    assert [True, False] == [breaker.recovering(now) for now in (end - 0.1, end)]
+
+
 def test_recovering(breaker: CircuitBreaker) -> None:
     """It recovers for `RECOVERY_WINDOW` seconds after the last failure, also once calls succeed."""
     breaker.failure(100.0)

@@ -93,7 +93,7 @@ def test_late_answer_of_a_store_that_hung(world: World, gate: threading.Event) -
         world.drain()
 
     assert [EventType.STORE_FAILED] == told
-    assert [0.0, 68.0] == [at - began for at in calls[:2]]
+    assert [0.0, 44.0] == [at - began for at in calls[:2]]
     assert 1 == world.names().count(EventType.STORE_BACK)
 
 

@@ -48,7 +48,7 @@ class TestWhy:
 
     def test_too_soon_here(self, ledger: Rejections) -> None:
         """This process knows that it comes too soon after a fetch that another rejection caused."""
-        ledger.throttle(130.0, 100.0)
+        ledger.throttle(130.0)
 
         assert [Report(20.0, first=True), Report(0.0)] == [
             ledger.report(token(1), 110.0),
@@ -64,7 +64,7 @@ class TestWhy:
     def test_too_soon_for_a_token_from_elsewhere(self, fetches: int, now: float, wait: float) -> None:
         """Where asking costs nothing it is a second, however often it was in vain; the reason says so."""
         ledger = Rejections(revokes_previous=False, cheap=True)
-        ledger.throttle(101.0, 100.0)
+        ledger.throttle(101.0)
 
         assert wait == ledger.wait(streak(fetches), now, alone=False) == ledger.pause(streak(fetches), now)
         assert "once in a second" in ledger.report(token(1), 100.0).why.message
@@ -99,7 +99,7 @@ class TestDenylist:
 
     def test_throttled(self, ledger: Rejections) -> None:
         """A rejection without effect puts nothing there."""
-        ledger.throttle(130.0, 100.0)
+        ledger.throttle(130.0)
         ledger.report(token(1), 110.0)
 
         assert not ledger.is_revoked("T1")
@@ -195,9 +195,12 @@ class TestStreak:
         assert 0 == ledger.streak(Record(), alone=True)
 
 
-@pytest.mark.parametrize(("after", "expected"), [(0.5, True), (1.0, False)])
-def test_told_once(ledger: Rejections, after: float, expected: bool) -> None:
-    """A limit that begins just after the token's first rejection is to be told."""
+@pytest.mark.parametrize("after", [0.5, 30.0])
+def test_told_once(ledger: Rejections, after: float) -> None:
+    """That a token stays in use is told once for each, however long it took the store to say so."""
     ledger.report(token(1), 100.0)
+    ledger.throttle(200.0 + after)
+    told = [ledger.untold(), ledger.report(token(1), 101.0 + after).first]
+    told += [ledger.report(token(2), 102.0 + after).first, ledger.untold()]
 
-    assert expected == ledger.throttle(200.0, 100.0 + after)
+    assert [True, False, True, False] == told

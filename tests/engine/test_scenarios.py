@@ -8,6 +8,7 @@ in docs/why.md. What needs real processes is in tests/processes/.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ from wxmiddleware import (
     use_provider,
     with_token,
 )
+from wxmiddleware._engine.token import CachedToken
 from wxmiddleware._rules.models import Lease, Record
 from wxmiddleware._rules.policies import LEASE, OPEN_SECONDS, REFUSAL_STREAK
 from wxmiddleware._runtime import process
@@ -1751,6 +1753,21 @@ class TestFlights:
             EventType.FETCH_DONE,
             EventType.HEALED,
         ]
+
+
+def test_adopted_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that comes while a caller is about to be told of a failure is given whole, or not at all."""
+    world.script(BUSY)
+    provider, usable = world.provider(), CachedToken.usable
+
+    def late(token: CachedToken) -> bool:
+        if sys._getframe(1).f_code.co_name == "_asking":  # between what the caller has read and what it asks next
+            now = token.runtime.clock()
+            token.adopt(Record(generation=7, value="T9", expires_at=now + 7200, sent_at=now, received_at=now))
+        return usable(token)
+
+    monkeypatch.setattr(CachedToken, "usable", late)
+    assert isinstance(world.error(provider), TokenUnavailable)
 
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"], indirect=True)

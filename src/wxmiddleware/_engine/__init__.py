@@ -2,17 +2,18 @@
 The life of a token, from the first fetch to the last renewal.
 
 A token is FRESH for most of its life. `TokenProvider.get_token` then reads one reference and one clock, and hands it
-out: no lock, no I/O. At most once a second a caller takes a longer way, through the token's lock (`token.decide`).
+out: no lock, no I/O. That clock may stand still while the machine is suspended, so at most once a second a caller takes
+a longer way, through the token's lock and by the process's clock (`token.decide`).
 Near its end the token is AHEAD: it is handed out as before, and the first caller starts a flight in the background
 that fetches the next one (refresh-ahead, stale-while-revalidate).
 
 A caller waits when there is no token (EMPTY), its time is over (EXPIRED), or an API rejected it (REJECTED); where a
-fetch ends the token before, also when the store was not read for a minute; and with ``cache=False``. All callers wait
+fetch ends the previous token, also when the store was not read for a minute; and with ``cache=False``. All callers wait
 for the same flight (single flight) and share its success or its failure.
 
 A failure is remembered for a while, and no request is sent meanwhile (back-off), so that a wrong secret does not become
-a storm of requests. It is a `Cooldown`, the event of its begin is BACKING_OFF, and the field also calls it negative
-caching. It is no state of the token: a good one stays in use.
+a storm of requests. It is a `Cooldown`, told as BACKING_OFF, and also known as negative caching. It is no state of the
+token: a good one stays in use.
 
 Where to read on:
 
@@ -28,9 +29,10 @@ Where to read on:
   (`_rules/breaker.py`: the circuit breaker);
 - `flight.py`: how threads and tasks wait for one refresh (single flight);
 - `events.py`: who is told what has happened;
-- `registry.py`: the one token of a credential in this process;
+- `registry.py`: the one token in this process for an account, a source, a store and options;
 - `warmer.py`: who asks when nobody does.
 
 Imports point one way: `flight`, `events` ← `link` ← `token` ← `refresh` ← `registry` ← `provider`. The token is handed
-what a flight does, and each of them changes only its own attributes.
+what a flight does, and each of them changes only its own attributes. A forked child keeps the snapshot and forgets
+locks and flights (`after_fork` of each; `_runtime/fork.py`).
 """

@@ -2,7 +2,8 @@
 What happened to a token and its store, as events for observers.
 
 An observer is a function of one `TokenEvent`. Observers are called outside every lock, after the callers have their
-token, and whatever they raise is logged and goes no further. Standard logging is such an observer, and always there.
+token, or, where no refresh is started, in the asking thread right before its answer; so they had better be quick. What
+they raise is logged and goes no further. Standard logging is such an observer, and always there.
 
 The logger has no handler of its own, not even a NullHandler: where nobody has configured logging, Python itself shows
 warnings and errors on the standard error (`logging.lastResort`), and a NullHandler would swallow them.
@@ -32,9 +33,9 @@ class EventType(StrEnum):
     FETCH_FAILED = "fetch_failed"
     ADOPTED = "adopted"  # another process's token was taken from the store
     REJECTED = "rejected"  # an API rejected the token in use
-    KEPT = "kept"  # a rejection causes no fetch: it came too soon (rate limit), or the token before is used
-    HEALED = "healed"  # a call was rejected, repeated with a newer token, and accepted
-    BACKING_OFF = "backing_off"  # a fetch failed: no request is sent to WeChat for a while (back-off)
+    KEPT = "kept"  # a rejection causes no fetch: it came too soon (rate limit), the budget is spent, or the like
+    HEALED = "healed"  # a call was rejected, repeated with another token, and accepted
+    BACKING_OFF = "backing_off"  # no request for a while (back-off): a fetch failed, or the day's budget is spent
     OTHER_SYSTEM = "other_system"  # another system seems to fetch tokens for this account
     OWNER_LATE = "owner_late"  # this process only follows, and the token was not renewed long after it should have been
     STORE_FAILED = "store_failed"

@@ -52,7 +52,8 @@ class Flight(Generic[T]):
 
     Attributes:
         since: When it was made, in seconds of `time.monotonic`.
-        superseded: Whether another flight was started since. Then a failure of this one is not remembered.
+        superseded: Whether nobody need wait for it any more, as another one was started, or no thread could be had.
+            This process then does not remember its failure.
     """
 
     __slots__ = (

@@ -18,7 +18,7 @@ After the store failed
 - `FAILURE_THRESHOLD` times in a row: not for `OPEN_SECONDS`, as the circuit breaker is open;
 - with a call that hung, which did not return for `CALL_TIMEOUT` and is noticed when another flight is started
   (`StoreLink.hangs`): not for `OPEN_AFTER_HANG`;
-- then, until `RECOVERY_WINDOW` after the last failure, every `OPEN_SECONDS` or so.
+- then, until `RECOVERY_WINDOW` after the last failure, or after that pause, every `OPEN_SECONDS` or so.
 
 While the circuit breaker is open these are tried all the same: a look whether the store is back, but not after a hang
 (`Session.is_back`); the save of a refresh token (`Session.insist`); what a user asks for (`StoreLink.read`, `amend`).
@@ -270,9 +270,10 @@ class StoreLink:
             self._answered, self.later = True, False
             return self._done(session) and self._breaker.success(tell=session.works)
 
-    def failed(self, session: Session, problem: str, *, probe: bool = False) -> str:
+    def failed(self, session: Session, problem: str, *, probe: bool = False, later: bool = False) -> str:
         """Note that the call has failed. Returns what to tell the observers; empty if they know."""
         with self._lock:
+            self.later = self.later or later
             news = self._done(session) and self._breaker.failure(self._clock(), probe=probe)
             return self._problem(problem) if news else ""
 
@@ -378,8 +379,7 @@ class Session:
             answer = call()
         except Exception as exc:
             self.failed = True
-            link.later = link.later or isinstance(exc, LaterVersion)
-            problem = link.failed(self, _what(exc), probe=probe)
+            problem = link.failed(self, _what(exc), probe=probe, later=isinstance(exc, LaterVersion))
             answer = None
         except BaseException:
             link.broken_off(self)

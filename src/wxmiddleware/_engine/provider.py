@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from .._rules.decisions import USABLE
 from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
 from .._rules.policies import LONGEST_FETCH, State, Timing, state
@@ -79,8 +80,8 @@ class TokenProvider(fork.Closing):
         store: Where the token is shared with other processes. By default it is kept in this process alone.
         cache: Whether this process keeps the token. ``cache=False`` without a store fetches for every call.
         follow: Never fetch: another service does, and writes the store.
-        refresh_after: Renew a token that is so many seconds old, even if its end is far. By default what the source
-            says, if anything.
+        refresh_after: Renew a token so many seconds after this process took it, even if its end is far. By default what
+            the source says, if anything.
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
         observers: Functions that are told each `TokenEvent`, outside all locks.
         runtime: The clocks, the sleep and the randomness, in place of the process's own. For tests.
@@ -202,7 +203,7 @@ class TokenProvider(fork.Closing):
         self, token: str | None, timeout: float | None
     ) -> Generator[tuple[Flight[RefreshResult], float], RefreshResult | None, str]:
         """
-        Both colours of `get_token`: yields what to wait for and how long, is sent what came of it.
+        What `get_token` and `aget_token` share: yields what to wait for and how long, is sent what came of it.
 
         The rejected token is called ``token`` here, a name whose value error trackers hide.
         """
@@ -230,7 +231,7 @@ class TokenProvider(fork.Closing):
             rounds += 1
             if not isinstance(answer, Snapshot):
                 kept = cached.snapshot
-                if cached.plan.cache and kept.value != token and cached.usable():
+                if cached.plan.cache and kept.value != token and state(kept, cached.runtime.clock()) in USABLE:
                     return kept.value  # whatever the refresh was for, there is a token that no API has rejected
                 if answer is not None:
                     raise answer.error()

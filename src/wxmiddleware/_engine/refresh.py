@@ -117,9 +117,9 @@ class Refresh:
         self._flight: Flight[RefreshResult] | None = None
         self._link = token.link
         self._store = Session(token.link, due=self._due, note=self._note)
-        self._claimed: Seen | None = None
-        self._losses = 0  # compare-and-swaps for the lease that another process won
-        self._lost_at = math.inf  # when the first of them was lost
+        self._claimed: Seen | None = None  # the record with the lease and the charge, while a request may be under way
+        self._losses = 0  # attempts to take the lease that came to nothing: another process has saved
+        self._lost_at = math.inf  # since when what others have saved is waited for
         self._read_twice = False  # whether a store without the record was read once more
         self._unusable = ""  # why the token in the store cannot be used
         self._waited = 0.0  # seconds, for what other processes have saved to be seen
@@ -451,9 +451,9 @@ class Refresh:
         if seen.version is None:
             # Without a store each process fetches on its own.
             self._due()
-            charge = self._charged(seen)
-            self._link.learn(charge)
-            return replace(seen, record=charge)
+            self._claimed = replace(seen, record=self._charged(seen))
+            self._link.learn(self._claimed.record)
+            return self._claimed
         lease = Lease(self._owner, self._clock() + self._lease())
         return self._spend(self._charged(seen), lease, seen)
 

@@ -1,4 +1,4 @@
-"""Makes the one token of a credential in this process, and hands it what refreshes it."""
+"""Makes the one token of an account, source, store and options in this process, and hands it what refreshes it."""
 
 from __future__ import annotations
 

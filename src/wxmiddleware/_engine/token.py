@@ -44,7 +44,7 @@ from .events import EventType, Observer, TokenEvent, notify
 from .flight import Flight
 from .link import StoreLink
 
-_LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without a look at the process's
+_LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without looking at the process's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class CachedToken:
     """
     One token of one account in this process.
 
-    Only its own methods change its attributes, under its lock, which guards the ledger of rejections, too.
+    Only its own methods change its attributes, under its lock, which guards changes of the ledger of rejections, too.
 
     Times are seconds on the process's clock.
 
@@ -320,7 +320,7 @@ class CachedToken:
             self.snapshot = replace(snapshot, hot_until=until, hot_ticks=self._in_ticks(until))
 
     def _in_ticks(self, until: float) -> float:
-        """Say when the hot path must look at the process's clock at last, on the clock that it goes by."""
+        """Say when the hot path must look at the process's clock at the latest, on the clock that it goes by."""
         if self.ticks is self.runtime.clock:
             return until
         return self.ticks() + min(until - self.runtime.clock(), _LOOK_UP)
@@ -373,7 +373,7 @@ class CachedToken:
         snapshot, report = self.snapshot, self.rejections.report(self.snapshot, now)
         if report.wait > 0:
             if report.first:
-                events.append(self._kept(report.why, report.wait))
+                events.append(self._kept_event(report.why, report.wait))
             return replace(report.why, retry_after=report.wait)
         if report.kept:
             return None  # callers whose calls were not rejected have it until a fetch has brought another
@@ -676,12 +676,13 @@ class CachedToken:
             events: Gets what the observers are to be told: once for each token.
         """
         with self._lock:
-            if self._throttle(wait, self.runtime.clock(), why):
-                events.append(self._kept(why, wait))
+            self._throttle(wait, self.runtime.clock(), why)
+            if self.rejections.untold():
+                events.append(self._kept_event(why, wait))
             self.reinstate()
         return replace(why, retry_after=wait)
 
-    def _kept(self, why: Failure, wait: float) -> TokenEvent:
+    def _kept_event(self, why: Failure, wait: float) -> TokenEvent:
         message = why.message if self.cheap else f"{why.message} {ASK_WHO}"
         return self.event(EventType.KEPT, message, seconds=wait)
 
@@ -699,9 +700,9 @@ class CachedToken:
             self.rejections.fetched(before, alone=alone)
             self._throttle(self.rejections.pause(record, now), now)
 
-    def _throttle(self, wait: float, now: float, why: Failure | None = None) -> bool:
+    def _throttle(self, wait: float, now: float, why: Failure | None = None) -> None:
         """Let rejections cause no fetch for so long; another process may refresh, so a shared store is read sooner."""
-        return self.rejections.throttle(now + (min(wait, 1.0) if self.store.shared else wait), now, why)
+        self.rejections.throttle(now + (min(wait, 1.0) if self.store.shared else wait), why)
 
     def with_addresses(self, failure: Failure, before: Failure | None) -> Failure:
         """Name all IP addresses that WeChat refused lately, if `failure` is for one; `before` is the fleet's last."""

@@ -78,7 +78,7 @@ class Warmer(fork.Closing):
 
 def ask(provider: Provider) -> float | None:
     """
-    Ask for the token once, so that what is due is done. It takes a second at most.
+    Ask for the token once, so that what is due is done. It waits a second at most, unless it has to do the work itself.
 
     Returns:
         Seconds until it should be asked for again; ``None`` if the provider is closed.

@@ -19,11 +19,11 @@ class CircuitBreaker:
     Times are seconds on the process's clock.
     """
 
-    __slots__ = ("_failed_at", "_failures", "_hangs", "_open_until", "_told")
+    __slots__ = ("_failures", "_hangs", "_open_until", "_recovering_until", "_told")
 
     def __init__(self) -> None:
         self._failures = 0  # in a row
-        self._failed_at = NEVER
+        self._recovering_until = NEVER
         self._open_until = NEVER
         self._hangs = False  # whether it is open since a call does not return
         self._told = False  # whether somebody knows that it fails, and not yet that it works again
@@ -37,8 +37,8 @@ class CircuitBreaker:
         return not (self._hangs and self.is_open(now))
 
     def recovering(self, now: float) -> bool:
-        """Whether the last failure was less than `RECOVERY_WINDOW` ago."""
-        return now < self._failed_at + RECOVERY_WINDOW
+        """Whether the last failure, or the pause after a hang, was over less than `RECOVERY_WINDOW` ago."""
+        return now < self._recovering_until
 
     def failure(self, now: float, *, probe: bool = False) -> bool:
         """
@@ -55,7 +55,7 @@ class CircuitBreaker:
     def trip(self, now: float) -> bool:
         """Open it at once, for `OPEN_AFTER_HANG`: a call does not return. ``True`` if that is news."""
         self._failures, self._open_until, self._hangs = 0, now + OPEN_AFTER_HANG, True
-        return self._down(now)
+        return self._down(self._open_until)
 
     def success(self, *, tell: bool) -> bool:
         """Close it: a call has returned. ``True`` if that is to be told now, and is news."""
@@ -68,7 +68,7 @@ class CircuitBreaker:
         """Let the next call through, whatever was before."""
         self._failures, self._open_until, self._hangs = 0, NEVER, False
 
-    def _down(self, now: float) -> bool:
-        self._failed_at = now
+    def _down(self, since: float) -> bool:
+        self._recovering_until = since + RECOVERY_WINDOW
         news, self._told = not self._told, True
         return news

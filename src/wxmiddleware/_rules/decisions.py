@@ -3,8 +3,9 @@ Who waits, and who is served: what a caller gets, as a table.
 
 A pure function of what is known at that moment; `token.py` gathers that, and does what comes out.
 A rejection may be answered before the table is asked (`CachedToken.decide`): one that comes too soon after the last
-fetch (rate limit) gets its error, and leaves the token in use; and if the token was minted a moment ago, the one before
-takes its place, so that the table sees a good token.
+fetch that a rejection caused (rate limit) gets its error, and leaves the token in use; and if the token was minted a
+moment ago, the previous one takes its place, so that the table sees a good token. With ``cache=False`` no token counts
+as good.
 
 | token              | what is known                                                     | the caller     | starts    |
 | ------------------ | ----------------------------------------------------------------- | -------------- | --------- |
@@ -16,8 +17,8 @@ takes its place, so that the table sees a good token.
 | good               | the store is to be read again                                     | gets it        | a read    |
 | good               | else                                                              | gets it        |           |
 | none, over, reject | refresh under way, or overdue and this caller has not waited yet  | waits for that |           |
-| none, over, reject | back-off, and another process may have fetched                    | waits          | a read    |
-| none, over, reject | back-off                                                          | gets the error |           |
+| none, over, reject | back-off, not overruled, and another process may have fetched     | waits          | a read    |
+| none, over, reject | back-off, not overruled                                           | gets the error |           |
 | none, over, reject | else, or the rejection overrules the back-off                     | waits          | a fetch   |
 """
 

@@ -323,7 +323,7 @@ class Cause(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Failure:
     """
-    A fetch that brought no token. A value, not an exception: every waiting caller makes an error of its own.
+    Why there is no token, or no other one. A value, not an exception: every waiting caller makes an error of its own.
 
     Attributes:
         cause: What kind of failure.
@@ -394,9 +394,9 @@ class Cooldown:
     Attributes:
         until: The end of the back-off, on the clock of the `Record` that it is in, or else on the process's.
         failure: What callers without a token get until then.
-        streak: Failures of the same kind in a row.
-        rejected: The generation whose rejection led to the fetch that failed; 0 if none did. Another rejection of the
-            same generation does not overrule the back-off.
+        streak: Failures in a row; transient ones and lost answers count together.
+        rejected: The generation whose rejection last led to a fetch that failed; 0 if none did. Another rejection of
+            the same generation does not overrule the back-off.
         mark: The secret that the failure is about (`Account.mark`): processes with another one need not wait. Empty if
             all must.
     """

@@ -75,7 +75,7 @@ _MOST = 1000
 _GENERATIONS = 2**63
 
 _DAY = 86_400
-_PAYS = _DAY / BUDGET_PER_DAY  # seconds of the day for a request
+_SECONDS_PER_REQUEST = _DAY / BUDGET_PER_DAY  # seconds of the day for a request
 _CHINA = 8 * 3600  # the quota's day presumably ends at midnight there
 
 
@@ -109,7 +109,7 @@ class Timing:
 
     Attributes:
         ahead: The window at the end of a token's life in which it is renewed, in seconds.
-        refresh_after: Renew a token that is so many seconds old, even if its end is far.
+        refresh_after: Renew a token so many seconds after this process took it, even if its end is far.
         revalidate_every: Seconds between two reads of a shared store, with a jitter of a quarter either way.
     """
 
@@ -122,8 +122,8 @@ def ahead_at(now: float, expires_at: float, timing: Timing, draw: float) -> floa
     """
     From when on a token is renewed while it is still handed out.
 
-    The window is never more than a quarter of the life. A jitter by `draw` (0 to 1) makes it up to 60 s shorter, so
-    that the processes of a fleet do not refresh all at once (thundering herd, cache stampede).
+    The window is never more than a quarter of what is left of the life. A jitter by `draw` (0 to 1) makes it up to
+    60 s shorter, so that the processes of a fleet do not refresh all at once (thundering herd, cache stampede).
     """
     window = min(timing.ahead, (expires_at - now) / 4)
     start = expires_at - window + draw * min(60.0, window / 5)
@@ -139,11 +139,14 @@ def revalidate_at(now: float, pause: float, draw: float) -> float:
 
 def backoff(cause: Cause, streak: int, *, has_token: bool, draw: float, cheap: bool = False) -> float:
     """
-    Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off with full jitter.
+    Seconds without a request to WeChat after the `streak`-th failure in a row: exponential back-off.
+
+    With full jitter from 1 s on, but for errors that a person must mend and a spent quota, which have none, and for
+    many lost answers, which have half of it.
 
     Args:
         cause: What kind of failure it was; each kind has a limit of its own.
-        streak: Failures of that kind in a row, this one included.
+        streak: Failures in a row as `streak_after` counts them, this one included.
         has_token: Whether there is a token to use meanwhile.
         draw: A random number from 0 to 1, the jitter.
         cheap: Whether a request costs nothing; then the back-off is `CHEAP_BACKOFF` at most.
@@ -167,8 +170,8 @@ def streak_after(before: Cooldown, cause: Cause) -> int:
     """
     Count the failures in a row, of which `before` was the last.
 
-    Lost answers and transient failures may alternate, and are a streak all the same; but only those of one kind are
-    enough for the longer back-offs of lost answers.
+    Lost answers and transient failures may alternate, and are a streak all the same, up to the one after which the
+    longer back-offs of lost answers begin: these take two lost answers in a row.
     """
     if before.failure.cause is cause:
         return before.streak + 1
@@ -204,7 +207,7 @@ def budget_wait(record: Record, now: float, cost: float = 1.0) -> float:
         now: On the record's clock.
         cost: For how many the request counts.
     """
-    return max(0.0, record.owed_until + cost * _PAYS - now - BUDGET_AT_ONCE * _PAYS)
+    return max(0.0, record.owed_until + cost * _SECONDS_PER_REQUEST - now - BUDGET_AT_ONCE * _SECONDS_PER_REQUEST)
 
 
 def request_cost(*, alone: bool, rejection: bool) -> float:
@@ -218,13 +221,13 @@ def request_cost(*, alone: bool, rejection: bool) -> float:
     """
     if not alone:
         return 1.0
-    return BUDGET_ALONE if rejection else MAX_BACKOFF / _PAYS
+    return BUDGET_ALONE if rejection else MAX_BACKOFF / _SECONDS_PER_REQUEST
 
 
 def charged(record: Record, now: float, cost: float = 1.0) -> Record:
     """Count a request, or take it off with a negative `cost`, as nothing was sent after all."""
-    owed_until = max(record.owed_until, now) + cost * _PAYS
-    return replace(record, owed_until=min(owed_until, now + BUDGET_AT_ONCE * _PAYS))
+    owed_until = max(record.owed_until, now) + cost * _SECONDS_PER_REQUEST
+    return replace(record, owed_until=min(owed_until, now + BUDGET_AT_ONCE * _SECONDS_PER_REQUEST))
 
 
 def china_day(wall: float) -> int:
@@ -307,7 +310,7 @@ def _of_pauses(record: Record, now: float) -> dict[str, Any]:
         changes["cooldown"] = None
     elif cooldown is not None and not 0 <= cooldown.streak <= _MOST:
         changes["cooldown"] = replace(cooldown, streak=_MOST)
-    if not record.owed_until <= now + BUDGET_AT_ONCE * _PAYS + _SLACK:
+    if not record.owed_until <= now + BUDGET_AT_ONCE * _SECONDS_PER_REQUEST + _SLACK:
         changes["owed_until"] = -math.inf
     return changes
 

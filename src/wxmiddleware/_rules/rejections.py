@@ -1,7 +1,8 @@
 """
 The ledger of rejections: what one process knows of tokens that an API rejected.
 
-Why a rejection causes no fetch. Before a refresh is started (`CachedToken.decide`):
+Why a rejection causes no fetch, but for a store or threads that fail. Before a refresh is started
+(`CachedToken.decide`):
 
 - it names another token than the one in use, or that one is marked as rejected already (`concerns`): the caller gets
   the token in use, which is newer (or, for the seconds of the next case, older), or waits for the next one;
@@ -40,7 +41,6 @@ from .policies import (
 )
 
 _REMEMBERED = 8  # values in the denylist
-_JUST_NOW = 1.0  # seconds
 
 TOO_SOON = Failure(
     Cause.TRANSIENT,
@@ -74,7 +74,7 @@ def still_given(asks: str) -> Failure:
 
 
 def concerns(rejected: str | None, snapshot: Snapshot) -> bool:
-    """Whether a rejection of the value `rejected` is one of the token in use, and the first since it was marked."""
+    """Whether a rejection of the value `rejected` is one of the token in use, which is not marked as rejected yet."""
     return bool(rejected) and rejected == snapshot.value and not snapshot.rejected
 
 
@@ -131,6 +131,7 @@ class Rejections:
         "_revoked",
         "_revokes_previous",
         "_throttled_until",
+        "_told",
         "_why",
     )
 
@@ -141,6 +142,7 @@ class Rejections:
         self._why = self.too_soon
         self._first = _NONE_YET  # the generation that was rejected last, and when that happened first
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
+        self._told = -1  # the rejected generation of which somebody was told that it stays in use
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
         self._revoked: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
         self._recent: tuple[float, ...] = ()  # when young tokens of this process's own were rejected
@@ -157,7 +159,7 @@ class Rejections:
         if first:
             self._first = (snapshot.generation, now)
         if now < self._throttled_until:
-            return Report(self._throttled_until - now, self._why, first)
+            return Report(self._throttled_until - now, self._why, self.untold())
         if self.is_kept(snapshot):
             return Report(first=first, kept=True)
         self._revoked = (*self._revoked, snapshot.value)[-_REMEMBERED:]
@@ -174,15 +176,14 @@ class Rejections:
         self._recent = ()
         return True
 
-    def throttle(self, until: float, now: float, why: Failure | None = None) -> bool:
-        """
-        Let no rejection cause a fetch before `until`, and say `why`; by default, that it comes too soon.
-
-        Returns:
-            Whether the last rejected token was first rejected just now: then nobody has been told yet.
-        """
+    def throttle(self, until: float, why: Failure | None = None) -> None:
+        """Let no rejection cause a fetch before `until`, and say `why`; by default, that it comes too soon."""
         self._throttled_until, self._why = until, why or self.too_soon
-        return now - self._first[1] < _JUST_NOW
+
+    def untold(self) -> bool:
+        """Whether nobody was told yet that the last rejected token stays in use. From now on somebody was."""
+        news, self._told = self._told != self._first[0], self._first[0]
+        return news
 
     def wait(self, record: Record, now: float, *, alone: bool) -> float:
         """
