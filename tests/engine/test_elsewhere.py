@@ -329,14 +329,14 @@ class TestLooks:
         assert "T1" == world.get(provider)
 
     def test_no_budget(self, world: World, source: Elsewhere) -> None:
-        """A thousand rejections, one a second, are never told that a budget is spent."""
+        """Four hundred rejections, one a second, are never told that a budget is spent."""
         provider = world.provider(source=source)
         world.get(provider)
-        for _ in range(1000):
+        for _ in range(400):
             world.error(provider, "T1")
             world.advance(1)
 
-        assert 1001 == source.asked
+        assert 401 == source.asked
 
 
 class TestAccounts:
