@@ -193,6 +193,12 @@ class TestConstruction:
 
         assert (0, before) == (world.source.fetches, threading.active_count())
 
+    def test_slow_source(self, world: World) -> None:
+        """A source may take its time where no other process waits for it."""
+        world.source.timeout = 60.0
+        world.provider(store=MemoryStore())
+        world.provider(store=None)
+
     def test_default_source(self) -> None:
         """Without a source it is WeChat's recommendation."""
         assert TokenProvider(Account("wx1", SECRET)).status().kind == StableToken.kind == "stable"

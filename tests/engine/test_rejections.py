@@ -128,7 +128,7 @@ class TestOtherSystem:
 
     def test_three(self, ledger: Rejections) -> None:
         """The third rejection of a young token of this process's own tells of it; then the count begins anew."""
-        times = [100.0 + 60 * n for n in range(2 * SUSPICION_COUNT)]
+        times = [10_000.0 + 60 * n for n in range(2 * SUSPICION_COUNT)]
 
         assert [False, False, True] * 2 == self.reports(ledger, times)
 
@@ -164,6 +164,7 @@ class TestStreak:
         ledger.cured(7)
 
         assert 0 == ledger.streak(streak(4))
+        assert [False, True] == [ledger.has_cured(generation) for generation in (6, 7)]
 
     @pytest.mark.parametrize(("lived", "expected"), [(REJECTION_CURED_AFTER - 1, 4), (REJECTION_CURED_AFTER, 0)])
     def test_lived(self, ledger: Rejections, lived: float, expected: int) -> None:
