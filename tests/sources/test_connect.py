@@ -221,8 +221,12 @@ class TestLookUp:
 
         assert GOOD == fetch(someone.port)
 
-    def test_unknown(self, peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A name that nobody knows is a passing failure, and is asked for again."""
+    @pytest.mark.parametrize("noted", [True, False])
+    def test_unknown(self, noted: bool, peer: PeerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A name that nobody knows is a passing failure, and is asked for again, also before its end is noted."""
+        _connect._look_ups.after_fork()
+        if not noted:
+            monkeypatch.setattr(_connect._look_ups, "_ended", lambda *args: None)
         asked: list[str] = []
 
         def unknown(host: str, *args: object, **options: object) -> None:
@@ -234,6 +238,15 @@ class TestLookUp:
 
         assert [Cause.TRANSIENT] * 2 == causes
         assert 2 == len(asked)
+
+    def test_end_is_noted_late(self) -> None:
+        """What ends does not take away the look-up that was begun after it."""
+        look_ups, later, ended = _connect._LookUps(), Future[Any](), Future[Any]()
+        look_ups._found["wechat.test", 80] = (later, clock())
+        ended.set_exception(socket.gaierror())
+        look_ups._ended(("wechat.test", 80), ended, clock())
+
+        assert later is look_ups._found["wechat.test", 80][0]
 
     def pending(self) -> Future[Any]:
         """The look-up that is under way."""

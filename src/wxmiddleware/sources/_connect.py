@@ -93,6 +93,9 @@ class _LookUps:
                 if not future.done() or began - since < _KEEP
             }
             known = self._found.get(key)
+            # Who waits for one that fails may be here again before `_ended` is.
+            if known and known[0].done() and known[0].exception() is not None:
+                known = None
             future = known[0] if known else Future()
             self._found[key] = (future, known[1] if known else began)
         if known is None:
@@ -108,8 +111,8 @@ class _LookUps:
         with self._lock:
             if future.exception() is None and now - began > _SLOW:
                 self._found[key] = (future, now)
-            else:
-                self._found.pop(key, None)
+            elif key in self._found and self._found[key][0] is future:  # and no later one
+                del self._found[key]
 
 
 _look_ups = _LookUps()
