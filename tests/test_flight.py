@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import atexit
 import contextvars
 import sys
 import threading
@@ -528,6 +529,35 @@ class TestMishaps:
         flight.start()
 
         assert in_loop(backend, lambda: flight.wait_async(LONG)) == ("error", ValueError)
+
+
+class TestEndings:
+    def test_counted_off(self) -> None:
+        """The interpreter's end waits only for flights whose events are still being told."""
+        endings = _flight._Endings()
+        atexit.unregister(endings._wait)
+        with endings:
+            under_way = endings._count
+
+        assert (1, 0) == (under_way, endings._count)
+
+    def test_task_is_let_go(self) -> None:
+        """A task that a loop would not keep alive is held until its end, and no longer."""
+
+        async def main() -> bool:
+            go_on, before = asyncio.Event(), set(_flight._tasks)
+
+            async def refresh() -> None:
+                await go_on.wait()
+
+            _flight.start_task(refresh)
+            (task,) = _flight._tasks - before
+            go_on.set()
+            await task
+            await asyncio.sleep(0)
+            return task in _flight._tasks
+
+        assert not asyncio.run(main())
 
 
 class TestLoops:
