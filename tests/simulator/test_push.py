@@ -24,6 +24,7 @@ from starlette.routing import Route
 from werkzeug.serving import make_server
 
 from simulator.webhooks import AES_KEY, TEXT, TOKEN, Webhook, envelope, fields_of, seal, sign
+from wxmiddleware import simulator
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.simulator import (
     ASGITransport,
@@ -766,3 +767,13 @@ class TestHandling:
             thread.join()
 
         assert {i: f"you said number {i}" for i in range(16)} == {i: each.text for i, each in found.items()}
+
+
+def test_old_names() -> None:
+    """Tests that were written against the main branch go on, with a word about the new name."""
+    with pytest.warns(DeprecationWarning, match="WSGICarrier is called WSGITransport now"):
+        from wxmiddleware.simulator import WSGICarrier
+
+    assert WSGICarrier is WSGITransport
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        simulator.Nothing  # noqa: B018 - the question is the test

@@ -21,6 +21,8 @@ WeChat's side of a webhook::
 
 from __future__ import annotations
 
+import warnings
+
 from ._added import APICall
 from ._app import create_app
 from ._checks import Problem
@@ -60,3 +62,14 @@ __all__ = [
     "WeChat",
     "create_app",
 ]
+
+# What tests that were written against the main branch may still import; gone with 0.1.
+_RENAMED = {"ASGICarrier": ASGITransport, "Carrier": Transport, "Try": Attempt, "WSGICarrier": WSGITransport}
+
+
+def __getattr__(name: str) -> type:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: type = _RENAMED[name]
+    warnings.warn(f"{name} is called {found.__name__} now.", DeprecationWarning, stacklevel=2)
+    return found
