@@ -36,6 +36,7 @@ FULL = TokenEvent(
     errcode=40013,
     rid="a-b-c",
     store="RedisStore(127.0.0.1:6379, db=0)",
+    mirror="ArticleTable(wx_token, access_token)",
     at=1.5,
 )
 
@@ -87,6 +88,8 @@ class TestLog:
             (EventType.STORE_FAILED, logging.WARNING),
             (EventType.STORE_BACK, logging.INFO),
             (EventType.STORE_LAGS, logging.WARNING),
+            (EventType.MIRROR_FAILED, logging.WARNING),
+            (EventType.MIRROR_BACK, logging.INFO),
         ],
     )
     def test_level(self, name: EventType, level: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,6 +139,7 @@ class TestLog:
             "owner_late",
             "store_failed",
             "store_lags",
+            "mirror_failed",
         ] == told[:-1]
         assert "An observer of wxmiddleware's events raised ValueError." == told[-1]
 

@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 
 import wxmiddleware
-from wxmiddleware import requests, simulator, sources, stores
+from wxmiddleware import layouts, requests, simulator, sources, stores
 from wxmiddleware._rules.decisions import Reason
 from wxmiddleware._rules.policies import State
 
 PAGE = (Path(__file__).parent.parent / "docs" / "glossary.md").read_text(encoding="utf-8")
 HOMES: list[ModuleType] = [wxmiddleware, sources, stores]
-SUBMODULES = {"requests": requests, "simulator": simulator}
+SUBMODULES = {"layouts": layouts, "requests": requests, "simulator": simulator}
 MEMBERS: dict[str, type[Enum]] = {
     "Events": wxmiddleware.EventType,
     "Kinds of failure": sources.Cause,

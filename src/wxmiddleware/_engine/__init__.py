@@ -30,7 +30,8 @@ Where to read on:
 - `flight.py`: how threads and tasks wait for one refresh (single flight);
 - `events.py`: who is told what has happened;
 - `registry.py`: the one token in this process for an account, a source, a store and options;
-- `warmer.py`: who asks when nobody does.
+- `warmer.py`: who asks when nobody does;
+- `mirrors.py`: an observer that writes each new token where other programs look.
 
 Imports point one way: `flight`, `events` ← `link` ← `token` ← `refresh` ← `registry` ← `provider`. The token is handed
 what a flight does, and each of them changes only its own attributes. A forked child keeps the snapshot and forgets

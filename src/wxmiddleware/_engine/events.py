@@ -41,6 +41,8 @@ class EventType(StrEnum):
     STORE_FAILED = "store_failed"
     STORE_BACK = "store_back"
     STORE_LAGS = "store_lags"  # the store's reads do not show yet what was saved
+    MIRROR_FAILED = "mirror_failed"  # a token could not be written where another program looks
+    MIRROR_BACK = "mirror_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class TokenEvent:
         errcode: WeChat's error code.
         rid: WeChat's id of the request.
         store: Which store, if it is about that: its kind and where it is, without a password.
+        mirror: Which mirror, if it is about that: the program's layout and the key, table or file.
         at: The wall clock, in seconds since 1970, when it happened.
     """
 
@@ -74,6 +77,7 @@ class TokenEvent:
     errcode: int | None = None
     rid: str | None = None
     store: str | None = None
+    mirror: str | None = None
     at: float = 0.0
 
 
@@ -90,6 +94,7 @@ _LEVELS = {
     EventType.OWNER_LATE: logging.WARNING,
     EventType.STORE_FAILED: logging.WARNING,
     EventType.STORE_LAGS: logging.WARNING,
+    EventType.MIRROR_FAILED: logging.WARNING,
 }
 
 

@@ -31,6 +31,8 @@ _IN_ITS_WAY = (
     "finaliser in what the refresh needs. Ask again when that is over."
 )
 if TYPE_CHECKING:
+    from ..layouts import Layout
+    from .mirrors import Mirror
     from .warmer import Warmer
 
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
@@ -84,13 +86,15 @@ class TokenProvider(fork.Closing):
             the source says, if anything.
         timeout: Seconds that a caller waits for a token at most, unless it says otherwise.
         observers: Functions that are told each `TokenEvent`, outside all locks.
+        mirrors: Where else to write each new token, for programs that look there: layouts of `wxmiddleware.layouts`.
+            They are written in the background, after the store.
         runtime: The clocks, the sleep and the randomness, in place of the process's own. For tests.
 
     Raises:
         ConfigurationError: An argument is wrong, or two contradict each other.
     """
 
-    __slots__ = ("__weakref__", "_cached", "_observers", "_own", "_store", "_ticks", "_timeout", "account")
+    __slots__ = ("__weakref__", "_cached", "_mirrors", "_observers", "_own", "_store", "_ticks", "_timeout", "account")
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class TokenProvider(fork.Closing):
         refresh_after: float | None = None,
         timeout: float = 10.0,
         observers: Iterable[Observer] = (),
+        mirrors: Iterable[Layout] = (),
         runtime: Runtime | None = None,
     ) -> None:
         if not isinstance(account, Account):
@@ -155,7 +160,10 @@ class TokenProvider(fork.Closing):
         self._ticks = self._own.ticks
         self._timeout = _patience(timeout)
         self._observers = observers
-        if observers:
+        self._mirrors: tuple[Mirror, ...] = ()
+        if mirrors != ():
+            self._mirror(mirrors)
+        if observers or self._mirrors:
             self._own.listen(self)
 
     def get_token(self, rejected: str | None = None, *, timeout: float | None = None) -> str:
@@ -406,7 +414,7 @@ class TokenProvider(fork.Closing):
     @property
     def observers(self) -> tuple[Observer, ...]:
         """Who is told; nobody after `close`."""
-        return self._observers
+        return (*self._mirrors, *self._observers)
 
     @property
     def closed(self) -> bool:
@@ -422,6 +430,9 @@ class TokenProvider(fork.Closing):
         if not self.closed:
             self._cached = _CLOSED
             self._observers = ()
+            for mirror in self._mirrors:
+                mirror.close()
+            self._mirrors = ()
 
     async def aclose(self) -> None:
         """Do what `close` does. It waits for nothing."""
@@ -435,6 +446,16 @@ class TokenProvider(fork.Closing):
 
     def __repr__(self) -> str:
         return f"<TokenProvider {self.account.appid} {self._own.source.kind}{' closed' if self.closed else ''}>"
+
+    def _mirror(self, layouts: Iterable[Layout]) -> None:
+        from .mirrors import Mirror, checked_mirrors  # few need it
+
+        plan = self._own.plan
+        layouts = checked_mirrors(layouts, follow=plan.follow, reuse=plan.reuse)
+        self._mirrors = tuple(Mirror(layout, self._own) for layout in layouts)
+        if self._own.latest().value:  # the process has one already
+            for mirror in self._mirrors:
+                mirror.wake()
 
     def _live(self) -> CachedToken:
         cached = self._cached

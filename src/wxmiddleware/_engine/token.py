@@ -414,6 +414,10 @@ class CachedToken:
         mine, theirs = (self._unknown or self.snapshot).generation, record.generation
         return theirs if follows(theirs, mine) else mine
 
+    def latest(self) -> Snapshot:
+        """The newest token of this process, also while the APIs do not know it yet and the one before is handed out."""
+        return self._unknown or self.snapshot
+
     def adopt(self, record: Record, *, own: bool = False, confirmed: bool = False) -> bool:
         """
         Hand out the token of `record` from now on, if it is newer than what is handed out.

@@ -1,0 +1,237 @@
+"""
+Writes the token where other programs look, once it is in our own store.
+
+A `Mirror` is told when this process has fetched a token or taken one over, and does the rest in a thread of its own:
+nobody waits for it, and what it meets harms no token. Which token is the newest our own store says, before a write and
+after it. So a write that hung, or was overtaken by another process's, is followed at once by one with the newest.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from .._rules.policies import follows
+from .._runtime import fork
+from .._runtime.checks import has_members_of, kind
+from .._runtime.threads import start_thread, threads_freeze
+from ..exceptions import ConfigurationError, StoreError
+from ..layouts import Kept, Layout
+from ..sources._within import begin
+from .events import EventType, TokenEvent
+from .token import CachedToken
+
+_SHORTEST, _LONGEST = 1.0, 30.0  # seconds between two tries
+_HANGS = 5.0  # seconds after which it is told of a call that has not returned
+_LOOK = 30.0  # seconds between two looks whether the token is still there
+_SLACK = 5.0  # seconds by which ends may differ, as programs round them and set their clocks
+
+_T = TypeVar("_T")
+
+
+def checked_mirrors(mirrors: Iterable[Layout], *, follow: bool, reuse: bool) -> tuple[Layout, ...]:
+    """
+    The layouts to write.
+
+    Args:
+        follow: Whether the provider never fetches.
+        reuse: Whether it keeps a token.
+
+    Raises:
+        ConfigurationError: One is none; or this provider owns no token, or has no thread to write it.
+    """
+    if not isinstance(mirrors, Iterable) or isinstance(mirrors, str | bytes):
+        raise ConfigurationError("mirrors must be a list of layouts, as in mirrors=[ArticleTable(engine)].")
+    mirrors = tuple(mirrors)
+    for mirror in mirrors:
+        if not has_members_of(Layout, mirror):
+            raise ConfigurationError(f"A mirror is a layout such as ArticleTable(engine), not {kind(mirror)}.")
+    if mirrors and follow:
+        raise ConfigurationError("mirrors= are written by who fetches the token, and follow=True never does.")
+    if mirrors and not reuse:
+        raise ConfigurationError("There is no one token for mirrors= with cache=False and no store.")
+    if mirrors and threads_freeze():
+        raise ConfigurationError(
+            "mirrors= need a thread, and this server (uWSGI) lets none run between requests. Set enable-threads, or "
+            "let another process write them, with keep()."
+        )
+    return mirrors
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The newest token, and its end in seconds since 1970."""
+
+    value: str = field(repr=False)
+    expires_at: float
+
+
+class Mirror(fork.InOneProcess):
+    """
+    Keeps one layout up to date for as long as the token lives.
+
+    A token that was fetched here is written over whatever is there. Later it is written again if it is gone, or ends
+    too soon, or an older one has come over it. Another program's that ends later is left alone: the other program has
+    fetched it since, and where a fetch revokes the token before, ours may be dead.
+
+    Args:
+        layout: Where to write.
+        token: Of what.
+    """
+
+    def __init__(self, layout: Layout, token: CachedToken) -> None:
+        self._layout: Final = layout
+        self._token: Final = token
+        self._write_again: Final[float] = getattr(layout, "write_again", math.inf)
+        self._closed = False
+        fork.begin(self)
+
+    def after_fork(self) -> None:
+        """In a child no thread is at work, and nothing has been fetched."""
+        self._lock = threading.RLock()
+        self._woken = threading.Event()
+        self._works = False  # whether there is a thread
+        self._fetched = False  # whether this process has fetched a token that is not written yet
+        self._told = ""  # what of it the observers know
+        self._written, self._written_at = "", -math.inf  # which token, and when
+
+    def __call__(self, event: TokenEvent) -> None:
+        """Observe the token: after each refresh there may be something to write."""
+        if event.name is EventType.FETCH_DONE or event.name is EventType.ADOPTED:
+            self.wake(fetched=event.name is EventType.FETCH_DONE)
+
+    def wake(self, *, fetched: bool = False) -> None:
+        """See in the background whether there is something to write."""
+        with self._lock:
+            self._fetched = self._fetched or fetched
+            self._woken.set()
+            if not self._works and not self._closed:
+                self._works = start_thread(self._run, "wxmiddleware-mirror") is not None
+
+    def close(self) -> None:
+        """Write no more."""
+        self._closed = True
+        self._woken.set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closed:
+            self._woken.clear()
+            fetched = self._fetched  # before the look: what was fetched is in our store by then
+            newest = self._newest()
+            if newest is None:
+                if self._leaves():
+                    return
+                continue
+            try:
+                done = self._up_to_date(newest, fetched=fetched)
+            except BaseException as exc:  # a layout of the user's; its error may quote anything
+                failures += 1
+                pause = min(_SHORTEST * 2.0 ** min(failures - 1, 10), _LONGEST)
+                self._tell(f"{_failed_with(exc)} It is tried again.", pause)
+            else:
+                failures, pause = 0, _LOOK if done else 0.0
+            self._woken.wait(pause)
+
+    def _leaves(self) -> bool:
+        """End the thread, unless something has happened: there is no token to write."""
+        with self._lock:
+            self._works = self._woken.is_set()
+            return not self._works
+
+    def _newest(self) -> _Newest | None:
+        """The newest token that this process or our own store knows; ``None`` if there is none to use."""
+        token = self._token
+        latest = token.latest()
+        value, generation, end, rejected = latest.value, latest.generation, latest.expires_at, latest.rejected
+        try:
+            record = token.link.read()
+        except StoreError:
+            pass  # its own events tell of that; what this process has fetched is new all the same
+        else:
+            if record.value is not None and follows(record.generation, generation):
+                value, end, rejected = record.value, record.expires_at, token.is_revoked(record.value)
+        left = end - token.runtime.clock()
+        usable = value and left > 0 and not rejected
+        return _Newest(value, token.runtime.time() + left) if usable else None
+
+    def _up_to_date(self, newest: _Newest, *, fetched: bool) -> bool:
+        """
+        Write the token if there is need to.
+
+        Args:
+            fetched: Whether one was fetched here that is not written yet.
+
+        Returns:
+            ``False`` if it has to be looked at once more, at once.
+        """
+        fetched = fetched and newest.value != self._written
+        kept = None if fetched else self._call(self._layout.read)
+        if not fetched and not self._lacks(kept, newest):
+            foreign = kept is not None and kept.value != newest.value
+            self._tell(_FOREIGN if foreign else "")
+            return True
+        self._fetched = False
+        try:
+            self._call(lambda: self._layout.write(newest.value, newest.expires_at))
+        except BaseException:
+            self._fetched = self._fetched or fetched
+            raise
+        self._written, self._written_at = newest.value, self._token.runtime.clock()
+        self._tell("")
+        now = self._newest()
+        # What was written over may have been newer; and what is newer now was fetched by somebody of ours.
+        overtaken = now is not None and now.value != newest.value
+        self._fetched = self._fetched or overtaken
+        return not self._fetched
+
+    def _lacks(self, kept: Kept | None, newest: _Newest) -> bool:
+        """Whether what is there has to be written over."""
+        if kept is None:
+            return True
+        if kept.value == newest.value:
+            again = self._written_at + self._write_again <= self._token.runtime.clock()
+            return again or (kept.expires_at is not None and kept.expires_at < newest.expires_at - _SLACK)
+        if kept.value == self._written:
+            return True  # another process of ours has fetched since
+        if kept.expires_at is None:
+            return self._written_at == -math.inf  # who dies after a fetch leaves the old one behind
+        return kept.expires_at < newest.expires_at - _SLACK
+
+    def _call(self, work: Callable[[], _T]) -> _T:
+        """Call the layout, and tell of it if that hangs; there is no other call before it has returned."""
+        future: Future[_T] = Future()
+        begin(future, work)
+        while not self._closed:
+            try:
+                return future.result(_HANGS)
+            except FutureTimeout:
+                if future.done():
+                    raise
+                self._tell(f"It has not answered for {_HANGS:g} s, and is waited for.")
+        raise StoreError("The provider was closed.")
+
+    def _tell(self, problem: str, pause: float | None = None) -> None:
+        """Tell the observers, once, that the token cannot be written, or that it can be again."""
+        before, self._told = self._told, problem
+        if self._closed or bool(before) == bool(problem):
+            return
+        name = EventType.MIRROR_FAILED if problem else EventType.MIRROR_BACK
+        where = self._layout.name
+        message = f"{where}: {problem or 'The token is there.'}"
+        self._token.notify([self._token.event(name, message, mirror=where, seconds=pause)])
+
+
+_FOREIGN = "Another program has written a token of its own, which is left there until one is fetched here."
+
+
+def _failed_with(exc: BaseException) -> str:
+    """Say what went wrong. A client's own exception may quote the token, so only its kind is said."""
+    from ..stores._advice import advise  # not before a mirror fails
+
+    return f"The token could not be written ({type(exc).__name__}). {advise(exc)}".rstrip()
