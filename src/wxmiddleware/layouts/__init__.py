@@ -1,14 +1,15 @@
 """
 Layouts: where and how programs in other languages keep a token.
 
-Each is read to follow the program that owns the token, and written where we own it, so that the other program need not
-be changed. The clients are yours: a layout of Redis takes a ``redis.Redis``, one of memcached a ``pymemcache.Client``,
-the table an SQLAlchemy engine.
+Each is read to follow the program that owns the token (`LayoutToken`), and written where we own it (``mirrors=`` of
+`TokenProvider`), so that the other program need not be changed. The clients are yours: a layout of Redis takes a
+``redis.Redis``, one of memcached a ``pymemcache.Client``, the table an SQLAlchemy engine.
 """
 
 from __future__ import annotations
 
 from ._layout import Kept, Layout
+from ._source import LayoutToken
 from .article import ArticleFile, ArticleMemcached, ArticleTable
 from .easywechat import EasyWeChatRedis
 from .node import CoWechatApiFile
@@ -24,6 +25,7 @@ __all__ = [
     "EasyWeChatRedis",
     "Kept",
     "Layout",
+    "LayoutToken",
     "PlainMemcached",
     "PlainRedis",
     "WechatpyMemcached",
