@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -198,6 +200,28 @@ class TestWrite:
 
         assert ["well"] == in_children(work, 1)
         provider.close()
+
+    def test_a_short_program(self, tmp_path: Path) -> None:
+        """One that ends as soon as it has its token has written it."""
+        path = tmp_path / "access_token.json"
+        program = f"""
+import time
+from wxmiddleware import Account, TokenProvider
+from wxmiddleware.layouts import ArticleFile
+from wxmiddleware.testing import ScriptedSource
+
+class Slow(ArticleFile):
+    def write(self, value, expires_at):
+        time.sleep(0.2)
+        super().write(value, expires_at)
+
+provider = TokenProvider(Account("wx1", "5ecret"), source=ScriptedSource("T1"), mirrors=[Slow({str(path)!r})])
+print(provider.get_token())
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+        assert ("T1\n", "") == (done.stdout, done.stderr)
+        assert "T1" == (ArticleFile(path).read() or Kept("", 0)).value
 
 
 class TestTrouble:

@@ -24,6 +24,7 @@ from ..exceptions import ConfigurationError, StoreError
 from ..layouts import Kept, Layout
 from ..sources._within import begin
 from .events import EventType, TokenEvent
+from .flight import _endings
 from .token import CachedToken
 
 _SHORTEST, _LONGEST = 1.0, 30.0  # seconds between two tries
@@ -96,6 +97,7 @@ class Mirror(fork.InOneProcess):
         self._lock = threading.RLock()
         self._woken = threading.Event()
         self._works = False  # whether there is a thread
+        self._busy = False  # whether the interpreter's end waits for it a moment
         self._fetched = False  # whether this process has fetched a token that is not written yet
         self._told = ""  # what of it the observers know
         self._written, self._written_at = "", -math.inf  # which token, and when
@@ -111,12 +113,21 @@ class Mirror(fork.InOneProcess):
             self._fetched = self._fetched or fetched
             self._woken.set()
             if not self._works and not self._closed:
+                self._hold(busy=True)
                 self._works = start_thread(self._run, "wxmiddleware-mirror") is not None
+                self._hold(busy=self._works)
 
     def close(self) -> None:
         """Write no more."""
         self._closed = True
         self._woken.set()
+
+    def _hold(self, *, busy: bool) -> None:
+        """Have a short program, which ends as soon as it has its token, wait a moment for the first write."""
+        with self._lock:
+            if busy is not self._busy:
+                self._busy = busy
+                _endings.__enter__() if busy else _endings.__exit__()
 
     def _run(self) -> None:
         failures = 0
@@ -136,12 +147,16 @@ class Mirror(fork.InOneProcess):
                 self._tell(f"{_failed_with(exc)} It is tried again.", pause)
             else:
                 failures, pause = 0, _LOOK if done else 0.0
+            if not self._woken.is_set() and pause:
+                self._hold(busy=False)
             self._woken.wait(pause)
+        self._hold(busy=False)
 
     def _leaves(self) -> bool:
         """End the thread, unless something has happened: there is no token to write."""
         with self._lock:
             self._works = self._woken.is_set()
+            self._hold(busy=self._works)
             return not self._works
 
     def _newest(self) -> _Newest | None:
