@@ -84,7 +84,7 @@ class TestRight:
 
         assert [] == delivery.codes
         assert "you said hello 你好 😀" == delivery.text == delivery.shown
-        assert (1, mode != "plain") == (len(delivery.attempts), delivery.encrypted)
+        assert (1, mode != "plain") == (len(delivery.tries), delivery.encrypted)
 
     @pytest.mark.parametrize("mode", ["plain", *ENCRYPTED])
     @pytest.mark.parametrize("answer", ["", "success"])
@@ -295,7 +295,7 @@ class TestWrong:
             "a"
         )
 
-        assert (codes, BUSY, 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
+        assert (codes, BUSY, 1) == (delivery.codes, delivery.shown, len(delivery.tries))
 
     @pytest.mark.parametrize(
         ("text", "ok"),
@@ -400,14 +400,14 @@ class TestWrong:
         """An error of the server is a failure; whether it is tried again is a knob."""
         delivery = make(Webhook(status="500 Oh no"), retry_status=retried).text("a")
 
-        assert (["status"], BUSY, 3 if retried else 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
+        assert (["status"], BUSY, 3 if retried else 1) == (delivery.codes, delivery.shown, len(delivery.tries))
 
     def test_wecom_status(self, make: Make) -> None:
         """WeCom tries again whatever the knob says: its page does."""
         webhook = Webhook(status="500 Oh no")
         delivery = make(webhook, "safe", profile="wecom", receiver=CORPID, retry_status=False).text("a")
 
-        assert 3 == len(delivery.attempts)
+        assert 3 == len(delivery.tries)
 
     def test_raises(self, make: Make) -> None:
         """What the app raises is a 500, and can be looked at."""
@@ -416,11 +416,11 @@ class TestWrong:
             raise LookupError("secret")
 
         delivery = make(Webhook(reply=reply)).text("a")
-        answer = delivery.attempts[0].answer
+        answer = delivery.tries[0].answer
 
         assert answer is not None
         assert "LookupError" in str(delivery.problems[0])
-        assert "secret" not in repr((delivery, delivery.attempts))
+        assert "secret" not in repr((delivery, delivery.tries))
         assert ("secret",) == getattr(answer.error, "args", None)
 
     @pytest.mark.parametrize("answer", ["{}\n", '"{}"', "\ufeff{}", "1{}", "success"])
@@ -434,7 +434,7 @@ class TestWrong:
         before = wechat.accounts[wechat.appid].callback_url
         delivery = wechat_pusher(echo, token=TOKEN).verify()
 
-        assert (["echo"], None, 1) == (delivery.codes, delivery.shown, len(delivery.attempts))
+        assert (["echo"], None, 1) == (delivery.codes, delivery.shown, len(delivery.tries))
         assert before == wechat.accounts[wechat.appid].callback_url
 
     def test_wecom_echo_not_decrypted(self, wechat_pusher: Make) -> None:
@@ -470,8 +470,8 @@ class TestTime:
         delivery = make(webhook, "safe").text("a")
 
         assert (["late"], BUSY) == (delivery.codes, delivery.shown)
-        assert [5.01] * 3 == [pytest.approx(each.seconds) for each in delivery.attempts]
-        assert 1 == len({each.request.url for each in delivery.attempts})
+        assert [5.01] * 3 == [pytest.approx(each.seconds) for each in delivery.tries]
+        assert 1 == len({each.request.url for each in delivery.tries})
         assert 1 == len(set(webhook.bodies))
 
     def test_in_time(self, make: Make, wechat_clock: SimulatedClock) -> None:
@@ -492,15 +492,15 @@ class TestTime:
         webhook.reply = reply
         delivery = make(webhook).text("a")
 
-        assert ("you said a", [1, 0]) == (delivery.shown, [len(each.problems) for each in delivery.attempts])
+        assert ("you said a", [1, 0]) == (delivery.shown, [len(each.problems) for each in delivery.tries])
 
     @pytest.mark.parametrize("mode", ["plain", "safe"])
     def test_signs_anew(self, make: Make, wechat_clock: SimulatedClock, mode: str) -> None:
         """On request a repeat has new stamps, and always the same MsgId."""
         webhook = Webhook(reply=lambda message: f"{wechat_clock.advance(6)}"[:0])
-        delivery = make(webhook, mode, retry_signs_anew=True, attempts=4).text("a")
+        delivery = make(webhook, mode, retry_signs_anew=True, tries=4).text("a")
 
-        assert 4 == len({each.request.url for each in delivery.attempts})
+        assert 4 == len({each.request.url for each in delivery.tries})
         assert 1 == len({message["MsgId"] for message in webhook.messages})
         assert 4 == len({query["timestamp"] for query in webhook.queries})
 
@@ -518,7 +518,7 @@ class TestTime:
         webhook.reply = reply
         delivery = make(webhook).text("a")
 
-        assert (True, 2) == (delivery.ok, len(delivery.attempts))
+        assert (True, 2) == (delivery.ok, len(delivery.tries))
 
     def test_cut(self, wechat_pusher: Make, wechat_clock: SimulatedClock) -> None:
         """Over HTTP the connection is cut when the time is over."""
@@ -554,7 +554,7 @@ class TestTime:
             wechat_clock.advance(6)
             seen.put((await receive())["type"])
 
-        codes = wechat_pusher(ASGITransport(app), token=TOKEN, attempts=2).text("a").codes
+        codes = wechat_pusher(ASGITransport(app), token=TOKEN, tries=2).text("a").codes
 
         assert (["late"], ["http.disconnect"] * 2) == (codes, [seen.get(timeout=20) for _ in range(2)])
 
@@ -613,8 +613,8 @@ class TestTime:
         pusher = wechat_pusher(f"http://127.0.0.1:{port}/", token=TOKEN)
         text, verified = pusher.text("a"), pusher.verify()
 
-        assert (["lost"], 3) == (text.codes, len(text.attempts))
-        assert (["lost"], 1) == (verified.codes, len(verified.attempts))
+        assert (["lost"], 3) == (text.codes, len(text.tries))
+        assert (["lost"], 1) == (verified.codes, len(verified.tries))
         assert ["lost"] == pusher.text("a", forged=True).codes
 
     def test_backstop(self, wechat_pusher: Make) -> None:
@@ -626,7 +626,7 @@ class TestTime:
             never.wait()
             return PushAnswer(200)
 
-        assert ["late"] == wechat_pusher(transport, token=TOKEN, backstop=0.01, attempts=1).text("a").codes
+        assert ["late"] == wechat_pusher(transport, token=TOKEN, backstop=0.01, tries=1).text("a").codes
 
     def test_wecom_verification(self, make: Make, wechat_clock: SimulatedClock) -> None:
         """WeCom waits for a verification no longer than a second."""
@@ -647,7 +647,7 @@ class TestSuspension:
     def test_suspended(self, make: Make, wechat_clock: SimulatedClock) -> None:
         """Three pushes without an answer suspend, a minute ends it."""
         webhook = Webhook(status="500 Oh no")
-        pusher = make(webhook, attempts=1)
+        pusher = make(webhook, tries=1)
         codes = [pusher.text("a").codes for _ in range(4)]
         wechat_clock.advance(59)
         codes.append(pusher.text("a").codes)
@@ -661,7 +661,7 @@ class TestSuspension:
     def test_in_a_row(self, make: Make) -> None:
         """One good answer in between and nothing is suspended."""
         webhook = Webhook()
-        pusher = make(webhook, attempts=1)
+        pusher = make(webhook, tries=1)
         for status in ("500 No", "500 No", "200 OK", "500 No", "500 No"):
             webhook.status = status
             pusher.text("a")
@@ -671,7 +671,7 @@ class TestSuspension:
     @pytest.mark.parametrize("options", [{"suspend_after": 0}, {"mode": "safe", "profile": "wecom"}])
     def test_never(self, make: Make, options: dict[str, Any]) -> None:
         """It can be turned off, and WeCom does not do it."""
-        pusher = make(Webhook(status="500 No"), attempts=1, **options)
+        pusher = make(Webhook(status="500 No"), tries=1, **options)
 
         assert [["status"]] * 5 == [pusher.text("a").codes for _ in range(5)]
 
@@ -705,7 +705,7 @@ class TestHandling:
             {"profile": "wecom"},
             {"profile": "wecom", "aes_key": AES_KEY, "mode": "compatible"},
             {"patience": -1},
-            {"attempts": 0},
+            {"tries": 0},
             {"to": None},
             {"to": "ftp://a/"},
             {"to": "127.0.0.1:8000/wechat"},
@@ -741,7 +741,7 @@ class TestHandling:
         """Neither token nor key is in what is shown of a pusher and its deliveries."""
         pusher = make(Webhook(), "safe", url="http://service.test/wechat?key=hidden")
         delivery = pusher.text("a", forged=True)
-        shown = f"{pusher!r}{pusher._judge!r}{delivery!r}{delivery.attempts!r}"
+        shown = f"{pusher!r}{pusher._judge!r}{delivery!r}{delivery.tries!r}"
 
         assert not [secret for secret in (TOKEN, AES_KEY, "hidden") if secret in f"{pusher!r}{delivery!r}"]
         assert not [secret for secret in (TOKEN, AES_KEY) if secret in shown]

@@ -166,7 +166,7 @@ def test_json(url: str, webhook: Webhook, status: str, capsys: Any) -> None:
     printed = json.loads(capsys.readouterr().out)
 
     assert (printed["ok"], code) in [(True, 0), (False, 1)]
-    assert [int(status[:3])] * (1 if code == 0 else 3) == [each["status"] for each in printed["attempts"]]
+    assert [int(status[:3])] * (1 if code == 0 else 3) == [each["status"] for each in printed["tries"]]
     assert printed["shown"] == ("you said hello" if code == 0 else BUSY)
 
 
@@ -185,7 +185,7 @@ def test_hint(url: str, webhook: Webhook, status: str, hint: str, capsys: Any) -
     """A status that WeChat does not take comes with what it mostly means."""
     webhook.status = status
 
-    assert main(["push", "text", "hello", "--attempts", "1", "--to", url]) == 1
+    assert main(["push", "text", "hello", "--tries", "1", "--to", url]) == 1
     assert f"WeChat minds: The HTTP status is {status[:3]}, not 200. " in (out := capsys.readouterr().out)
     assert hint in out
 
@@ -211,7 +211,7 @@ def test_late(url: str, webhook: Webhook, capsys: Any) -> None:
     """In real time, too, a late answer is none."""
     webhook.reply = lambda message: ""
 
-    assert main(["push", "text", "a", "--to", url, "--patience", "0", "--attempts", "2"]) == 1
+    assert main(["push", "text", "a", "--to", url, "--patience", "0", "--tries", "2"]) == 1
     assert capsys.readouterr().out.count("s  no answer\n") == 2
 
 
@@ -234,7 +234,7 @@ def test_forged(url: str, webhook: Webhook, checked: bool, capsys: Any) -> None:
         "text a --wecom --to http://127.0.0.1/",
         "text a --field novalue --to http://127.0.0.1/",
         "text a --field openid=o --to http://127.0.0.1/",
-        "text a --attempts 0 --to http://127.0.0.1/",
+        "text a --tries 0 --to http://127.0.0.1/",
         "text a --to 127.0.0.1/",
         "text a",
         "poke --to http://127.0.0.1/",

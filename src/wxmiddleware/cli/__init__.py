@@ -283,7 +283,7 @@ def _push(options: argparse.Namespace) -> int:
         body=options.body,
         profile=options.profile,
         patience=options.patience,
-        attempts=options.attempts,
+        tries=options.tries,
         wait=options.wait,
     )
 
@@ -605,7 +605,7 @@ def _push_options() -> argparse.ArgumentParser:
     common.add_argument("--forged", action="store_true", help="sign wrongly: not to be answered is right then")
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--patience", type=float, metavar="SECONDS", help="how long WeChat waits (5)")
-    common.add_argument("--attempts", type=int, metavar="N", help="how often one message is pushed at most (3)")
+    common.add_argument("--tries", type=int, metavar="N", help="how often one message is pushed at most (3)")
     wait = "wait for a reply through the customer-service API of `simulate`, whose URL is in WECHAT_BASE_URL"
     common.add_argument("--wait", type=float, nargs="?", const=60.0, metavar="SECONDS", help=f"{wait} (60)")
     for option, name in (("--token", "WECHAT_TOKEN"), ("--aes-key", "WECHAT_AES_KEY")):

@@ -119,7 +119,7 @@ def _fields(given: Sequence[str]) -> dict[str, str]:
 def _lines(delivery: Delivery, forged: bool) -> list[str]:
     number = "MsgId {}".format(delivery.message["MsgId"]) if "MsgId" in delivery.message else ""
     lines = [f"{', '.join(part for part in (delivery.kind, 'forged' if forged else '', number) if part)}"]
-    for count, each in enumerate(delivery.attempts, 1):
+    for count, each in enumerate(delivery.tries, 1):
         lines.append(f"try {count}  {each.seconds:6.3f} s  {_came_back(each)}")
         lines += [f"       {problem}" for problem in each.problems if problem not in delivery.problems]
     if delivery.encrypted and delivery.reply is not None:
@@ -165,14 +165,14 @@ def _as_dict(delivery: Delivery) -> dict[str, Any]:
         "ok": delivery.ok,
         "kind": delivery.kind,
         "message": dict(delivery.message),
-        "attempts": [
+        "tries": [
             {
                 "seconds": round(each.seconds, 3),
                 "status": None if each.answer is None else each.answer.status,
                 "body": None if each.answer is None else each.answer.body.decode("utf-8", "replace"),
                 "problems": problems(each.problems),
             }
-            for each in delivery.attempts
+            for each in delivery.tries
         ],
         "problems": problems(delivery.problems),
         "reply": delivery.reply,

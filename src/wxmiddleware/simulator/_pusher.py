@@ -66,7 +66,7 @@ class Delivery:
     Attributes:
         kind: ``verify``, the type of the message such as ``text``, the name of the event or of a platform's notice.
         message: The fields that were pushed, decrypted; empty for a verification.
-        attempts: The requests, first to last; none while pushes are suspended.
+        tries: The requests, first to last; none while pushes are suspended.
         problems: What WeChat minds about the last of them; none if it is content.
         reply: The fields of the reply, decrypted; ``None`` if there is none that can be read.
         encrypted: Whether the reply was encrypted.
@@ -74,7 +74,7 @@ class Delivery:
 
     kind: str
     message: Mapping[str, Any] = field(repr=False)
-    attempts: tuple[Attempt, ...] = field(repr=False)
+    tries: tuple[Attempt, ...] = field(repr=False)
     problems: tuple[Problem, ...]
     reply: dict[str, Any] | None = None
     encrypted: bool = False
@@ -142,7 +142,7 @@ class Pusher:
         agent_id: WeCom's ``AgentID``.
         url: With a transport: the URL that the app is to see.
         patience: Seconds that WeChat waits. 5; a WeCom verification has 1 (docs/wechat.md#verifying-a-webhook).
-        attempts: How often one message is pushed at most. 3; uncertain, it may be 4
+        tries: How often one message is pushed at most. 3; uncertain, it may be 4
             (docs/wechat.md#deadlines-and-repeats).
         retry_signs_anew: Whether a repeat has a new timestamp, nonce, ciphertext and signature. Uncertain; off means
             that the very same request is sent again.
@@ -161,7 +161,7 @@ class Pusher:
     """
 
     patience = Knob(seconds)
-    attempts = Knob(whole(1))
+    tries = Knob(whole(1))
     retry_signs_anew = Knob(flag)
     retry_status = Knob(flag)
     suspend_after = Knob(whole(0))
@@ -184,7 +184,7 @@ class Pusher:
         agent_id: int = 1000002,
         url: str = DEFAULT_URL,
         patience: float = 5.0,
-        attempts: int = 3,
+        tries: int = 3,
         retry_signs_anew: bool = False,
         retry_status: bool = True,
         suspend_after: int = 3,
@@ -208,7 +208,7 @@ class Pusher:
         self.url = _checked(to if isinstance(to, str) else url)
         self.openid = openid
         self.patience = patience
-        self.attempts = attempts
+        self.tries = tries
         self.retry_signs_anew = retry_signs_anew
         self.retry_status = retry_status
         self.suspend_after = suspend_after
@@ -383,7 +383,7 @@ class Pusher:
         done: list[Attempt] = []
         verdict = Verdict(())
         once = sketch.echostr is not None or sketch.forged
-        for _ in range(1 if once else self.attempts):
+        for _ in range(1 if once else self.tries):
             attempt, verdict = self._try(sketch)
             done.append(attempt)
             if not self._is_repeated(verdict):
