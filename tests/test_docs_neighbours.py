@@ -14,7 +14,6 @@ from wxmiddleware import TokenProvider
 from wxmiddleware.layouts import Kept, Layout
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
-BLOCKS = python("neighbours.md")
 PATIENCE = 20.0
 
 
@@ -30,7 +29,10 @@ class FakeRedis:
         self.value = value.encode()
 
 
-def test_page(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["neighbours.md", "zh/neighbours.md"])
+def test_page(
+    page: str, wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python owns and the table has the token; a follower reads it there; and a layout of one's own is one."""
     monkeypatch.setenv("WECHAT_APPID", wechat.appid)
     monkeypatch.setenv("WECHAT_SECRET", wechat.secret)
@@ -55,8 +57,8 @@ def test_page(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path, mo
         "serve": serve,
         "redis_client": FakeRedis(),
     }
-    for block in BLOCKS:
-        exec(compile(block, "neighbours.md", "exec"), names)
+    for block in python(page):
+        exec(compile(block, page, "exec"), names)
 
     token = wechat.current(slot="stable")
     follower = names["follower"]
