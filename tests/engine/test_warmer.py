@@ -20,6 +20,7 @@ class TestAsk:
     def test_day(self, world: World) -> None:
         """Idle for a day: the token is never older than it should be, and fetched as rarely as it can."""
         world.script(*(f"T{number}" for number in range(1, 16)))
+        idle = [world.elsewhere() for _ in range(8 if world.store.shared else 0)]  # workers that nobody asks all night
         provider, begun, since, last = world.provider(), world.clock(), world.clock(), None
         while world.clock() < begun + DAY:
             pause = ask(provider)
@@ -33,6 +34,9 @@ class TestAsk:
             world.advance(pause)
 
         assert world.issuer.fetches <= 14
+        fetches = world.issuer.fetches
+        assert {last} >= {world.get(worker) for worker in idle}
+        assert fetches == world.issuer.fetches
 
     def test_two(self, world: World) -> None:
         """Of two with one store one fetches; when it is gone, the other goes on."""
