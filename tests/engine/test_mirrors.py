@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from stores.redis_server import in_children
+from support.background import landed
 
 from wxmiddleware import Account, ConfigurationError, EventType, Runtime, TokenEvent, TokenProvider
 from wxmiddleware._engine import mirrors
+from wxmiddleware._engine.link import StoreLink
 from wxmiddleware.layouts import ArticleFile, Kept
 from wxmiddleware.stores import Loaded, Record
 from wxmiddleware.stores.memory import MemoryStore
@@ -336,6 +338,30 @@ class TestOlderOverNewer:
         eventually(lambda: ["T2"] == stage.layout.written)
 
     @pytest.mark.usefixtures("often")
+    def test_fetched_during_a_look(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is fetched while the store is read is written, and not what was read."""
+        stage.source.answer("T1", "T2")
+        stage.process(FakeLayout()).get_token()
+        stage.layout.kept = Kept("PHP", START + 9000)
+        provider = stage.process()
+        provider.get_token()
+        looked(stage)
+        stage.advance(60)
+        real = StoreLink.read
+
+        def read(link: StoreLink) -> Record:
+            record = real(link)
+            if link is provider._own.link and record.value == "T1":
+                provider.get_token(rejected="T1")
+                eventually(lambda: provider._mirrors[0]._fetched)
+            return record
+
+        monkeypatch.setattr(StoreLink, "read", read)
+
+        eventually(lambda: "T2" in stage.layout.written)
+        assert ["T2"] == stage.layout.written
+
+    @pytest.mark.usefixtures("often")
     @pytest.mark.parametrize("end", [None, START + 7200])
     def test_its_own(self, stage: Stage, end: float | None) -> None:
         """What it has written itself it writes over when another process has fetched, however soon that was."""
@@ -358,6 +384,7 @@ class TestOlderOverNewer:
         provider.get_token()
         provider._own.expect_the_end()
         provider.get_token()
+        landed()
         eventually(lambda: ["T1", "T2"] == stage.layout.written)
         assert "T1" == provider.get_token(rejected="T2")
 
@@ -448,20 +475,28 @@ class TestEnd:
 
         eventually(lambda: ["T1", "T2"] == stage.layout.written)
 
-    def test_closed(self, stage: Stage) -> None:
-        """A provider that is closed writes no more, and its thread ends, also if a call hangs."""
-        gate = threading.Event()
-        stage.layout.before = lambda value: gate.wait(PATIENCE)
+    def test_closed(self, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+        """A provider that is closed writes no more, and its thread ends without a word, also if a call hangs."""
+        begun, gate = threading.Event(), threading.Event()
+
+        def before(value: str) -> None:
+            begun.set()
+            gate.wait(PATIENCE)
+
+        stage.layout.before = before
+        stage.layout.failures = [ConnectionError()]
         stage.source.answer("T1")
         provider = stage.process()
         provider.get_token()
-        eventually(workers)
+        begun.wait(PATIENCE)
 
         provider.close()
         gate.set()
 
         eventually(lambda: not workers())
         assert () == provider.observers
+        assert "mirror" not in caplog.text
+        assert [] == stage.layout.written
 
 
 @pytest.mark.parametrize(

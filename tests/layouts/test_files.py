@@ -149,7 +149,7 @@ class TestReplace:
     def test_somebody_else_s(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that cannot be given back to its owner is written in place, and nothing of the old one is left."""
         path = tmp_path / "access_token.json"
-        path.write_text("{}" + " " * 500)
+        path.write_text(json.dumps({"access_token": "old" * 99}))
         before = path.stat().st_ino
         owners = iter([(1, 1), (2, 2)])
 

@@ -131,8 +131,10 @@ class Mirror(fork.InOneProcess):
 
     def _run(self) -> None:
         failures = 0
-        while not self._closed:
+        while True:
             self._woken.clear()
+            if self._closed:
+                break
             fetched = self._fetched  # before the look: what was fetched is in our store by then
             newest = self._newest()
             if newest is None:
@@ -191,13 +193,13 @@ class Mirror(fork.InOneProcess):
             foreign = kept is not None and kept.value != newest.value
             self._tell(_FOREIGN if foreign else "")
             return True
-        self._fetched = False
+        self._fetched, begun = False, self._token.runtime.clock()
         try:
             self._call(lambda: self._layout.write(newest.value, newest.expires_at))
         except BaseException:
             self._fetched = self._fetched or fetched
             raise
-        self._written, self._written_at = newest.value, self._token.runtime.clock()
+        self._written, self._written_at = newest.value, begun
         self._tell("")
         now = self._newest()
         # What was written over may have been newer; and what is newer now was fetched by somebody of ours.

@@ -98,13 +98,8 @@ class ArticleTable:
         columns, kept = self._table.c, {"expire": str(int(expires_at - _KEPT_FOR)), "value": value}
         update = self._table.update().where(columns.type == self._row).values(kept)
         with self._engine.begin() as connection:
-            # Some drivers count only rows that have changed.
-            there = (
-                connection.execute(update).rowcount
-                or connection.execute(sa.select(columns.id).where(columns.type == self._row)).first()
-            )
-        if there:
-            return
+            if connection.execute(update).rowcount:  # SQLAlchemy has all drivers count rows that stay the same, too
+                return
         try:
             with self._engine.begin() as connection:
                 taken = set(connection.scalars(sa.select(columns.id)))
