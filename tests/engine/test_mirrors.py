@@ -382,6 +382,7 @@ class TestOlderOverNewer:
         stage.source.answer("T1", "T2")
         provider = stage.process()
         provider.get_token()
+        eventually(lambda: ["T1"] == stage.layout.written)
         provider._own.expect_the_end()
         provider.get_token()
         landed()
