@@ -28,6 +28,7 @@ from wxmiddleware.simulator import SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.sources import ClassicToken
 
 FORMS = ("database", "cache", "file")
+FOLLOWERS = 8
 pytestmark = [pytest.mark.servers]
 
 
@@ -134,7 +135,7 @@ def test_takes_over(neighbour: Neighbour, wechat: tuple[WeChat, str]) -> None:
 @pytest.mark.parametrize("neighbour", FORMS, indirect=True)
 def test_php_owns(neighbour: Neighbour, wechat: tuple[WeChat, str]) -> None:
     """
-    Four processes without the secret follow PHP, also when it fetches early, and never fetch.
+    Eight processes without the secret follow PHP, also when it fetches early, and never fetch.
 
     Each has a call rejected then, finds the new token at once, and no caller sees an error.
     """
@@ -156,17 +157,17 @@ def test_php_owns(neighbour: Neighbour, wechat: tuple[WeChat, str]) -> None:
         return f"{old} {new}"
 
     def theft() -> None:
-        for _ in range(4):
+        for _ in range(FOLLOWERS):
             os.read(ready, 1)
         neighbour.fetches_early()
-        os.write(steal, b"....")
+        os.write(steal, b"." * FOLLOWERS)
 
     beside = threading.Thread(target=theft)
     beside.start()
-    told = in_children(work, 4)
+    told = in_children(work, FOLLOWERS)
     beside.join()
 
-    assert [f"{theirs} {wechat[0].current()}"] * 4 == told
+    assert [f"{theirs} {wechat[0].current()}"] * FOLLOWERS == told
     assert 2 == wechat[0].fetches() == wechat[0].minted()
     for end in (ready, begun, stolen, steal):
         os.close(end)
