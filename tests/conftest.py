@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import programs
+from support import debian
 
 from wxmiddleware._engine.registry import registry
 from wxmiddleware._runtime.clock import clock
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """See that no test without a marker starts a server: on a laptop it would be slow, or red."""
-    programs.may_start = any(map(item.get_closest_marker, programs.MARKERS))
+    debian.may_start = any(map(item.get_closest_marker, debian.MARKERS))
     return (yield)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from processes.program import environment
+from support.program import environment
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 from stores.redis_server import PATIENCE, RedisServer
-from support.programs import find, missing
+from support.debian import find, missing
 from test_docs import DOCS, blocks, python
 
 from wxmiddleware import Account, ClassicToken, TokenProvider, TokenUnavailable

@@ -107,7 +107,7 @@ def _killed(world: Any, size: int) -> str:
 @contextmanager
 def _world(backend: Any, fork_server: Any) -> Iterator[Any]:
     from fleet.world import World
-    from processes.prelude import SharedClock
+    from support.prelude import SharedClock
 
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wx-bench-"))

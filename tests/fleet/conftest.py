@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes.prelude import SharedClock
+from support.prelude import SharedClock
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from processes.program import Program, environment
+from support.program import Program, environment
 from support.standstill import wait_for_standstill
 
 PATIENCE = 60.0  # real seconds after which a worker is taken for hanging

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processes.prelude import SharedClock
+from support.prelude import SharedClock
 
 from wxmiddleware.exceptions import StoreError
 from wxmiddleware.simulator import SimulatorServer, WeChat

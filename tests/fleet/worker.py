@@ -33,7 +33,7 @@ import sqlalchemy.dialects.mysql.pymysql
 import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
 from processes.herds import threads
-from processes.prelude import SharedClock
+from support.prelude import SharedClock
 
 import wxmiddleware.stores.jsonfile
 import wxmiddleware.stores.memcached

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from processes.prelude import SharedClock
+from support.prelude import SharedClock
 
 from wxmiddleware import Account
 from wxmiddleware.simulator import SimulatorServer, WeChat

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from support.programs import find, missing
+from support.debian import find, missing
 
 _ARTICLE = Path(__file__).with_name("article.php")
 _NEEDS = ("curl", "memcached", "pdo_mysql")

@@ -20,10 +20,9 @@ from flask import request as flask_request
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.prelude import GATE, WORKER, mark, time_of_test
 
 import wxmiddleware
-
-from .prelude import GATE, WORKER, mark, time_of_test
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

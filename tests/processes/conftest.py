@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.prelude import SharedClock
+from support.program import Program, environment
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
-
-from .prelude import SharedClock
-from .program import Program, environment
 
 PATHS = {"stable": "/cgi-bin/stable_token", "classic": "/cgi-bin/token"}
 

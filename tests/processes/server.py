@@ -20,9 +20,8 @@ from typing import Any
 
 import pytest
 import requests
-
-from .prelude import WORKER
-from .program import environment, kill_group
+from support.prelude import WORKER
+from support.program import environment, kill_group
 
 PATIENCE = 30.0
 

@@ -16,7 +16,7 @@ HOOKS = pytest.mark.parametrize("hook", ["True", "False"], ids=["hook", "no-hook
 def test_token_before_the_fork(program: StartProgram, wechat: WeChat, hook: str) -> None:
     """A token fetched before the fork serves every child."""
     running = program(f"""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         say(provider.get_token())
         for _ in range(3):
@@ -35,7 +35,7 @@ def test_fork_during_a_flight(program: StartProgram, wechat: WeChat, source: str
     hang = wechat.faults.add(PATHS[source], "hang")
     running = program(
         f"""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         waiting = in_thread(lambda: say("parent", provider.get_token()))
         hear()
@@ -61,7 +61,7 @@ def test_fork_during_a_flight(program: StartProgram, wechat: WeChat, source: str
 def test_fork_during_a_refresh_ahead(program: StartProgram, wechat: WeChat, hook: str) -> None:
     """A child forked while its parent renews a good token hands that out, and renews it later by itself."""
     running = program(f"""
-        from processes.prelude import *
+        from support.prelude import *
         now = [0.0]
         provider = make_provider(runtime=Runtime(clock=lambda: now[0]))
         say(provider.get_token())
@@ -100,7 +100,7 @@ def test_fork_during_a_refresh_ahead(program: StartProgram, wechat: WeChat, hook
 def test_fork_while_a_lock_is_held(program: StartProgram, wechat: WeChat, lock: str, hook: str) -> None:
     """A lock that another thread held at the fork is no trouble in the child."""
     running = program(f"""
-        from processes.prelude import *
+        from support.prelude import *
         from wxmiddleware._engine.registry import registry
         from wxmiddleware.stores.memory import MemoryStore
         store = MemoryStore()
@@ -123,7 +123,7 @@ def test_fork_while_a_lock_is_held(program: StartProgram, wechat: WeChat, lock: 
 def test_fork_in_a_herd(program: StartProgram, wechat: WeChat) -> None:
     """Children forked while 16 threads ask for tokens all get one, whatever lock was held in that moment."""
     running = program("""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider(cache=False)
         provider.get_token()
         done = threading.Event()
@@ -146,7 +146,7 @@ def test_fork_in_a_herd(program: StartProgram, wechat: WeChat) -> None:
 def test_first_fetch_imports_nothing(program: StartProgram) -> None:
     """A process forked in its very first fetch finds no module half imported, whose lock nobody would give back."""
     running = program("""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         before = set(sys.modules)
         provider.get_token()
@@ -161,7 +161,7 @@ def test_grandchild(program: StartProgram, wechat: WeChat, hook: str) -> None:
     """A child's own child gets a token, too, although its parent was fetching when it was forked."""
     hang = wechat.faults.add(PATHS["stable"], "hang", times=2)
     running = program(f"""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
 
         def child():
@@ -192,7 +192,7 @@ def test_settle_after_a_fork(program: StartProgram, wechat: WeChat, hook: str) -
     running = program(f"""
         import sys, types
         sys.modules["uwsgi"] = types.SimpleNamespace(opt={{}}, version_info=(2, 0, 21, 0, ""))  # threads off
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider(timeout=1000.0)
         in_thread(provider.get_token)
         hear()
@@ -210,7 +210,7 @@ def test_multiprocessing(program: StartProgram, wechat: WeChat, method: str, fet
     """Workers of multiprocessing get the parent's token: a forked one has it, another asks and is given the same."""
     running = program(f"""
         import multiprocessing
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
 
         def ask(_):
@@ -240,7 +240,7 @@ def test_multiprocessing(program: StartProgram, wechat: WeChat, method: str, fet
 def test_two_children(program: StartProgram, wechat: WeChat) -> None:
     """Two forked children that come at once ask each for itself: the memory that they inherited is not shared."""
     running = program("""
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         first = in_thread(lambda: say(forked(provider.get_token)))
         second = in_thread(lambda: say(forked(provider.get_token)))

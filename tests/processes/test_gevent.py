@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 import pytest
+from support.prelude import SharedClock
+from support.program import Program
 
 from wxmiddleware.simulator import WeChat
 
 from .conftest import PATHS, StartProgram
-from .prelude import SharedClock
-from .program import Program
 
 pytest.importorskip("gevent", reason="gevent is not installed")
 
@@ -28,7 +28,7 @@ PATCHED = """
     import gevent
     from gevent.fileobject import FileObject
     from gevent.threadpool import ThreadPool
-    from processes.prelude import *
+    from support.prelude import *
     from wxmiddleware.exceptions import TokenError
 
     fetched = gevent.event.Event()

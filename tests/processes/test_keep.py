@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.program import PATIENCE, environment, kill_group
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
-
-from .program import PATIENCE, environment, kill_group
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from stores.redis_server import RedisServer
+from support.prelude import mark
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
-from .prelude import mark
 from .server import Kind, Server
 
 FLASK = Kind(

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from support.prelude import GATE, SharedClock, mark
 
 from wxmiddleware.simulator import Fault, SimulatorServer, WeChat
 
 from .conftest import PATHS
-from .prelude import GATE, SharedClock, mark
 from .server import Kind, Server
 
 STABLE = PATHS["stable"]

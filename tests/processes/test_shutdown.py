@@ -26,7 +26,7 @@ def test_exit_during_a_flight(program: StartProgram, wechat: WeChat, ask: str) -
     hang = wechat.faults.add(STABLE, "hang")
     running = program(f"""
         import asyncio
-        from processes.prelude import *
+        from support.prelude import *
         provider = {PATIENT}
         {ask}
         hear()
@@ -45,7 +45,7 @@ def test_loop_ends_during_a_flight(program: StartProgram, wechat: WeChat, backen
     wechat.faults.add(STABLE, "hang")
     running = program(f"""
         import anyio
-        from processes.prelude import *
+        from support.prelude import *
         provider = {PATIENT}
 
         async def main():
@@ -66,7 +66,7 @@ def test_interrupt(program: StartProgram, wechat: WeChat) -> None:
     # A test runner in the background may have been started with SIGINT ignored.
     running = program(f"""
         import signal
-        from processes.prelude import *
+        from support.prelude import *
         signal.signal(signal.SIGINT, signal.default_int_handler)
         provider = {PATIENT}
         try:
@@ -85,7 +85,7 @@ def test_atexit(program: StartProgram, wechat: WeChat) -> None:
     """A function that runs at exit gets a token."""
     running = program("""
         import atexit
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         atexit.register(lambda: say(provider.get_token()))
         """)
@@ -98,7 +98,7 @@ def test_atexit_during_a_flight(program: StartProgram, wechat: WeChat) -> None:
     hang = wechat.faults.add(STABLE, "hang")
     running = program("""
         import atexit
-        from processes.prelude import *
+        from support.prelude import *
         provider = make_provider()
         atexit.register(lambda: say(provider.get_token()))
         atexit.register(lambda: say("asks"))
@@ -118,7 +118,7 @@ def test_atexit_during_a_flight(program: StartProgram, wechat: WeChat) -> None:
 # What is left of the interpreter then may not be enough for a request, so an error is an answer, too.
 LAST_WORDS = """
     import os
-    from processes.prelude import *
+    from support.prelude import *
 
     class Last:
         def __init__(self, ask, write=os.write):
@@ -198,7 +198,7 @@ def test_events_of_the_last_fetch(program: StartProgram) -> None:
     """A program that ends as soon as it has its token still hears what there is to be said of the fetch."""
     running = program("""
         import threading, time
-        from processes.prelude import *
+        from support.prelude import *
 
         def slow(event):
             while threading.main_thread().is_alive():
@@ -215,7 +215,7 @@ def test_observer_that_never_ends(program: StartProgram) -> None:
     """An observer that never comes to its end does not keep a program from its own."""
     running = program("""
         import threading
-        from processes.prelude import *
+        from support.prelude import *
         make_provider(observers=[lambda event: threading.Event().wait()]).get_token()
         say("ended")
         """)

@@ -22,12 +22,12 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support.prelude import WORKER
 from webhook.vectors import KEY_A
 from webhook.wechat import Pushed, Pusher, text
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
-from .prelude import WORKER
 from .server import PATIENCE, Kind, Server
 
 GUNICORN = "gunicorn --bind {{address}} --workers 4 %s processes.webhook_apps:%s"

@@ -19,14 +19,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from support.prelude import WORKER
 
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.stores import store_from_url
 from wxmiddleware.webhook import Message, asgi, wsgi
 from wxmiddleware.webhook import flask as in_flask
 from wxmiddleware.webhook import starlette as in_starlette
-
-from .prelude import WORKER
 
 ROOM = Path(os.environ["WX_TEST_ROOM"])
 PATIENCE = 30.0

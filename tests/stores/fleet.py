@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from processes.program import Program, environment
 from stores.contract import KEY, record
+from support.program import Program, environment
 
 from wxmiddleware import Account, TokenProvider
 from wxmiddleware.simulator import SimulatorServer, WeChat

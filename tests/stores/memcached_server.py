@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from stores.sql_servers import Server
-from support.programs import find
+from support.debian import find
 
 
 class Memcached(Server):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from support.programs import find
+from support.debian import find
 
 if TYPE_CHECKING:
     import redis

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from support.programs import find
+from support.debian import find
 
 PATIENCE = 60.0  # real seconds after which a server is taken for hanging
 

@@ -23,10 +23,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from processes.prelude import fork_in_c
 from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.fleet import Fleet, one_fetch
 from stores.redis_server import in_children
+from support.prelude import fork_in_c
 
 from wxmiddleware import ConfigurationError, StoreError
 from wxmiddleware._rules.models import Lease, Loaded, Record

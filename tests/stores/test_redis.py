@@ -28,7 +28,7 @@ from stores.contract import KEY, SECRET, TOKEN, TokenStoreContract, record
 from stores.fleet import Fleet, one_fetch
 from stores.redis_server import RedisServer, free_port, in_children
 from stores.wire import Wire
-from support.programs import find
+from support.debian import find
 from support.standstill import standing_still
 
 from wxmiddleware import ConfigurationError, StoreError

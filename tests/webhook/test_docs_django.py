@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes.program import environment
+from support.program import environment
 
 from .test_docs import DJANGO
 from .wechat import Pusher, text

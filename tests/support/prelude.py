@@ -1,5 +1,5 @@
 """
-What programs and apps share that run in processes of their own. They import it as ``processes.prelude``.
+What programs and apps share that run in processes of their own. They import it as ``support.prelude``.
 
 It imports nothing before gevent could patch: a program that wants gevent patches first.
 """
