@@ -12,7 +12,7 @@ import pytest
 
 from engine.world import BUSY, World
 from wxmiddleware import EventType, TokenProvider, TokenUnavailable
-from wxmiddleware.sources import Grant
+from wxmiddleware.sources import Cause, Failure, Grant
 from wxmiddleware.stores import Cooldown, Lease, Record, dumps_record, loads_record
 
 pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)  # a store that others write, too
@@ -343,3 +343,17 @@ def test_ciphertext(world: World, key: str) -> None:
     assert "T1" == world.get(world.provider())
     world.names()
     assert [event for event in world.events if "Give this process the key" in event.message]
+
+
+def test_odd_failure(world: World) -> None:
+    """An errcode of twenty digits and a text with lines of its own: every process can read the record, and the log."""
+    world.script("T1", Failure(Cause.TRANSIENT, "It said\nFORGED \x1b[2J", errcode=10**20, errmsg="a\r\nb", rid="c\nd"))
+    provider = world.provider()
+    world.get(provider)
+    error = world.error(provider, "T1")
+    record = world.store.load(provider._own.key).record
+    read = loads_record(dumps_record(record))
+
+    assert read is not None
+    assert ("T1", record.cooldown) == (read.value, read.cooldown)
+    assert not [text for text in (str(error), *(event.message for event in world.events)) if not text.isprintable()]

@@ -23,7 +23,18 @@ from typing import Any
 
 from .._rules.copies import replace
 from .._rules.decisions import Reason
-from .._rules.models import LONGEST_LIFE, Cause, Cooldown, Failure, Grant, Lease, Record, RefreshResult, is_token
+from .._rules.models import (
+    LONGEST_LIFE,
+    Cause,
+    Cooldown,
+    Failure,
+    Grant,
+    Lease,
+    Record,
+    RefreshResult,
+    is_token,
+    one_line,
+)
 from .._rules.policies import (
     CALL_TIMEOUT,
     CHEAP_PAUSE,
@@ -59,6 +70,7 @@ _SWAPS = 5  # tries to publish; one is the rule, more only if others write in th
 _EXTENSIONS = 2  # of a lease that is too short for the fetch, before it is given back
 _BLIP = 1.0  # seconds for which a store may be away without a process going on without it
 _PROBE = 0.25  # seconds between two looks whether it is back
+_LARGEST_ERRCODE = 2**31  # WeChat's have seven digits at most
 _INSISTENCE = 0.5  # seconds between two tries to save a refresh token, which WeChat gives only once
 # With less left than this, a token is renewed even without the store.
 _CARRY_ON = 120.0
@@ -794,9 +806,21 @@ class Refresh:
 
 
 def _plausible(answer: Grant | Failure) -> Grant | Failure:
-    """Check a user's source: only what is a token is saved, and for no longer than a day."""
+    """
+    Check what a source gave: only what is a token is saved, and for no longer than a day.
+
+    A failure is saved, too, and every process must be able to read it; and it is logged, whatever WeChat, a proxy or a
+    hub has written into it.
+    """
     if isinstance(answer, Failure):
-        return answer
+        code = answer.errcode
+        return replace(
+            answer,
+            message=one_line(str(answer.message)),
+            errmsg=one_line(str(answer.errmsg)),
+            errcode=code if isinstance(code, int) and abs(code) <= _LARGEST_ERRCODE else None,
+            rid=None if answer.rid is None else one_line(str(answer.rid)),
+        )
     if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
         return _NO_TOKEN
     return answer if answer.expires_in <= LONGEST_LIFE else replace(answer, expires_in=LONGEST_LIFE)

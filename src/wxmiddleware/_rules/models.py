@@ -302,6 +302,11 @@ def is_token(value: object) -> bool:
     return value.isascii() and value.isprintable() and " " not in value
 
 
+def one_line(text: str, longest: int = 4096) -> str:
+    """The text as it may be shown and logged: no line of its own in it, nothing that a terminal obeys."""
+    return "".join(c if c.isprintable() else "?" for c in text[:longest])
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A token as WeChat gave it: the value and its life in seconds, counted from before the request was sent."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from dataclasses import fields as fields_of
 from typing import Any, TypeVar
 
-from .._rules.models import NOTHING_MORE, Cause, Cooldown, Failure, Lease, Record
+from .._rules.models import NOTHING_MORE, Cause, Cooldown, Failure, Lease, Record, one_line
 from ..exceptions import StoreError
 
 _Value = TypeVar("_Value")
@@ -174,5 +174,4 @@ def _or_none(read: Callable[[Any], _Value], value: Any) -> _Value | None:
 def _text(value: Any, longest: int = _LONGEST_TEXT) -> str:
     if not isinstance(value, str):
         raise TypeError
-    # It may be shown and logged: no line of its own, nothing that a terminal obeys.
-    return "".join(c if c.isprintable() else "?" for c in value[:longest])
+    return one_line(value, longest)
