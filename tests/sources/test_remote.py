@@ -300,7 +300,6 @@ def test_accounts(hub: Api) -> None:
     [
         "https://hub.example.com/t?appid=wx1",
         "http://localhost:8000/t",
-        "http://hub.localhost/t",
         "http://127.3.2.1/t",
         "http://[::1]:8000/t",
     ],
@@ -316,6 +315,7 @@ def test_urls(url: str) -> None:
         ("http://hub.example.com/t", {}, "clear text.*insecure=True"),
         ("http://10.0.0.7/t", {}, "clear text.*insecure=True"),
         ("http://localhost.example.com/t", {}, "clear text"),
+        ("http://hub.localhost/t", {}, "clear text"),
         ("http://127.0.0.1.example.com/t", {}, "clear text"),
         ("https://caller:pass-word@hub/t", {}, "has a user"),
         ("https://hub/t#part", {}, "has a user or a fragment"),

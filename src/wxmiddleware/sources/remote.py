@@ -197,7 +197,7 @@ def _check_url(url: object, key: str | None, *, insecure: bool) -> None:
 
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":  # not hub.localhost, which a resolver may ask DNS for
         return True
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
