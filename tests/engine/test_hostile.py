@@ -335,6 +335,16 @@ def test_source_that_gives_a_long_life(world: World, key: str, seconds: float) -
     assert "T1" == world.get(world.elsewhere())
 
 
+@pytest.mark.parametrize("seconds", [math.nan, "7200", None])
+def test_source_that_gives_no_life(world: World, key: str, seconds: Any) -> None:
+    """A token of which nobody knows how long it lives is not used, and nothing breaks."""
+    world.script(Grant("T1", seconds))
+    error = world.error(world.provider())
+
+    assert "life is not a number of seconds" in str(error)
+    assert world.store.load(key).record.value is None
+
+
 def test_ciphertext(world: World, key: str) -> None:
     """A process without the key never hands out what is encrypted; it fetches for itself and says what is missing."""
     world.script("T1")

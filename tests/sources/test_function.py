@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,9 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
         ((TOKEN, 60), Grant(TOKEN, 60.0)),
         ((TOKEN, None), Grant(TOKEN, 7200.0)),
         (Grant(TOKEN, 7.5), Grant(TOKEN, 7.5)),
+        (Grant(TOKEN, "60"), Grant(TOKEN, 60.0)),  # type: ignore[arg-type]
+        (Grant(TOKEN, None), Grant(TOKEN, 7200.0)),  # type: ignore[arg-type]
+        (Grant(TOKEN, 60, "R"), Grant(TOKEN, 60.0, "R")),
     ],
 )
 def test_given(answer: Any, expected: Grant) -> None:
@@ -68,6 +72,11 @@ def test_given(answer: Any, expected: Grant) -> None:
         ((TOKEN, 90_000), Cause.PERMANENT, "end is not plausible"),
         ((TOKEN, True), Cause.PERMANENT, "end is not plausible"),
         ((TOKEN, float("nan")), Cause.PERMANENT, "end is not plausible"),
+        (Grant(TOKEN, float("nan")), Cause.PERMANENT, "end is not plausible"),
+        (Grant(TOKEN, 90_000), Cause.PERMANENT, "end is not plausible"),
+        (Grant(TOKEN, [60]), Cause.PERMANENT, "end is not plausible"),  # type: ignore[arg-type]
+        (Grant(TOKEN, 0), Cause.TRANSIENT, "a token that ended 0 s ago"),
+        (Grant(7, 60), Cause.PERMANENT, "gave no str and no Grant, but an int"),  # type: ignore[arg-type]
         ((TOKEN, 60, 7), Cause.PERMANENT, "gave no str and no Grant, but a tuple"),
         ({"access_token": TOKEN}, Cause.PERMANENT, "gave no str and no Grant, but a dict"),
         (TOKEN.encode(), Cause.PERMANENT, "gave no str and no Grant, but a bytes"),
@@ -191,6 +200,39 @@ def test_nothing_kept() -> None:
     for _ in range(3):
         source.fetch(ACCOUNT)
         assert source._calls._running is None
+
+
+class _Lock:
+    """A lock that does something first when it is taken the second time."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self.lock, self.taken, self.then = threading.RLock(), 0, then
+
+    def __enter__(self) -> None:
+        self.taken += 1
+        if self.taken == 2:
+            self.then()
+        self.lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self.lock.release()
+
+
+def test_next_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leaves a call that is over does not forget the next one, which has begun meanwhile."""
+    function, second, calls = Hangs(), Gives(TOKEN), _within.OneAtATime()
+
+    def begin_next() -> None:
+        with pytest.raises(TimeoutError):
+            calls.call(0.0, function)
+
+    monkeypatch.setattr(calls, "_lock", _Lock(begin_next))
+    assert (TOKEN, 0.0) == calls.call(30.0, Gives(TOKEN))
+    with pytest.raises(TimeoutError):
+        calls.call(0.0, second)
+    function.let_go.set()
+
+    assert (1, 0) == (function.calls, second.calls)
 
 
 def test_kind() -> None:

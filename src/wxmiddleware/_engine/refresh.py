@@ -823,6 +823,8 @@ def _plausible(answer: Grant | Failure) -> Grant | Failure:
         )
     if not is_token(answer.value) or not (answer.refresh is None or is_token(answer.refresh)):
         return _NO_TOKEN
+    if not isinstance(answer.expires_in, int | float) or math.isnan(answer.expires_in):
+        return _NO_LIFE
     return answer if answer.expires_in <= LONGEST_LIFE else replace(answer, expires_in=LONGEST_LIFE)
 
 
@@ -846,6 +848,7 @@ _NO_TOKEN = Failure(
     Cause.AMBIGUOUS,
     "The source gave something that is not a token: up to 4096 characters of visible ASCII, without blanks.",
 )
+_NO_LIFE = Failure(Cause.AMBIGUOUS, "The source gave a token whose life is not a number of seconds.")
 _OVER_ON_ARRIVAL = Failure(Cause.AMBIGUOUS, "WeChat gave a token whose life was over when it arrived.")
 _STANDS_BY = Failure(
     Cause.TRANSIENT,

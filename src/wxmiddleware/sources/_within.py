@@ -93,7 +93,8 @@ class OneAtATime(fork.InOneProcess):
         finally:
             if future.done():
                 with self._lock:
-                    self._running = None
+                    if self._running is not None and self._running[0] is future:  # and not the next one by now
+                        self._running = None
         if error is None:
             return future.result(), clock() - began
         raise error if isinstance(error, Exception) else BrokenOff(type(error).__name__)

@@ -90,12 +90,14 @@ class CallableToken(Elsewhere):
         except Exception as exc:
             name = str(exc) if isinstance(exc, BrokenOff) else type(exc).__name__
             return Failure(Cause.TRANSIENT, f"{who} failed with {name}.")
+        refresh = given.refresh if isinstance(given, Grant) else None
         if isinstance(given, Grant):
-            return replace(given, expires_in=given.expires_in - ago)
+            given = (given.value, given.expires_in)
         token, life = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
         if inspect.iscoroutine(token):
             token.close()
         if not isinstance(token, str | None):
             return Failure(Cause.PERMANENT, f"{who} gave no str and no Grant, but {checks.kind(token)}.")
         now = time.time()
-        return granted(who, token and token.strip(), life, now=now, since=now - ago)
+        grant = granted(who, token and token.strip(), life, now=now, since=now - ago)
+        return replace(grant, refresh=refresh) if isinstance(grant, Grant) else grant
