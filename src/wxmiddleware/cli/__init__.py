@@ -445,7 +445,7 @@ def _add_keep(commands: Any) -> None:
         "--sink",
         metavar="DIR",
         help="also write the token to a file in this directory, for programs that can read nothing else: "
-        "DIR/APPID.KIND.token",
+        "DIR/APPID.KIND.token, with --realm DIR/REALM@APPID.KIND.token",
     )
     command.add_argument(
         "--sink-mode", type=_mode, default=0o600, metavar="MODE", help="who may read these files (0600)"
