@@ -47,6 +47,8 @@ def read(path: Path) -> Callable[..., Grant | Failure]:
     [
         ({"access_token": TOKEN, "expires_in": 7200}, 0, {}, 7200.0),
         ({"access_token": TOKEN, "expires_in": 7200}, 200, {}, 7000.0),
+        ({"access_token": TOKEN, "expires_in": 7200}, -300, {}, 7200.0),  # a clock that is ahead
+        ({"access_token": TOKEN, "expires_in": 86_400}, -300, {}, 86_400.0),
         ({"access_token": TOKEN, "expires_in": "7200"}, 200, {}, 7000.0),
         ({"access_token": TOKEN, "expires_at": NOW + 60.5}, 999, {}, 60.5),
         ({"accessToken": TOKEN, "expireTime": (NOW + 60) * 1000}, 999, {}, 60.0),
@@ -90,7 +92,13 @@ def test_read(
         (b"[" * 60_000, {}, Cause.TRANSIENT, "is no whole JSON"),
         (b"\xff\xfe" + TOKEN.encode("utf-16-le"), {}, Cause.TRANSIENT, "is not text"),
         (f"{TOKEN} {TOKEN}".encode(), {}, Cause.PERMANENT, "something that is not a token"),
-        (f"<p>{TOKEN}</p>\n<p>".encode(), {}, Cause.PERMANENT, "something that is not a token"),
+        (f"<p>{TOKEN}</p>\n<p>".encode(), {}, Cause.TRANSIENT, "has no token at present"),
+        (b"<html></html>", {}, Cause.TRANSIENT, "has no token at present"),
+        (b"false\n", {}, Cause.TRANSIENT, "has no token at present"),
+        (b"None", {}, Cause.TRANSIENT, "has no token at present"),
+        (b"undefined", {}, Cause.TRANSIENT, "has no token at present"),
+        (b"40001", {}, Cause.TRANSIENT, "has no token at present"),
+        (b"-1", {}, Cause.TRANSIENT, "has no token at present"),
         ([TOKEN], {}, Cause.PERMANENT, "something that is not a token"),
         ({"access_token": 88}, {}, Cause.PERMANENT, "something that is not a token"),
         (TOKEN.encode() * 6000, {}, Cause.PERMANENT, "more than 65536 bytes"),
@@ -118,6 +126,12 @@ def test_cannot_be_used(
     assert failure.message.startswith(f"The file {path} ")
     assert said in failure.message
     assert not [each for each in ("88", "secret_word", TOKEN[:4]) if each in repr(failure).replace(str(path), "")]
+
+
+@pytest.mark.parametrize("token", ["nullify", "88_false", "0123456789", "a<b>"])
+def test_nearly_none(read: Callable[..., Grant | Failure], token: str) -> None:
+    """A token may have such a word in it."""
+    assert Grant(token, 7200.0) == read(token.encode())
 
 
 def test_away(path: Path) -> None:

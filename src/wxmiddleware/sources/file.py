@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import stat
 import time
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ __all__ = ["FileToken"]
 _MOST_BYTES = 65_536
 _TOKENS = ("access_token", "accessToken", "token")
 _ENDS = ("expires_in", "expires_at", "expireTime")
+# What a program writes that has no token: a word of its language for that, an errcode, or an error page.
+_NONE = re.compile(r"null|none|nil|undefined|false|true|-?[0-9]{1,9}|<.*", re.IGNORECASE | re.DOTALL)
 _CUT = "It may be half written: have it replaced as a whole (written beside, then renamed)."
 
 
@@ -32,10 +35,10 @@ class FileToken(Elsewhere):
     owns the token has to renew it. So if a rejected token still stands there, the caller gets WeChat's own answer, and
     the file is read again a second later, as long as calls are rejected; the first that finds another token is healed.
 
-    A file that is away, empty, half written or without a token takes nothing away: the token that was read before stays
-    in use until its end. An error names the path and nothing of the content, and is over when the file is right again,
-    5 s later at most. Half a token in plain text cannot be told from a whole one until WeChat rejects it: such a file
-    must be replaced as a whole.
+    A file that is away, empty, half written or without a token (``false``, an errcode, an error page in HTML) takes
+    nothing away: the token that was read before stays in use until its end. An error names the path and nothing of
+    the content, and is over when the file is right again, 5 s later at most. Half a token in plain text cannot be
+    told from a whole one until WeChat rejects it: such a file must be replaced as a whole.
 
     Args:
         path: The file; a relative one is below the directory that the process is in now.
@@ -115,6 +118,8 @@ class FileToken(Elsewhere):
                 return Failure(Cause.TRANSIENT, f"{who} is no whole JSON. {_CUT}")
         elif self.field is not None and text:
             return Failure(Cause.TRANSIENT, f"{who} is no JSON, so it has no field {self.field}. {_CUT}")
+        elif _NONE.fullmatch(text):
+            answer = None
         end = None
         if isinstance(answer, dict):
             names = _TOKENS if self.field is None else (self.field,)
@@ -123,7 +128,9 @@ class FileToken(Elsewhere):
             if token is None and answer:
                 return Failure(Cause.TRANSIENT, f"{who} has no field {' or '.join(names)}.")
             answer = token
-        return granted(who, answer, end, now=time.time(), since=written)
+        now = time.time()
+        # The clock of a drive of the network may be ahead, and a token's life has begun by now.
+        return granted(who, answer, end, now=now, since=min(written, now))
 
     def _read(self) -> tuple[bytes | None, float]:
         """What is in the file, and when it was written; ``None`` if it is no file."""
