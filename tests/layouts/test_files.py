@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from wxmiddleware.exceptions import ConfigurationError
+from wxmiddleware.exceptions import ConfigurationError, StoreError
 from wxmiddleware.layouts import ArticleFile, CoWechatApiFile, Kept
 from wxmiddleware.layouts import _files as files
 
 NOW = 1_795_819_524.0
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 
 class TestArticleFile:
@@ -134,7 +136,7 @@ class TestReplace:
         assert link.is_symlink()
         assert "T" == json.loads(path.read_text())["access_token"]
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    @as_root
     def test_owner(self, tmp_path: Path) -> None:
         """PHP's file stays PHP's, or PHP could write it no more."""
         path = tmp_path / "access_token.json"
@@ -164,6 +166,115 @@ class TestReplace:
         assert before == path.stat().st_ino
         assert {"access_token": "T", "expires_time": int(NOW) - 3600} == json.loads(path.read_text())
         assert [path] == list(tmp_path.iterdir())
+
+    @pytest.fixture
+    def swap(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], object]], None]:
+        """Put something else where the file was, between the look at it and the write in place."""
+        path = tmp_path / "access_token.json"
+        path.write_text("{}")
+        owners = iter([(1, 1), (2, 2)])
+
+        def swap(put: Callable[[Path], object]) -> None:
+            def refuse(*_: object) -> None:
+                path.unlink()
+                put(path)
+                raise PermissionError
+
+            monkeypatch.setattr(files, "_owner", lambda about: next(owners, (2, 2)))
+            monkeypatch.setattr(os, "fchown", refuse)
+
+        return swap
+
+    def test_a_link_just_put_there(self, tmp_path: Path, swap: Callable[[Callable[[Path], object]], None]) -> None:
+        """What is written in place is never what a link leads to."""
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        swap(lambda path: path.symlink_to(victim))
+
+        with pytest.raises(OSError, match="symbolic links"):
+            ArticleFile(tmp_path / "access_token.json").write("T", NOW)
+
+        assert "precious" == victim.read_text()
+
+    def test_a_pipe_just_put_there(self, tmp_path: Path, swap: Callable[[Callable[[Path], object]], None]) -> None:
+        """It is not waited for."""
+        path = tmp_path / "access_token.json"
+        swap(os.mkfifo)
+        with pytest.raises(OSError, match="No such device"):
+            ArticleFile(path).write("T", NOW)
+
+    def test_a_pipe_that_is_read(self, tmp_path: Path, swap: Callable[[Callable[[Path], object]], None]) -> None:
+        """No token goes into it."""
+        path, readers = tmp_path / "access_token.json", []
+
+        def put(path: Path) -> None:
+            os.mkfifo(path)
+            readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+        swap(put)
+        with pytest.raises(StoreError, match="not a regular file"):
+            ArticleFile(path).write("T", NOW)
+
+        assert b"" == os.read(readers[0], 100)
+        os.close(readers[0])
+
+    @as_root
+    @pytest.mark.parametrize("links", [1, 2])
+    def test_somebody_else_s_link(self, tmp_path: Path, links: int) -> None:
+        """Whose directory it is cannot have us replace what only we may: such a link leads nowhere, at whatever hop."""
+        victim, web = tmp_path / "victim", tmp_path / "web"
+        victim.write_text("precious")
+        web.mkdir()
+        os.chown(web, 33, 33)
+        link = web / "a.json"
+        link.symlink_to(victim)
+        os.lchown(link, 33, 33)
+        if links == 2:
+            first = tmp_path / "a.json"
+            first.symlink_to("web/a.json")
+            link = first
+
+        with pytest.raises(StoreError, match="belongs to user 33"):
+            ArticleFile(link).write("T", NOW)
+
+        assert "precious" == victim.read_text()
+        assert not victim.is_symlink()
+
+    def test_links_in_a_circle(self, tmp_path: Path) -> None:
+        """They are an error, and not followed for ever."""
+        path = tmp_path / "access_token.json"
+        path.symlink_to(path)
+
+        with pytest.raises(OSError, match="symbolic links"):
+            ArticleFile(path).write("T", NOW)
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+    def test_no_file(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
+        """A directory or a pipe is neither read, which would wait for a writer, nor replaced."""
+        path = tmp_path / "access_token.json"
+        make(path)
+        before = path.stat()
+
+        with pytest.raises(StoreError, match="not a regular file"):
+            ArticleFile(path).read()
+        with pytest.raises(StoreError, match="not a regular file"):
+            ArticleFile(path).write("T", NOW)
+
+        assert os.path.samestat(before, path.stat())
+        assert [path] == list(tmp_path.iterdir())
+
+    def test_a_pipe_that_goes(self, tmp_path: Path) -> None:
+        """When it is gone, the file is written and read as ever."""
+        path = tmp_path / "access_token.json"
+        os.mkfifo(path)
+        layout = ArticleFile(path, clock=lambda: NOW)
+        with pytest.raises(StoreError):
+            layout.read()
+        path.unlink()
+
+        layout.write("T", NOW + 7200)
+
+        assert Kept("T", NOW + 7200) == layout.read()
 
     def test_no_directory(self, tmp_path: Path) -> None:
         """What cannot be written is an error, and leaves nothing behind."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wxmiddleware import Account, ConfigurationError
-from wxmiddleware.sources import Cause, Failure, FileToken, Grant, TokenSource, file
+from wxmiddleware.sources import Cause, Failure, FileToken, Grant, TokenSource, _reading, file
 
 ACCOUNT = Account("wx0123456789abcdef")
 NOW = 1_800_000_000.0
@@ -169,7 +169,7 @@ def test_unreadable(path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError,
     def refuse(*args: Any) -> int:
         raise error
 
-    monkeypatch.setattr(file, "os", SimpleNamespace(**{**vars(os), "open": refuse}))
+    monkeypatch.setattr(_reading, "os", SimpleNamespace(**{**vars(os), "open": refuse}))
     failure = FileToken(path).fetch(ACCOUNT)
 
     assert isinstance(failure, Failure)
@@ -188,7 +188,7 @@ def test_drive_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert back.wait(30)
         return os.open(*args)
 
-    monkeypatch.setattr(file, "os", SimpleNamespace(**{**vars(os), "open": hang}))
+    monkeypatch.setattr(_reading, "os", SimpleNamespace(**{**vars(os), "open": hang}))
     source = FileToken(path, timeout=0.05)
     said = [source.fetch(ACCOUNT) for _ in range(3)]
     back.set()

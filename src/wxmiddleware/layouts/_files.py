@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -9,7 +10,9 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, StoreError
+from ..sources._reading import read_file
+from ..stores._private import check_link
 
 _MOST_BYTES = 65_536
 _NEW = 0o644  # for the other program's user, who is rarely ours
@@ -42,10 +45,17 @@ class JSONFile:
         return self.name
 
     def load(self) -> dict[str, Any]:
-        """What is in the file; nothing if it is away, empty, half written or no object."""
+        """
+        What is in the file; nothing if it is away, empty, half written or no object.
+
+        Raises:
+            StoreError: It is no file.
+        """
         try:
-            with open(self._path, "rb") as file:
-                found = json.loads(file.read(_MOST_BYTES))
+            raw, _ = read_file(self._path, _MOST_BYTES)
+            if raw is None:
+                raise _no_file(self._path)
+            found = json.loads(raw)
         except (FileNotFoundError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -56,12 +66,17 @@ class JSONFile:
 
         Where this user may not give files away, as only root may, another user's file is written in place: else its
         owner could write it no more.
+
+        Raises:
+            StoreError: Its name is a link of another user's, or it is no file.
         """
-        path, raw = os.path.realpath(self._path), content.encode()
+        path, raw = _real(self._path), content.encode()
         try:
-            there = os.stat(path)
+            there = os.lstat(path)
         except FileNotFoundError:
             there = None
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            raise _no_file(path)
         handle, beside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
         try:
             with open(handle, "wb") as file:
@@ -85,10 +100,33 @@ def _owner(about: os.stat_result) -> tuple[int, int]:
     return about.st_uid, about.st_gid
 
 
+def _no_file(path: str) -> StoreError:
+    return StoreError(f"{path} is not a regular file.")
+
+
+def _real(path: str) -> str:
+    """
+    Follow the links at the file's name: root's and our own user's only.
+
+    Whoever may write to the directory could else have us replace any file that we may.
+    """
+    for _ in range(40):
+        directory = os.path.realpath(os.path.dirname(path))
+        path = os.path.join(directory, os.path.basename(path))
+        check_link(path, anybody=True)
+        if not os.path.islink(path):
+            return path
+        path = os.path.join(directory, os.readlink(path))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
 def _write_in_place(path: str, raw: bytes) -> None:
     """Write over what is there in one step, and cut off what is left behind it."""
-    handle = os.open(path, os.O_WRONLY)
+    # Somebody may just have put a link or a pipe there.
+    handle = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _no_file(path)
         os.write(handle, raw)
         os.ftruncate(handle, len(raw))
     finally:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from .._rules.models import Account, Cause, Failure, Grant
 from .._runtime import checks
 from ..exceptions import ConfigurationError
 from ._elsewhere import Elsewhere, first, granted, named
+from ._reading import read_file
 from ._within import OneAtATime
 
 __all__ = ["FileToken"]
@@ -133,16 +133,4 @@ class FileToken(Elsewhere):
         return granted(who, answer, end, now=now, since=min(written, now))
 
     def _read(self) -> tuple[bytes | None, float]:
-        """What is in the file, and when it was written; ``None`` if it is no file."""
-        # A pipe would else wait for somebody who writes.
-        opened = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            about = os.fstat(opened)
-            if not stat.S_ISREG(about.st_mode):
-                return None, 0.0
-            found = b""
-            while len(found) <= _MOST_BYTES and (more := os.read(opened, _MOST_BYTES + 1 - len(found))):
-                found += more
-            return found, about.st_mtime
-        finally:
-            os.close(opened)
+        return read_file(self.path, _MOST_BYTES)
