@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -498,6 +499,118 @@ class TestEnd:
         assert () == provider.observers
         assert "mirror" not in caplog.text
         assert [] == stage.layout.written
+
+
+def dropped(stage: Stage) -> None:
+    """Forget the providers, as a program does that never closes them."""
+    stage.made.clear()
+    gc.collect()
+
+
+class TestDropped:
+    def test_written(self, stage: Stage) -> None:
+        """One that nobody has any more, and nobody has closed, leaves no thread behind."""
+        stage.source.answer("T1")
+        stage.process().get_token()
+        eventually(lambda: stage.layout.written)
+
+        dropped(stage)
+
+        eventually(lambda: not workers())
+
+    @pytest.mark.usefixtures("often")
+    def test_not_written_yet(self, stage: Stage) -> None:
+        """What it has fetched during a look is written all the same."""
+        begun, gate, reading = threading.Event(), threading.Event(), stage.layout.read
+
+        def read() -> Kept | None:
+            begun.set()
+            gate.wait(PATIENCE)
+            return reading()
+
+        stage.source.answer("T1", "T2")
+        stage.process().get_token()
+        eventually(lambda: stage.layout.written)
+        stage.layout.read = read  # type: ignore[method-assign]
+        begun.wait(PATIENCE)
+        stage.advance(60)
+        stage.made[0].get_token(rejected="T1")
+        dropped(stage)
+        gate.set()
+
+        eventually(lambda: not workers())
+        assert ["T1", "T2"] == stage.layout.written
+
+    def test_overtaken(self, stage: Stage) -> None:
+        """An older token that came over a newer one does not stay."""
+        begun, gate = threading.Event(), threading.Event()
+        stage.source.answer("T1", "T2")
+        other = stage.process(FakeLayout())
+
+        def before(value: str) -> None:
+            begun.set()
+            gate.wait(PATIENCE)
+            if len(stage.layout.written) == 1:
+                stage.advance(60)
+                other.get_token(rejected="T1")
+
+        stage.layout.before = before
+        stage.layout.read = lambda: None  # type: ignore[method-assign]
+        stage.process().get_token()
+        begun.wait(PATIENCE)
+        dropped(stage)
+        stage.made.append(other)
+        gate.set()
+
+        eventually(lambda: ["T1", "T1", "T2"] == stage.layout.written)
+
+    def test_fails(self, stage: Stage) -> None:
+        """It does not try for ever."""
+        stage.layout.failures = [ConnectionError()] * 100_000
+        stage.source.answer("T1")
+        stage.process().get_token()
+        eventually(lambda: EventType.MIRROR_FAILED in stage.told())
+
+        dropped(stage)
+
+        eventually(lambda: not workers())
+
+    def test_hangs(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It does not wait for ever."""
+        monkeypatch.setattr(mirrors, "_HANGS", 0.02)
+        gate = threading.Event()
+        stage.layout.before = lambda value: gate.wait()
+        stage.source.answer("T1")
+        stage.process().get_token()
+        eventually(lambda: EventType.MIRROR_FAILED in stage.told())
+
+        dropped(stage)
+
+        eventually(lambda: not workers())
+        gate.set()
+
+    @pytest.mark.parametrize("line", range(1, 13))
+    def test_in_its_own_thread(self, stage: Stage, line: int) -> None:
+        """A finaliser may run in any thread and at any line, also where that looks whether there is something to do."""
+        bell, lines = stage.process()._mirrors[0]._woken, iter(range(1, 1000))
+
+        def trace(*_: object) -> Any:
+            if next(lines) == line:
+                bell.set()
+            return trace
+
+        def look() -> None:
+            sys.settrace(trace)
+            bell.clear()
+            bell.is_set()
+            bell.wait(0)
+            sys.settrace(None)
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from .._rules.policies import follows
@@ -72,6 +74,27 @@ class _Newest:
     expires_at: float
 
 
+class _Bell:
+    """What `threading.Event` is, but a finaliser may ring it in the very thread that is just looking at it."""
+
+    def __init__(self) -> None:
+        self._rings: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._rings.put(None)
+
+    def is_set(self) -> bool:
+        return not self._rings.empty()
+
+    def clear(self) -> None:
+        while self.is_set():
+            self.wait(0.0)
+
+    def wait(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._rings.get(timeout=seconds)
+
+
 class Mirror(fork.InOneProcess):
     """
     Keeps one layout up to date for as long as the token lives.
@@ -90,12 +113,13 @@ class Mirror(fork.InOneProcess):
         self._token: Final = token
         self._write_again: Final[float] = getattr(layout, "write_again", math.inf)
         self._closed = False
+        self._dropped = False
         fork.begin(self)
 
     def after_fork(self) -> None:
         """In a child no thread is at work, and nothing has been fetched."""
         self._lock = threading.RLock()
-        self._woken = threading.Event()
+        self._woken = _Bell()
         self._works = False  # whether there is a thread
         self._busy = False  # whether the interpreter's end waits for it a moment
         self._fetched = False  # whether this process has fetched a token that is not written yet
@@ -120,6 +144,11 @@ class Mirror(fork.InOneProcess):
     def close(self) -> None:
         """Write no more."""
         self._closed = True
+        self._woken.set()
+
+    def drop(self) -> None:
+        """Try once more to write what is not written yet, and then no more. For finalisers: it takes no lock."""
+        self._dropped = True
         self._woken.set()
 
     def _hold(self, *, busy: bool) -> None:
@@ -149,6 +178,8 @@ class Mirror(fork.InOneProcess):
                 self._tell(f"{_failed_with(exc)} It is tried again.", pause)
             else:
                 failures, pause = 0, _LOOK if done else 0.0
+            if self._dropped and pause and not self._woken.is_set():
+                break
             if not self._woken.is_set() and pause:
                 self._hold(busy=False)
             self._woken.wait(pause)
@@ -231,7 +262,9 @@ class Mirror(fork.InOneProcess):
                 if future.done():
                     raise
                 self._tell(f"It has not answered for {_HANGS:g} s, and is waited for.")
-        raise StoreError("The provider was closed.")
+                if self._dropped:
+                    break
+        raise StoreError("The provider is no more.")
 
     def _tell(self, problem: str, pause: float | None = None) -> None:
         """Tell the observers, once, that the token cannot be written, or that it can be again."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, Self
+from weakref import finalize
 
 from .._rules.decisions import USABLE
 from .._rules.errcodes import RETRYABLE
@@ -453,6 +454,8 @@ class TokenProvider(fork.Closing):
         plan = self._own.plan
         layouts = checked_mirrors(layouts, follow=plan.follow, reuse=plan.reuse)
         self._mirrors = tuple(Mirror(layout, self._own) for layout in layouts)
+        for mirror in self._mirrors:
+            finalize(self, mirror.drop).atexit = False  # at the end a short program's first write is waited for
         if self._own.latest().value:  # the process has one already
             for mirror in self._mirrors:
                 mirror.wake()
