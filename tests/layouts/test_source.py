@@ -56,6 +56,10 @@ def test_grant(kept: Kept, grant: Grant) -> None:
     [
         (None, Cause.TRANSIENT, "a layout has no token at present."),
         (Kept("T", START - 5), Cause.TRANSIENT, "a layout has a token that ended 5 s ago."),
+        (Kept("T", 0), Cause.TRANSIENT, f"a layout has a token that ended {START:.0f} s ago."),
+        (Kept("T", 7200), Cause.TRANSIENT, "a layout has a token that ended"),
+        (Kept("T", START * 2), Cause.PERMANENT, "a layout has a token whose end is not plausible."),
+        (Kept("T", "soon"), Cause.PERMANENT, "a layout has a token whose end is not plausible."),  # type: ignore[arg-type]
         (Kept("two words", None), Cause.PERMANENT, "a layout has something that is not a token"),
         ("T", Cause.PERMANENT, "a layout gave no Kept, but a str."),
         (RuntimeError("T"), Cause.TRANSIENT, "a layout cannot be read (RuntimeError)."),

@@ -12,7 +12,9 @@ from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError
 from ..sources._elsewhere import Elsewhere, granted, named
 from ..sources._within import BrokenOff, OneAtATime
-from ._layout import Kept, Layout
+from ._layout import Kept, Layout, number
+
+_FAR = 1e8  # seconds of a life, which is none; more would be taken for a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +80,7 @@ class LayoutToken(Elsewhere):
             return Failure(Cause.PERMANENT, f"{who} gave no Kept, but {checks.kind(kept)}.")
         now = self.clock()
         value, end = (None, None) if kept is None else (kept.value, kept.expires_at)
+        if (ends := number(end)) is not None:
+            # A time since 1970, however small or large: not one whose meaning is to be guessed.
+            end = min(ends - now, _FAR)
         return granted(who, value, end, now=now, since=now)
