@@ -265,6 +265,28 @@ class TestTrouble:
         assert "T1" not in repr(failed) + repr(back)
         assert "password" not in repr(failed)
 
+    def test_a_name_that_fails(self, stage: Stage) -> None:
+        """It is asked for once, and does not end the thread later."""
+
+        class Named(FakeLayout):
+            asked = 0
+
+            @property
+            def name(self) -> str:  # type: ignore[override]
+                self.asked += 1
+                if self.asked > 2:
+                    raise RuntimeError
+                return "a name"
+
+        stage.layout = Named()
+        stage.layout.failures = [ConnectionError()]
+        stage.source.answer("T1")
+        stage.process().get_token()
+
+        eventually(lambda: ["T1"] == stage.layout.written)
+        eventually(lambda: EventType.MIRROR_BACK in stage.told())
+        assert {"a name", None} >= {each.mirror for each in stage.events}
+
     def test_what_was_fetched_here(self, stage: Stage) -> None:
         """It is written over another program's later token also if that takes two tries."""
         stage.layout.kept = Kept("PHP", START + 9000)

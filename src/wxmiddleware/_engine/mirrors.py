@@ -110,6 +110,7 @@ class Mirror(fork.InOneProcess):
 
     def __init__(self, layout: Layout, token: CachedToken) -> None:
         self._layout: Final = layout
+        self._name: Final = str(layout.name)  # once: what a user's property raises is not for the thread
         self._token: Final = token
         self._write_again: Final[float] = getattr(layout, "write_again", math.inf)
         self._closed = False
@@ -272,7 +273,7 @@ class Mirror(fork.InOneProcess):
         if self._closed or bool(before) == bool(problem):
             return
         name = EventType.MIRROR_FAILED if problem else EventType.MIRROR_BACK
-        where = self._layout.name
+        where = self._name
         message = f"{where}: {problem or 'The token is there.'}"
         self._token.notify([self._token.event(name, message, mirror=where, seconds=pause)])
 
