@@ -11,7 +11,7 @@ import pytest
 
 from wxmiddleware import Account, ConfigurationError, WeComAccount
 from wxmiddleware._rules.models import AuthorizerAccount
-from wxmiddleware.cli.keep import Sink, file_name
+from wxmiddleware.cli.sink import Sink, file_name
 
 TOKEN = "88_abcDEF-ghi"
 
@@ -132,3 +132,23 @@ def test_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert 2 == len(caplog.messages)
     assert TOKEN not in caplog.text
     assert [path.name] == os.listdir(tmp_path)
+
+
+def test_mode_was_changed(tmp_path: Path) -> None:
+    """A file that others have opened to all is closed again at the next look."""
+    sink, path = Sink(str(tmp_path)), tmp_path / "wx1.stable.token"
+    sink.write("wx1.stable.token", "T1")
+    path.chmod(0o644)
+
+    assert sink.write("wx1.stable.token", "T1")
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_restarted(tmp_path: Path) -> None:
+    """After a restart a file that holds the token already is not written again."""
+    path = tmp_path / "wx1.stable.token"
+    Sink(str(tmp_path)).write("wx1.stable.token", "T1")
+    before = path.stat().st_ino
+
+    assert Sink(str(tmp_path)).write("wx1.stable.token", "T1")
+    assert before == path.stat().st_ino

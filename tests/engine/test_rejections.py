@@ -6,9 +6,9 @@ import pytest
 
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Record, Snapshot
 from wxmiddleware._rules.policies import (
-    REFUSAL_STREAK,
     REJECTION_CURED_AFTER,
     REJECTION_PAUSE,
+    REJECTION_STREAK,
     SUSPICION_COUNT,
     SUSPICION_WINDOW,
 )
@@ -71,7 +71,7 @@ class TestWhy:
 
     def test_in_vain(self, ledger: Rejections) -> None:
         """After ten fetches that cured nothing the limit is longer."""
-        assert 60.0 == ledger.wait(streak(REFUSAL_STREAK), 100.0, alone=False)
+        assert 60.0 == ledger.wait(streak(REJECTION_STREAK), 100.0, alone=False)
 
     @pytest.mark.parametrize(
         ("cause", "rejected", "expected"),

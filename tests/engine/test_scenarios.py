@@ -31,7 +31,7 @@ from wxmiddleware import (
 )
 from wxmiddleware._engine.token import CachedToken
 from wxmiddleware._rules.models import Lease, Record
-from wxmiddleware._rules.policies import LEASE, OPEN_SECONDS, REFUSAL_STREAK
+from wxmiddleware._rules.policies import LEASE, OPEN_SECONDS, REJECTION_STREAK
 from wxmiddleware._runtime import process
 from wxmiddleware.sources import Cause, Failure, Grant
 
@@ -319,7 +319,7 @@ class TestRejected:
             except TokenUnavailable:
                 token = provider.get_token()
 
-        assert REFUSAL_STREAK < world.issuer.fetches < 200
+        assert REJECTION_STREAK < world.issuer.fetches < 200
         world.issuer.script.clear()
 
     def test_cured_refusals_do_not_add_up(self, world: World) -> None:
@@ -374,9 +374,9 @@ class TestRejected:
         else:
             assert 115 <= together <= 120
         if kills:
-            assert REFUSAL_STREAK < alone[0] <= 20
+            assert REJECTION_STREAK < alone[0] <= 20
             assert 5 <= alone[1] <= 7
-            assert REFUSAL_STREAK < alone[2] <= 20
+            assert REJECTION_STREAK < alone[2] <= 20
         else:
             assert [120, 120, 120] == alone
 

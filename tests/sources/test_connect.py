@@ -211,7 +211,7 @@ class TestLookUp:
         start = threading.Thread.start
 
         def none(thread: threading.Thread) -> None:
-            if thread.name == "wxmiddleware-connect":
+            if thread.name == "wxmiddleware-call":
                 raise RuntimeError("can't start new thread")
             start(thread)
 

@@ -157,7 +157,10 @@ class Mirror(fork.InOneProcess):
         with self._lock:
             if busy is not self._busy:
                 self._busy = busy
-                _endings.__enter__() if busy else _endings.__exit__()
+                if busy:
+                    _endings.__enter__()
+                else:
+                    _endings.__exit__()
 
     def _run(self) -> None:
         failures = 0

@@ -23,7 +23,7 @@ CHEAP_PAUSE = 1.0
 # And the longest back-off there, unless the source names one.
 CHEAP_BACKOFF = 5.0
 # After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.
-REFUSAL_STREAK = 10
+REJECTION_STREAK = 10
 # A token that lived so long before it was rejected: whatever was wrong before has been cured.
 REJECTION_CURED_AFTER = 300.0
 # Circuit breaker: after so many failures in a row the store is not called for so long.
@@ -190,8 +190,8 @@ def rejection_wait(record: Record, now: float, streak: int, *, cheap: bool = Fal
         cheap: Whether a fetch costs nothing, and ends no token: then it is worth another try soon, however often.
     """
     gap = CHEAP_PAUSE if cheap else REJECTION_PAUSE
-    if streak >= REFUSAL_STREAK and not cheap:
-        gap = backoff(Cause.PERMANENT, streak - REFUSAL_STREAK + 1, has_token=True, draw=0.0)
+    if streak >= REJECTION_STREAK and not cheap:
+        gap = backoff(Cause.PERMANENT, streak - REJECTION_STREAK + 1, has_token=True, draw=0.0)
     return max(0.0, record.rejected_at + gap - now)
 
 

@@ -122,7 +122,8 @@ def _token(options: argparse.Namespace) -> int:
 def _keep(options: argparse.Namespace) -> int:
     import threading
 
-    from .keep import Sink, keep, log_to_stderr
+    from .keep import keep, log_to_stderr
+    from .sink import Sink
 
     sink = None if options.sink is None else Sink(options.sink, options.sink_mode)
     woken = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,14 +74,3 @@ def text(raw: bytes | str | None) -> str:
         except UnicodeDecodeError:
             return ""
     return raw or ""
-
-
-def number(value: object) -> float | None:
-    """A time that another program wrote, as a number or in decimal digits; ``None`` if it is neither."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None

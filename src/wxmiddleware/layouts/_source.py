@@ -11,8 +11,9 @@ from .._runtime import checks
 from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError
 from ..sources._elsewhere import Elsewhere, granted, named
+from ..sources._http import number
 from ..sources._within import BrokenOff, OneAtATime
-from ._layout import Kept, Layout, number
+from ._layout import Kept, Layout
 
 _FAR = 1e8  # seconds of a life, which is none; more would be taken for a time
 

@@ -17,8 +17,9 @@ from .._runtime.checks import kind
 from .._runtime.clock import Clock
 from .._runtime.needs import needs
 from ..exceptions import ConfigurationError
+from ..sources._http import number
 from ._files import JSONFile
-from ._layout import Kept, number, word
+from ._layout import Kept, word
 from ._memcached import Entry
 
 _KEPT_FOR = 3600.0  # seconds that PHP keeps a token

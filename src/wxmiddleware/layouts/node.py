@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from ..sources._http import number
 from ._files import JSONFile
-from ._layout import Kept, number
+from ._layout import Kept
 
 _MARGIN = 10.0  # seconds that it ends before the token
 

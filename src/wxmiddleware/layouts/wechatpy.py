@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from .._runtime.clock import Clock
-from ._layout import Kept, number, text, word
+from ..sources._http import number
+from ._layout import Kept, text, word
 from ._memcached import Entry
 from ._redis import Key
 

@@ -50,7 +50,7 @@ def begin(future: Future[_T], work: Callable[[], _T]) -> None:
         else:
             future.set_result(result)
 
-    if start_thread(run, "wxmiddleware-connect") is None:
+    if start_thread(run, "wxmiddleware-call") is None:
         run()
 
 
