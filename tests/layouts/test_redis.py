@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import redis.asyncio
 from stores.redis_server import RedisServer
 
@@ -126,6 +128,17 @@ class TestWechatpy:
 
 
 class TestEasyWeChat:
+    @pytest.mark.parametrize("client", [None, redis.Redis(decode_responses=True)])
+    def test_trace_of_a_mistake(self, client: Any) -> None:
+        """The key has the AppSecret in it, and no frame of ours shows it under a name that trackers do not hide."""
+        with pytest.raises(ConfigurationError) as caught:
+            EasyWeChatRedis(client, "wx1", "5ecret-of-this-app")
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+        shown = [repr(value) for frame in frames for name, value in frame.f_locals.items() if name != "secret"]
+
+        assert frames
+        assert not [each for each in shown if "5ecret-of" in each]
+
     def layout(self, client: FakeRedis, raw: bytes) -> EasyWeChatRedis:
         client.values["easywechat:official_account.access_token.wx1.5ecret.0"] = raw
         return EasyWeChatRedis(client, "wx1", "5ecret")

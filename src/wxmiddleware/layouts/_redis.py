@@ -12,6 +12,22 @@ from ..exceptions import ConfigurationError
 from ._layout import Kept, text
 
 
+def check_client(client: Any) -> None:
+    """
+    See that this is a client of redis-py.
+
+    Raises:
+        ConfigurationError: It is none, or asynchronous.
+    """
+    if isinstance(client, type) or not all(callable(getattr(client, each, None)) for each in ("get", "set", "pttl")):
+        raise ConfigurationError(f"client must be a client such as redis.Redis(), not {kind(client)}.")
+    if hasattr(client, "aclose") or inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+        raise ConfigurationError(
+            "client must be a synchronous one such as redis.Redis(), also where tasks use the provider: "
+            "this never runs on the event loop."
+        )
+
+
 class Key:
     """
     One key that ends by itself.
@@ -27,18 +43,14 @@ class Key:
         ConfigurationError: The client is none, or asynchronous.
     """
 
+    # A trace of a mistake shows what is not made yet, too.
+    _key: str = ""
+    _name: str | None = None
+
     def __init__(
         self, client: Any, key: str, *, margin: float = 0.0, name: str | None = None, clock: Clock = time.time
     ) -> None:
-        if isinstance(client, type) or not all(
-            callable(getattr(client, each, None)) for each in ("get", "set", "pttl")
-        ):
-            raise ConfigurationError(f"client must be a client such as redis.Redis(), not {kind(client)}.")
-        if hasattr(client, "aclose") or inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
-            raise ConfigurationError(
-                "client must be a synchronous one such as redis.Redis(), also where tasks use the provider: "
-                "this never runs on the event loop."
-            )
+        check_client(client)
         self._client = client
         self._key = key
         self._margin = margin

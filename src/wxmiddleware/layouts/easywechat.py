@@ -10,7 +10,7 @@ from typing import Any
 from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError
 from ._layout import text, word
-from ._redis import Key
+from ._redis import Key, check_client
 
 _PHP = re.compile(rb's:(\d+):"(.*)";', re.DOTALL)
 _IGBINARY = b"\x00\x00\x00\x02"
@@ -52,14 +52,17 @@ class EasyWeChatRedis(Key):
         word("secret", secret, "os.environ['WECHAT_SECRET']")
         if app not in ("official_account", "mini_app"):
             raise ConfigurationError("app must be 'official_account' or 'mini_app'.")
-        key = f"{word('namespace', namespace, repr('easywechat'))}:{app}.access_token.{appid}.{secret}.{int(stable)}"
-        super().__init__(client, key, name=f"{app}, {appid}", clock=clock)
+        word("namespace", namespace, "'easywechat'")
+        check_client(client)
         settings: Callable[[], dict[str, Any]] = getattr(client, "get_connection_kwargs", dict)
         if settings().get("decode_responses"):
             raise ConfigurationError(
                 "client decodes what it reads, and what EasyWeChat writes may be no text. Give it one without "
                 "decode_responses."
             )
+        # Nothing fails from here on: a trace shows what a frame holds, and trackers hide only what is called a secret.
+        key = f"{namespace}:{app}.access_token.{appid}.{secret}.{int(stable)}"
+        super().__init__(client, key, name=f"{app}, {appid}", clock=clock)
 
     def decoded(self, raw: Any) -> str:
         """The token, of either encoding."""
