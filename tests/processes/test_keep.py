@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from support.program import PATIENCE, environment, kill_group
 
+from wxmiddleware import TokenProvider, WeComAccount
 from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.stores import store_from_url
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -25,10 +28,10 @@ def start(wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> Ite
     (tmp_path / "out").mkdir()
     running: list[subprocess.Popen[str]] = []
 
-    def begin(*more: str) -> subprocess.Popen[str]:
+    def begin(*more: str, source: str | None = "classic") -> subprocess.Popen[str]:
         env = environment(WECHAT_APPID=wechat.appid, WECHAT_SECRET=wechat.secret, WECHAT_BASE_URL=wechat_server.url)
         command = [sys.executable, "-m", "wxmiddleware", "keep", "--store", f"file:{tmp_path}/token.json"]
-        command += ["--source", "classic", "--sink", str(tmp_path / "out"), *more]
+        command += ["--sink", str(tmp_path / "out"), *([] if source is None else ["--source", source]), *more]
         running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True))
         return running[-1]
 
@@ -62,6 +65,27 @@ def test_end(start: Start, wechat: WeChat, tmp_path: Path, end: signal.Signals) 
     assert "fetch_done" in said
     assert not [word for word in (first, wechat.secret) if word in said]
     assert [file.name] == os.listdir(tmp_path / "out")
+
+
+def test_app_of_wecom(start: Start, wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path) -> None:
+    """The token of an app of WeCom: in the store for its Python processes, and in a file named by CorpID and app."""
+    app = wechat.add_app("ww1", "secret-of-an-app", agentid=1000002)
+    (tmp_path / "secret").write_text(app.secret)
+    file = tmp_path / "out" / "ww1.1000002.wecom.token"
+    options = ["--corpid", "ww1", "--agentid", "1000002", "--secret-file", str(tmp_path / "secret")]
+    process = start(*options, "--base-url", wechat_server.url, source=None)
+    until(file.exists)
+
+    url = f"{wechat_server.url}/cgi-bin/department/list"
+    assert 0 == requests.get(url, {"access_token": file.read_text()}, timeout=PATIENCE).json()["errcode"]
+    account = WeComAccount("ww1", agentid=1000002, base_url=wechat_server.url)
+    with TokenProvider(account, store=store_from_url(f"file:{tmp_path}/token.json"), follow=True) as follower:
+        assert file.read_text() == follower.get_token()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (0, 1) == (process.returncode, app.fetches)
+    assert "fetch_done" in said
+    assert not [word for word in (file.read_text(), app.secret) if word in said]
 
 
 @pytest.mark.parametrize("moment", ["with a token", "while it fetches"])

@@ -20,7 +20,6 @@ from ..exceptions import ConfigurationError, StoreError, TokenError, TokenRefuse
 if TYPE_CHECKING:
     from .._engine.events import Observer
     from .._engine.provider import TokenProvider
-    from .._rules.models import Account
     from .inspect import Held
     from .store import FleetStore
 
@@ -44,10 +43,15 @@ exit codes:
   130  ended by Ctrl-C
 """
 _ACCOUNT = """\
-The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL, WECHAT_REALM.
+The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL, WECHAT_REALM;
+with --wecom from WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET and (optional) WECOM_BASE_URL, WECOM_REALM.
 """
 _FROM_ENV = "WXM_STORE"
 _LIFE = 7200  # seconds that a token of WeChat's lives
+_NO_LATER = (
+    "From the stable endpoint there is one in the last 300 s of a life.",
+    "WeCom gives the same token until the end of its life.",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,6 +126,7 @@ def _token(options: argparse.Namespace) -> int:
 def _keep(options: argparse.Namespace) -> int:
     import threading
 
+    from .account import check_named
     from .keep import keep, log_to_stderr
     from .sink import Sink
 
@@ -134,6 +139,8 @@ def _keep(options: argparse.Namespace) -> int:
                 f"Name the store in which the token is kept: --store, or {_FROM_ENV}; or a directory for it: --sink."
             )
         with _provider(options, store, observers=[lambda event: woken.set()]) as provider:
+            if sink is not None:
+                check_named(provider.account)
             return keep(provider, woken, sink)
 
 
@@ -164,6 +171,7 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
     A service renews it behind its callers' backs. This process ends with its answer, so it waits for that.
     """
     from ..exceptions import TokenUnavailable
+    from ..sources import WeComToken
 
     cached = provider._live()
     life = cached.snapshot.expires_at - cached.snapshot.received_at
@@ -179,7 +187,7 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
         reason = provider.status().failure
         raise TokenUnavailable(
             f"The token ends in {left:.0f} s, --min-ttl wants {options.min_ttl:.0f} s, and there is no later one. "
-            + (reason or "From the stable endpoint there is one in the last 300 s of a life.")
+            + (reason or _NO_LATER[cached.source.kind == WeComToken.kind])
         )
     return token
 
@@ -207,7 +215,8 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _inspect_store(options: argparse.Namespace) -> int:
-    from .inspect import appid_of, keys_of, look, print_json, print_tables, rows_of_held
+    from .account import account_of, is_wanted
+    from .inspect import keys_of, look, print_json, print_tables, rows_of_held
 
     with _store(options, create=False) as store:
         assert store is not None
@@ -215,10 +224,10 @@ def _inspect_store(options: argparse.Namespace) -> int:
         empty = keys == []
         if keys is None:
             try:
-                keys = keys_of(_account(options, secret=False))
+                keys = keys_of(account_of(options, secret=False))
             except ConfigurationError as error:
                 raise ConfigurationError(f"This store cannot list what it holds, so name an account. {error}") from None
-        found = look(store, [key for key in keys if options.appid in (None, appid_of(key))])
+        found = look(store, [key for key in keys if is_wanted(options, key)])
     if options.json:
         print_json(found)
     else:
@@ -254,12 +263,13 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
+    from .account import read_secret
     from .simulate import simulate
 
     names = ("appid", "overlap", "lifetime", "propagation_lag", "token_latency")
     knobs: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.secret_file is not None:
-        knobs["secret"] = _read_secret(options.secret_file)
+        knobs["secret"] = read_secret(options.secret_file)
     where = {"host": options.host, "port": options.port, "admin": options.admin, "hosts": options.allow_host}
     try:
         there = {"accounts": options.accounts, "platform": options.platform, "wecom": options.wecom}
@@ -299,11 +309,11 @@ def _provider(
     import logging
 
     from .._engine.provider import TokenProvider
-    from ..sources import ClassicToken, StableToken, TokenSource
+    from .account import account_of, source_of
     from .store import OnlyWithStore
 
-    account = _account(options)
-    source: TokenSource = ClassicToken() if options.source == "classic" else StableToken()
+    account = account_of(options)
+    source = source_of(options)
     if store is not None:
         store.load("wx")  # one that is down is an error before anything else
         source = OnlyWithStore(source, store)
@@ -336,34 +346,6 @@ def _url(options: argparse.Namespace) -> str | None:
     if options.store == "" and url is None:
         raise ConfigurationError(f"--store has no URL. Give it one, or set the environment variable {_FROM_ENV}.")
     return url
-
-
-def _account(options: argparse.Namespace, *, secret: bool = True) -> Account:
-    from .._rules.models import Account
-
-    environ = dict(os.environ)
-    if options.appid is not None:
-        environ["WECHAT_APPID"] = options.appid
-    if options.base_url is not None:
-        environ["WECHAT_BASE_URL"] = options.base_url
-    if options.realm is not None:
-        environ["WECHAT_REALM"] = options.realm
-    if options.secret_file is not None:
-        environ["WECHAT_SECRET"] = _read_secret(options.secret_file)
-    return Account.from_env(environ, secret=secret)
-
-
-def _read_secret(name: str) -> str:
-    """Read the secret from a file, or from the standard input if its name is ``-``."""
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
-    except OSError as error:
-        raise ConfigurationError(f"The file of the secret cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError("The file of the secret is not a text.") from None
-    if not text.strip():
-        raise ConfigurationError("The file of the secret is empty.")
-    return text.strip()
 
 
 # The options
@@ -446,7 +428,7 @@ def _add_keep(commands: Any) -> None:
         "--sink",
         metavar="DIR",
         help="also write the token to a file in this directory, for programs that can read nothing else: "
-        "DIR/APPID.KIND.token, with --realm DIR/REALM@APPID.KIND.token",
+        "DIR/APPID.KIND.token, with --realm DIR/REALM@APPID.KIND.token; of WeCom DIR/CORPID.AGENTID.wecom.token",
     )
     command.add_argument(
         "--sink-mode", type=_mode, default=0o600, metavar="MODE", help="who may read these files (0600)"
@@ -481,7 +463,10 @@ def _add_inspect(commands: Any) -> None:
     command.add_argument(
         "--check", action="store_true", help="for probes: 0 only if each token can be used, else 3 or 4 (see below)"
     )
-    _add_store_option(command, "only look into this store, such as redis://localhost/0; with --appid at that account")
+    _add_store_option(
+        command,
+        "only look into this store, such as redis://localhost/0; with --appid, --corpid or --agentid at that account",
+    )
     _add_account_options(command)
 
 
@@ -511,20 +496,26 @@ def _add_schema(commands: Any) -> None:
 
 def _add_account_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--appid", help="instead of WECHAT_APPID")
-    command.add_argument("--base-url", metavar="URL", help="instead of WECHAT_BASE_URL; by default WeChat's own")
+    command.add_argument("--wecom", action="store_true", help="the account is an app of WeCom (企业微信)")
+    command.add_argument("--corpid", help="instead of WECOM_CORPID; means --wecom")
+    command.add_argument("--agentid", help="instead of WECOM_AGENTID: which app of the corp; means --wecom")
+    command.add_argument(
+        "--base-url", metavar="URL", help="instead of WECHAT_BASE_URL or WECOM_BASE_URL; by default WeChat's own"
+    )
     command.add_argument(
         "--realm",
         metavar="WORD",
-        help="instead of WECHAT_REALM: which WeChat, as the services that share the store say it; by default wechat, "
-        "or with an http URL a simulator of that host and port",
+        help="instead of WECHAT_REALM or WECOM_REALM: which WeChat, as the services that share the store say it; by "
+        "default wechat or wecom, or with an http URL a simulator of that host and port",
     )
-    _add_secret_options(command, "instead of WECHAT_SECRET: a file with the secret, - for the standard input")
+    _add_secret_options(
+        command, "instead of WECHAT_SECRET or WECOM_SECRET: a file with the secret, - for the standard input"
+    )
     command.add_argument(
         "--source",
         choices=("stable", "classic"),
-        default="stable",
         help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the classic one before; "
-        "neither touches the other's",
+        "neither touches the other's. WeCom has one endpoint only",
     )
     command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="how long to wait at most (10)")
 

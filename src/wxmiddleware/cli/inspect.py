@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .._rules.identity import key_parts, record_key
-from .._rules.models import Account, Loaded, Record
+from .._rules.models import Account, Loaded, Record, WeComAccount
 from .._rules.policies import FORCED_PER_DAY, State, Timing, ahead_at, china_day
 from .._runtime import process
 from ..exceptions import StoreError
-from ..sources import ClassicToken, StableToken
+from ..sources import ClassicToken, StableToken, WeComToken
 
 if TYPE_CHECKING:
     from .._engine.provider import Status
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, str]]
 
-_AHEAD = {StableToken.kind: StableToken.refresh_ahead, ClassicToken.kind: ClassicToken.refresh_ahead}
+_AHEAD = {each.kind: each.refresh_ahead for each in (StableToken, ClassicToken, WeComToken)}
 _UNREADABLE = "unreadable"
 
 
@@ -98,7 +98,8 @@ class Held:
 
 def keys_of(account: Account) -> list[str]:
     """The keys of the account's tokens in the store."""
-    return [record_key(account, kind) for kind in _AHEAD]
+    wecom = isinstance(account, WeComAccount)
+    return [record_key(account, kind) for kind in _AHEAD if (kind == WeComToken.kind) is wecom]
 
 
 def look(store: FleetStore, keys: Iterable[str]) -> list[Held]:
@@ -122,11 +123,6 @@ def look(store: FleetStore, keys: Iterable[str]) -> list[Held]:
     if problem and not any(each.readable for each in held):
         raise StoreError(problem)
     return held
-
-
-def appid_of(key: str) -> str:
-    """Whose token is under `key`."""
-    return _names(key)[0]
 
 
 def _names(key: str) -> tuple[str, str, str | None, str]:
