@@ -1,0 +1,158 @@
+"""Who is asking, and for which account: by a key, by a token of the hub's, or by WeChat's own that the hub gave out."""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+
+from .._runtime.clock import clock
+from ._answers import INVALID_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
+from ._living import at_hand
+from ._rate import Bucket
+from ._settings import Caller, Face, HubAccount, Settings
+from ._tokens import Claims, Tokens
+from .keys import hash_key, same
+
+_KEY_SHOWN = len("sha256:") + 16  # of a key's hash, in a token
+_REMEMBERED = 4  # tokens of WeChat's by which an account is still known
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """
+    Who is asking.
+
+    Attributes:
+        caller: Which caller.
+        key: The beginning of the hash of the key that it came with.
+    """
+
+    caller: Caller
+    key: str
+
+
+class Callers:
+    """
+    Knows the callers of one `Settings`.
+
+    What it remembers helps and is not needed: another replica that knows nothing of it says the same.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tokens = Tokens(settings.secrets) if settings.secrets else None
+        self._keys = [(key, caller) for caller in settings.by_caller.values() for key in caller.keys]
+        self._buckets = {
+            name: Bucket(max(1.0, caller.rate / 4), caller.rate / 60)
+            for name, caller in settings.by_caller.items()
+            if caller.rate is not None
+        }
+        self._wechats: dict[str, deque[str]] = {name: deque(maxlen=_REMEMBERED) for name in settings.by_name}
+
+    def with_key(self, key: str) -> Visitor | None:
+        """Find the caller of a key. All are compared, each in constant time."""
+        hashed, found = hash_key(key), None
+        for one, caller in self._keys:
+            if same(one, hashed):
+                found = Visitor(caller, one[:_KEY_SHOWN])
+        return found
+
+    def by_key(self, key: str) -> Visitor:
+        """Find the caller of a key that stood where a client has its secret."""
+        found = self.with_key(key)
+        if found is None:
+            raise Refusal(UNKNOWN_KEY, "invalid appsecret: the hub knows no caller with this key")
+        return self.admitted(found)
+
+    def admitted(self, visitor: Visitor) -> Visitor:
+        """Count its request."""
+        bucket = self._buckets.get(visitor.caller.name)
+        if bucket is not None and not bucket.take(clock()):
+            raise Refusal(TOO_OFTEN, "api minute-quota reached limit: this caller's rate in the hub")
+        return visitor
+
+    def token_for(self, visitor: Visitor, account: HubAccount) -> str:
+        """Make the token of the hub's own with which this caller uses an account."""
+        assert self._tokens is not None  # the settings saw to it
+        return self._tokens.make(Claims(visitor.caller.name, visitor.key, account.name))
+
+    def by_token(self, token: str, here: HubAccount | None) -> tuple[list[Caller], HubAccount]:
+        """
+        Find whose token this is.
+
+        Args:
+            token: What stood in the query of a call.
+            here: The account that the path or the host names, if they do.
+
+        Returns:
+            The callers that it may be: one, but for a token of WeChat's that several are given.
+        """
+        claims = None if self._tokens is None else self._tokens.read(token)
+        found = self._holder(claims) if claims is not None else self._holders_of_wechats(token)
+        if found is None:
+            raise Refusal(INVALID_TOKEN, "invalid access_token: the hub gave out no such token, or no longer allows it")
+        callers, account = found
+        if here is not None and here is not account:
+            raise Refusal(INVALID_TOKEN, "invalid access_token: it is for another account than the path names")
+        if len(callers) == 1:
+            self.admitted(Visitor(callers[0], ""))
+        return callers, account
+
+    def _holder(self, claims: Claims) -> tuple[list[Caller], HubAccount] | None:
+        caller, account = self._settings.by_caller.get(claims.caller), self._settings.by_name.get(claims.account)
+        if caller is None or account is None or account.name not in caller.accounts or caller.tokens != "hub":
+            return None
+        return ([caller], account) if any(key[:_KEY_SHOWN] == claims.key for key in caller.keys) else None
+
+    def _holders_of_wechats(self, token: str) -> tuple[list[Caller], HubAccount] | None:
+        for account in self._settings.by_name.values():
+            current, remembered = at_hand(account.provider), self._wechats[account.name]
+            if current is not None and current.token not in remembered:
+                remembered.append(current.token)
+            if any(hmac.compare_digest(each.encode(), token.encode()) for each in remembered):
+                holders = [
+                    caller
+                    for caller in self._settings.by_caller.values()
+                    if caller.tokens == "wechat" and account.name in caller.accounts
+                ]
+                return (holders, account) if holders else None
+        return None
+
+    def account_of(self, caller: Caller, appid: str, here: HubAccount | None) -> HubAccount:
+        """
+        Find the account that a caller means by an AppID or CorpID.
+
+        Args:
+            caller: Who asks.
+            appid: What it says: the AppID, the CorpID, or the account's name in the hub.
+            here: The account that the path or the host names, if they do.
+        """
+        if here is not None:
+            fits = appid in (here.appid, here.name) and here.name in caller.accounts
+            found = [here] if fits else []
+        else:
+            mine = [self._settings.by_name[name] for name in caller.accounts]
+            found = [each for each in mine if each.name == appid] or [each for each in mine if each.appid == appid]
+        if not found:
+            raise Refusal(UNKNOWN_APPID, "invalid appid: the hub does not know it, or not for this caller")
+        if len(found) > 1:
+            raise Refusal(
+                UNKNOWN_APPID, "invalid appid: this caller may use several apps of this corp. Name one in the path"
+            )
+        return found[0]
+
+
+def allow(caller: Caller, face: Face) -> None:
+    """See that a caller may use a face of the hub."""
+    if face not in caller.faces:
+        raise Refusal(NOT_ALLOWED, f"api unauthorized: this caller may not use the hub's {face} face")
+
+
+def bearer(headers: Headers) -> str | None:
+    """Get the key of an ``Authorization`` header, if there is one and only one."""
+    values = headers.getlist("authorization")
+    kind, _, key = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    return key.strip() if kind.lower() == "bearer" and key.strip() else None

@@ -1,0 +1,38 @@
+"""Which path a request is for. There is one reading of it, and what could have two is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?")
+
+
+def path_of(scope: Mapping[str, Any]) -> str | None:
+    """
+    Get the path as it was sent, below where the app is mounted; ``None`` if it could be read in two ways.
+
+    All of WeChat's paths are made of letters, digits and ``-_.~``. So nothing that is escaped is let through, no empty
+    part, no ``.`` or ``..``, no backslash. But one ``/`` too many at the beginning is a client's base URL that ends in
+    one, and is dropped.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    raw = raw.partition(b"?")[0]
+    root: bytes = (scope.get("root_path") or "").rstrip("/").encode("utf-8", "surrogateescape")
+    if root:
+        if not raw.startswith(root + b"/"):
+            return None
+        raw = raw[len(root) :]
+    if raw.startswith(b"//"):
+        raw = raw[1:]
+    if raw == b"/":
+        return "/"
+    return raw.decode("ascii") if _PLAIN.fullmatch(raw) else None
+
+
+def split_first(path: str) -> tuple[str, str]:
+    """Take the first part off a path: ``/wx8a1b/cgi-bin/token`` is ``wx8a1b`` and ``/cgi-bin/token``."""
+    first, slash, rest = path[1:].partition("/")
+    rest = slash + rest
+    return first, rest[1:] if rest.startswith("//") else rest
