@@ -395,6 +395,7 @@ TOKEN = Record(7, "T", expires_at=NOW + 7200.0, sent_at=NOW, received_at=NOW, pu
         TOKEN,
         Record(2**63 - 1),
         Record(rejected_at=NOW + 5.0, forced_at=NOW + 5.0),
+        Record(replaced=(*(NOW - 9.0 + each for each in range(7)), NOW + 5.0)),
         Record(rejections=1000, forced=1000, refresh="R"),
         Record(lease=Lease("1-a", NOW + 65.0)),
         Record(cooldown=replace(COOLING, until=NOW + 605.0, streak=1000)),
@@ -412,6 +413,8 @@ def test_credible(record: Record) -> None:
     [
         (Record(rejected_at=NOW + 5.1), Record()),
         (Record(forced_at=math.nan), Record()),
+        (Record(replaced=(NOW - 9.0, NOW + 5.1, math.nan)), Record(replaced=(NOW - 9.0,))),
+        (Record(replaced=tuple(map(float, range(9)))), Record(replaced=tuple(map(float, range(1, 9))))),
         (replace(TOKEN, sent_at=NOW + 9.0), replace(TOKEN, expires_at=NOW + 7191.0)),
         (replace(TOKEN, received_at=NOW + 9.0), TOKEN),
         (Record(rejections=-1, forced=1001), Record(rejections=1000, forced=1000)),

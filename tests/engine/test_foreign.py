@@ -41,6 +41,30 @@ def bare(world: World, value: str, *, life: float = 7200.0) -> Record:
     return Record(value=value, expires_at=world.clock.now + life)
 
 
+class TestRival:
+    def test_times_are_kept(self, world: World, key: str) -> None:
+        """The record has the last eight times at which a rejected token was replaced."""
+        world.script(*(f"T{number}" for number in range(11)))
+        provider, times = world.provider(), []
+        token = world.get(provider)
+        for _ in range(10):
+            world.advance(7000)
+            token = world.get(provider, token)
+            times.append(world.clock.now)
+
+        assert tuple(times[-8:]) == pytest.approx(world.store.load(key).record.replaced)
+
+    def test_same_token_again(self, world: World, key: str) -> None:
+        """A fetch that brings the rejected token once more has replaced none."""
+        world.script("T1", "T1")
+        provider = world.provider()
+        world.get(provider)
+        world.advance(60)
+        world.error(provider, "T1")
+
+        assert () == world.store.load(key).record.replaced
+
+
 class TestWithoutTheSecret:
     def test_follows(self, world: World) -> None:
         """It gets the owner's token, and its successor when that is rejected."""

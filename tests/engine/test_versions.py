@@ -25,7 +25,7 @@ pytestmark = pytest.mark.parametrize("worlds", ["fleet"], indirect=True)
 
 NEWEST = "owed_until"
 KNOWN = set(json.loads(dumps_record(Record(1, "x", 1.0, 1.0, 1.0, owed_until=1.0)))) | {"lease", "cooldown"}
-KNOWN |= {"put_back", "rejected_at", "rejections", "forced_at", "forced_day", "forced", "refresh"}
+KNOWN |= {"put_back", "rejected_at", "rejections", "forced_at", "forced_day", "forced", "refresh", "replaced"}
 ADDED = {"colour": "red", "trace": {"by": ["a", 1]}}
 
 

@@ -33,6 +33,7 @@ RECORDS = st.builds(
     forced_day=COUNTS,
     forced=COUNTS,
     owed_until=TIMES,
+    replaced=st.lists(st.floats(-1e12, 1e12), max_size=8).map(tuple),
     refresh=TOKENS,
 )
 
@@ -82,6 +83,7 @@ FULL = Record(
     forced=3,
     refresh="refreshtoken@@@0123456789",
     owed_until=1_700_000_172.8,
+    replaced=(1_699_992_990.5, 1_699_999_990.0),
 )
 CHANGED = (
     "The format of a record has changed, and it is a contract (docs/record.md): fleets run two versions at once, and "

@@ -42,6 +42,7 @@ from .._rules.policies import (
     LEASE,
     LONGEST_LEASE,
     MAX_BACKOFF,
+    REPLACED_KEPT,
     backoff,
     budget_wait,
     charged,
@@ -729,6 +730,9 @@ class Refresh:
             cooldown=None,
             rejected_at=now if rejected else over.rejected_at,
             rejections=token.streak(over) + 1 if rejected else 0,
+            replaced=(*over.replaced, now)[-REPLACED_KEPT:]
+            if rejected and grant.value != over.value
+            else over.replaced,
             refresh=grant.refresh or over.refresh,
         )
 

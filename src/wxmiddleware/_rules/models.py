@@ -439,6 +439,8 @@ class Record:
         refresh: What the next token must be asked for with (a platform's ``authorizer_refresh_token``). Nobody gives
             it a second time, so a record that has one is kept for ever.
         owed_until: When the day's budget will have paid for the requests that were sent so far (`budget_wait`).
+        replaced: When rejected tokens were replaced by a fetch: the last times of `rejected_at`, oldest first. Their
+            intervals tell who else fetches.
         extra: What a later version has written beside these, as it stands in the store; it is written back as it was.
     """
 
@@ -457,6 +459,7 @@ class Record:
     forced: int = 0
     refresh: str | None = field(default=None, repr=False)
     owed_until: float = NEVER
+    replaced: tuple[float, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING_MORE, repr=False, hash=False)
 
     def shifted(self, seconds: float) -> Self:
@@ -470,6 +473,7 @@ class Record:
             rejected_at=_moved(self.rejected_at, seconds),
             forced_at=_moved(self.forced_at, seconds),
             owed_until=_moved(self.owed_until, seconds),
+            replaced=tuple(time + seconds for time in self.replaced),
             lease=lease and replace(lease, until=lease.until + seconds),
             cooldown=cooldown and replace(cooldown, until=cooldown.until + seconds),
         )

@@ -45,6 +45,8 @@ BUDGET_AT_ONCE = 300
 # Where each fetch revokes the token before, a process that cannot see what others fetch counts each of its own for so
 # many: there may be as many processes, each of which ends the others' tokens.
 BUDGET_ALONE = 8.0
+# So many of the times at which rejected tokens were replaced are kept: enough to see whether they are regular.
+REPLACED_KEPT = 8
 # A replaced classic token lives for 300 s at most; 10 s are for the way.
 DOUBTFUL_LIFE = 290.0
 # Longer than between two reads of the store: nobody asked this process for a token meanwhile. Its token may have been
@@ -286,6 +288,8 @@ def sanitized(record: Record, now: float) -> Record:
         # The clock was ahead when the end was reckoned, too. It was fetched before now, and lives for so long.
         changes["expires_at"] = now + (record.expires_at - record.sent_at)
     changes |= {name: now if name in ("sent_at", "received_at") else -math.inf for name in late}
+    if len(record.replaced) > REPLACED_KEPT or not all(time <= now + _SLACK for time in record.replaced):
+        changes["replaced"] = tuple(time for time in record.replaced if time <= now + _SLACK)[-REPLACED_KEPT:]
     changes |= {name: _MOST for name in ("rejections", "forced") if not 0 <= getattr(record, name) <= _MOST}
     if not 0 <= record.generation < _GENERATIONS:
         changes["generation"] = record.generation % _GENERATIONS

@@ -25,6 +25,7 @@ _COUNTS = ("generation", "rejections", "forced_day", "forced")
 # Values that no correct process writes: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12
 _MOST = 2**63
+_MOST_TIMES = 64
 # Texts are for people: what WeChat said, and what to do.
 _LONGEST_TEXT = 2000
 _LONGEST_NAME = 500
@@ -52,7 +53,7 @@ def dumps(record: Record) -> str:
 
 
 def _goes_without_saying(value: Any) -> bool:
-    return value is None or value is False or value == -math.inf
+    return value is None or value is False or value in (-math.inf, ())
 
 
 def loads(text: str | bytes) -> Record | None:
@@ -97,6 +98,7 @@ def _record(fields: dict[str, Any]) -> Record:
         put_back=bool(fields.get("put_back")),
         lease=None if lease is None else Lease(_text(lease["owner"], _LONGEST_NAME), _time(lease["until"])),
         cooldown=None if cooldown is None else _cooldown(cooldown),
+        replaced=_times(fields.get("replaced", ())),
         extra=_extra(fields),
         **numbers,
     )
@@ -151,6 +153,12 @@ def _time(value: Any, *, endless: bool = False) -> float:
     if not abs(number) <= _FURTHEST and not (endless and number == math.inf):
         raise ValueError
     return number
+
+
+def _times(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(_time(each) for each in value[-_MOST_TIMES:])
 
 
 def _number(value: Any) -> int:

@@ -93,6 +93,7 @@ class RecordRules:
             rejections=4,
             forced_at=now - 2.5,
             owed_until=now + 172.75,
+            replaced=(now - 7001.5, now - 1.5),
             forced_day=19_676,
             forced=5,
         )
