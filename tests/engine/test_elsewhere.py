@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -150,6 +152,103 @@ class TestRejected:
         source.gives = "T3"
         world.advance(5)
         assert "T3" == world.get(provider, "T2")
+
+    @pytest.mark.parametrize("ends", [False, True])
+    def test_gone_back(self, world: World, source: Elsewhere, ends: bool) -> None:
+        """One that was rejected counts again once it is insisted on, a minute later, and there is no other to use."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        source.gives = "T2"
+        source.life = 70.0
+        world.get(provider, "T1")
+        source.gives = "T1"
+        world.advance(59)
+        assert "T2" == world.get(provider)  # one look in the background
+        world.drain()
+        if not ends:
+            assert "still gives it" in str(world.error(provider, "T2"))
+            world.advance(2)
+            assert "T1" == world.get(provider, "T2")
+        else:
+            world.advance(12)
+            assert "T1" == world.get(provider)
+        assert "T1" == world.get(provider)
+
+        source.gives = "T3"
+        world.advance(1)
+        assert "T3" == world.get(provider, "T1")
+
+    def test_copy_that_lags_behind_a_late_owner(self, world: World, source: Elsewhere) -> None:
+        """Nor does one that was kept for a while, as its owner had not renewed it yet."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        world.error(provider, "T1")
+        for given in ("T2", "T1"):
+            source.gives = given
+            world.advance(61)
+            world.get(provider)
+            world.drain()
+            assert "T2" == world.get(provider)
+
+    def test_one_look_is_not_enough(self, world: World, source: Elsewhere) -> None:
+        """Of two copies one may lag: what it shows counts if there was nothing else in between."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        source.gives = "T2"
+        world.get(provider, "T1")
+        world.advance(3600)
+        world.get(provider)
+        world.drain()
+        for _ in range(5):
+            source.gives = "T1"
+            world.advance(1)
+            assert "still gives it" in str(world.error(provider, "T2"))
+            source.gives = "T2"
+            world.advance(1)
+            assert "still gives it" in str(world.error(provider, "T2"))
+        assert "T2" == world.get(provider)
+
+    def test_both_dead(self, world: World, source: Elsewhere) -> None:
+        """Two that both are dead, in turns: about one ask in a second, and each comes back once in a minute at most."""
+        provider = world.provider(source=source)
+        world.get(provider)
+        tokens, asked = [], source.asked
+        for second in range(600):
+            source.gives = f"T{second // 10 % 2 + 1}"
+            with suppress(TokenUnavailable):
+                world.get(provider, world.get(provider))
+            tokens.append(world.get(provider))
+            world.advance(1)
+            world.drain()
+
+        changes = sum(one != other for one, other in pairwise(tokens))
+        assert (source.asked - asked <= 660, 2 < changes <= 20) == (True, True)
+
+    def test_gone_back_in_a_fleet(self, worlds: Callable[..., World], source: Elsewhere) -> None:
+        """What one process has found out serves those that had rejected it, too."""
+        world = worlds()
+        fleet = [world.elsewhere(source=source) for _ in range(8)]
+        for provider in fleet:
+            world.get(provider)
+        source.gives = "T2"
+        for provider in fleet:
+            world.get(provider, "T1")
+        source.gives = "T1"
+        world.advance(65)
+        for provider in fleet:
+            world.get(provider)
+            world.drain()
+        asked = source.asked
+        world.error(fleet[0], "T2")
+        world.advance(2)
+
+        assert ["T1"] * 8 == [world.get(provider, "T2") for provider in fleet]
+        assert source.asked - asked == 2
+        world.advance(61)
+        for provider in fleet:
+            assert "T1" == world.get(provider)
+            world.drain()
+            assert provider.status().failure is None
 
     def test_while_it_is_asked_for(self, world: World, source: Elsewhere) -> None:
         """A rejection during a look that finds the same token is not forgotten."""

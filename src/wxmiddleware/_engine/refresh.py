@@ -240,7 +240,7 @@ class Refresh:
     def _load(self) -> Seen | None:
         seen = self._store.load()
         if seen is not None:
-            rejected = self._token.is_revoked(seen.record.value)
+            rejected = self._token.is_revoked(seen.record.value, seen.record.sent_at)
             self._unusable = seen.problem or ("WeChat has rejected its token" if rejected else "")
         return seen
 
@@ -588,9 +588,10 @@ class Refresh:
         except Exception as exc:  # a user's source; its error may quote anything, and it may have asked
             answer = Failure(Cause.AMBIGUOUS, f"The source broke off with {type(exc).__name__}.")
         answer = _plausible(answer)
-        if token.cheap and isinstance(answer, Grant) and answer.value != self._rejected:
-            # Whoever owns it has given a newer one before: a copy lags behind.
-            answer = still_given(token.asks) if token.is_revoked(answer.value) else answer
+        if token.cheap and isinstance(answer, Grant):
+            # Whoever owns it may have given a newer one before: then a copy lags behind.
+            taken = token.takes(answer.value, usable=self._usable() or answer.value == self._rejected)
+            answer = answer if taken or answer.value == self._rejected else still_given(token.asks)
         return _Asked(answer, sent, self._clock())
 
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:

@@ -21,7 +21,7 @@ from .._rules.copies import replace
 from .._rules.decisions import USABLE, Flying, Reason, Step, View, due, next_move
 from .._rules.errcodes import ADDRESS_REFUSED, WRONG_SECRET, with_addresses
 from .._rules.identity import record_key
-from .._rules.models import NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
+from .._rules.models import NEVER, NOTHING, Account, Cause, Cooldown, Failure, Record, RefreshResult, Snapshot
 from .._rules.policies import (
     CALL_TIMEOUT,
     JUST_MINTED,
@@ -455,8 +455,9 @@ class CachedToken:
                     or (self.plan.follow and not record.generation)
                 )
             )
-            if not newer or now >= record.expires_at or self.rejections.is_revoked(record.value):
+            if not newer or now >= record.expires_at or self.rejections.is_revoked(record.value, record.sent_at):
                 return False
+            self.rejections.replaced(self.snapshot, record.value, now)
             usable = state(self.snapshot, now) in USABLE and not self.rejections.is_kept(self.snapshot)
             self._before = self.snapshot if usable else NOTHING
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)
@@ -643,9 +644,22 @@ class CachedToken:
 
     # Rejections, of which the ledger knows
 
-    def is_revoked(self, value: str | None) -> bool:
-        """Whether this value was rejected lately, and is not handed out again."""
-        return self.rejections.is_revoked(value)
+    def is_revoked(self, value: str | None, sent_at: float = NEVER) -> bool:
+        """Whether this value was rejected lately, and is not handed out again; `sent_at` says when it was asked for."""
+        return self.rejections.is_revoked(value, sent_at)
+
+    def takes(self, token: str, *, usable: bool) -> bool:
+        """
+        Whether to take what a cheap source gives: not what was rejected, unless it insists and there is no other.
+
+        Args:
+            token: What it gives.
+            usable: Whether there is another token for the waiters.
+        """
+        with self._lock:
+            if self.rejections.insists(token, self.runtime.clock()) and not usable:
+                self.rejections.reinstate(token)
+            return not self.rejections.is_revoked(token)
 
     def streak(self, record: Record) -> int:
         """Count the fetches in a row that rejections caused and that cured nothing so far."""

@@ -20,6 +20,8 @@ LEASE = 8.0
 REJECTION_PAUSE = 30.0
 # The same where a fetch costs nothing: a token that somebody else owns, in a file or at a hub.
 CHEAP_PAUSE = 1.0
+# A copy of such a token may lag behind for so long: until then one that was rejected does not come back.
+CHEAP_LAG = 60.0
 # And the longest back-off there, unless the source names one.
 CHEAP_BACKOFF = 5.0
 # After so many such fetches in a row that cured nothing, the limit backs off exponentially: something else is wrong.

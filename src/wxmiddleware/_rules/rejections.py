@@ -27,10 +27,12 @@ Pure: the times come in as arguments. The token's lock guards it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .models import NEVER, Cause, Cooldown, Failure, Record, Snapshot
 from .policies import (
+    CHEAP_LAG,
     CHEAP_PAUSE,
     JUST_MINTED,
     REJECTION_CURED_AFTER,
@@ -126,6 +128,7 @@ class Rejections:
         "_cheap",
         "_cured",
         "_first",
+        "_insisted",
         "_kept",
         "_recent",
         "_revoked",
@@ -144,7 +147,9 @@ class Rejections:
         self._kept = -1  # the generation that was rejected, and that no fetch could replace
         self._told = -1  # the rejected generation of which somebody was told that it stays in use
         self._cured = -1  # the generation with which a rejected call was last repeated and accepted
-        self._revoked: tuple[str, ...] = ()  # denylist: the last rejected values; none is handed out again
+        # Denylist: the last rejected values, and when that was; none is handed out again.
+        self._revoked: tuple[tuple[str, float], ...] = ()
+        self._insisted = ("", NEVER)  # what was given last where the token comes from, and since when
         self._recent: tuple[float, ...] = ()  # when young tokens of this process's own were rejected
         self._alone = 0  # fetches in a row that rejections caused while the store could not be reached
 
@@ -162,7 +167,7 @@ class Rejections:
             return Report(self._throttled_until - now, self._why, self.untold())
         if self.is_kept(snapshot):
             return Report(first=first, kept=True)
-        self._revoked = (*self._revoked, snapshot.value)[-_REMEMBERED:]
+        self._deny(snapshot.value, now)
         return Report(first=first, foreign=first and self._foreign(snapshot, now))
 
     def _foreign(self, snapshot: Snapshot, now: float) -> bool:
@@ -235,10 +240,38 @@ class Rejections:
         """Whether the token in use was rejected, and no fetch could replace it."""
         return snapshot.generation == self._kept
 
-    def is_revoked(self, value: str | None) -> bool:
-        """Whether a token is on the denylist."""
-        return value in self._revoked
+    def is_revoked(self, value: str | None, sent_at: float = NEVER) -> bool:
+        """
+        Whether a token is on the denylist.
+
+        Args:
+            value: The token.
+            sent_at: When it was asked for. Where it comes from it may count again, as another process has found out.
+        """
+        late = CHEAP_LAG if self._cheap else math.inf
+        return any(token == value and sent_at < rejected_at + late for token, rejected_at in self._revoked)
+
+    def insists(self, token: str, now: float) -> bool:
+        """
+        Note what is given where the token comes from; tell whether a rejected token is to count again.
+
+        It may be a copy that lags behind. But what is given for longer than copies lag, and nothing else, its owner has
+        gone back to.
+        """
+        if self._insisted[0] != token:
+            self._insisted = (token, now)
+        return now - self._insisted[1] >= CHEAP_PAUSE and not self.is_revoked(token, now)
+
+    def replaced(self, before: Snapshot, token: str, now: float) -> None:
+        """Note that a token is handed out in place of another: if that was rejected, and only kept, it is over."""
+        self.reinstate(token)
+        rejected = before.value != token and before.generation == self._first[0]
+        if self._cheap and rejected and not self.is_revoked(before.value):
+            self._deny(before.value, now)
+
+    def _deny(self, token: str, now: float) -> None:
+        self._revoked = (*self._revoked, (token, now))[-_REMEMBERED:]
 
     def reinstate(self, value: str) -> None:
         """Take a token off the denylist."""
-        self._revoked = tuple(each for each in self._revoked if each != value)
+        self._revoked = tuple(each for each in self._revoked if each[0] != value)
