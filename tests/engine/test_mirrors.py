@@ -347,6 +347,40 @@ class TestOlderOverNewer:
 
         eventually(lambda: stage.layout.written[-3:] == ["T2", "T1", "T2"])
 
+    @pytest.mark.usefixtures("often")
+    def test_a_write_that_was_given_up_lands_late(self, stage: Stage) -> None:
+        """The client has given up, its server has not: an older token of ours is written over, also without an end."""
+        stage.layout.failures = [TimeoutError()] * 3
+        stage.source.answer("T1", "T2")
+        provider = stage.process()
+        provider.get_token()
+        eventually(lambda: not stage.layout.failures)
+        stage.advance(60)
+        provider.get_token(rejected="T1")
+        eventually(lambda: stage.layout.written[-1:] == ["T2"])
+
+        stage.layout.kept = Kept("T1", None)
+
+        eventually(lambda: stage.layout.written[-2:] == ["T2", "T2"])
+
+    @pytest.mark.usefixtures("often")
+    def test_who_has_hung_is_gone(self, stage: Stage) -> None:
+        """Another process writes the newest token again, over the older one that it knows."""
+        stage.source.answer("T1", "T2")
+        slow, provider = FakeLayout(), stage.process()
+        stage.process(slow).get_token()
+        provider.get_token()
+        eventually(lambda: ["T1"] == stage.layout.written)
+        provider.get_token(rejected="T1")
+        eventually(lambda: ["T1", "T2"] == stage.layout.written)
+        looked(stage)
+
+        for _ in range(2):
+            written = len(stage.layout.written)
+            stage.layout.kept = Kept("T1", None)
+            eventually(lambda: len(stage.layout.written) > written)  # noqa: B023 - called here
+        assert {"T2"} == set(stage.layout.written[1:])
+
     def test_looks_before_it_writes(self, stage: Stage) -> None:
         """One that could not write for long writes the newest token, also if another process has fetched that."""
         stage.layout.failures = [ConnectionError()] * 10_000

@@ -3,7 +3,8 @@ Writes the token where other programs look, once it is in our own store.
 
 A `Mirror` is told when this process has fetched a token or taken one over, and does the rest in a thread of its own:
 nobody waits for it, and what it meets harms no token. Which token is the newest our own store says, before a write and
-after it. So a write that hung, or was overtaken by another process's, is followed at once by one with the newest.
+after it. So a write that hung, or was overtaken by another process's, is followed at once by one with the newest. One
+that lands late all the same is known by its token, which was the newest once.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _SHORTEST, _LONGEST = 1.0, 30.0  # seconds between two tries
 _HANGS = 5.0  # seconds after which it is told of a call that has not returned
 _LOOK = 30.0  # seconds between two looks whether the token is still there
 _SLACK = 5.0  # seconds by which ends may differ, as programs round them and set their clocks
+
+_REMEMBERED = 8  # tokens of ours that another program's is told from
 
 _T = TypeVar("_T")
 
@@ -126,6 +129,7 @@ class Mirror(fork.InOneProcess):
         self._fetched = False  # whether this process has fetched a token that is not written yet
         self._told = ""  # what of it the observers know
         self._written, self._written_at = "", -math.inf  # which token, and when
+        self._ours: tuple[str, ...] = ()  # the last tokens that were the newest, as a write may land late
 
     def __call__(self, event: TokenEvent) -> None:
         """Observe the token: after each refresh there may be something to write."""
@@ -207,9 +211,11 @@ class Mirror(fork.InOneProcess):
             pass  # its own events tell of that; what this process has fetched is new all the same
         else:
             if record.value is not None and follows(record.generation, generation):
-                value, end, rejected = record.value, record.expires_at, token.is_revoked(record.value)
+                value, end, rejected = record.value, record.expires_at, token.is_revoked(record.value, record.sent_at)
         left = end - token.runtime.clock()
         usable = value and left > 0 and not rejected
+        if usable and value not in self._ours:
+            self._ours = (*self._ours, value)[-_REMEMBERED:]
         return _Newest(value, token.runtime.time() + left) if usable else None
 
     def _up_to_date(self, newest: _Newest, *, fetched: bool) -> bool:
@@ -249,8 +255,8 @@ class Mirror(fork.InOneProcess):
         if kept.value == newest.value:
             again = self._written_at + self._write_again <= self._token.runtime.clock()
             return again or (kept.expires_at is not None and kept.expires_at < newest.expires_at - _SLACK)
-        if kept.value == self._written:
-            return True  # another process of ours has fetched since
+        if kept.value in self._ours:
+            return True  # one of us has fetched since, or a write that hung has landed late
         if kept.expires_at is None:
             return self._written_at == -math.inf  # who dies after a fetch leaves the old one behind
         return kept.expires_at < newest.expires_at - _SLACK
