@@ -761,6 +761,33 @@ class TestInspectStore:
         assert token not in out
         assert wechat.fetches() == 1
 
+    @pytest.mark.servers
+    def test_all_of_an_account_in_redis(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        """Every kind and realm is shown, also without an account in the environment; --appid chooses one."""
+        monkeypatch.delenv("WECHAT_APPID", raising=False)
+        keys = [f"wx:{realm}:wx1:{kind}" for realm in ("private", "wechat") for kind in ("remote-1a2b3c4d", "stable")]
+        with RedisServer(tmp_path) as redis:
+            store = store_from_url(redis.url)
+            for key in [*keys, "wx:wechat:wx2:stable"]:
+                loaded = store.load(key)
+                record = Record(1, "T1", loaded.now + 7200, sent_at=loaded.now, received_at=loaded.now)
+                store.save(key, record, loaded.version)
+            found = []
+            for more in ([], ["--appid", "wx1"]):
+                assert main(["inspect", "--json", "--store", redis.url, *more]) == 0
+                records = json.loads(capsys.readouterr().out)["records"]
+                found.append([f"wx:{each['realm']}:{each['appid']}:{each['kind']}" for each in records])
+
+        assert [sorted([*keys, "wx:wechat:wx2:stable"]), keys] == found
+
+    def test_realm_of_wecom(self, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        """An official account is kept in no realm of WeCom's, and nothing is asked for."""
+        monkeypatch.setenv("WECHAT_APPID", "wx1")
+        monkeypatch.setenv("WECHAT_SECRET", "5ec2e7")
+
+        assert main(["keep", "--store", f"file:{path}", "--realm", "wecom"]) == 2
+        assert "WECHAT_REALM is 'wecom', and this account's is 'wechat'" in capsys.readouterr().err
+
     def test_store_that_cannot_list(
         self, account: Account, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
@@ -770,6 +797,8 @@ class TestInspectStore:
             self.put(path, record_key(account, kind))
         self.put(path)
 
+        assert main(["inspect", "--store", f"file:{path}"]) == 0
+        assert f"cannot list what it holds. Looked for {record_key(account, 'stable')} and" in capsys.readouterr().err
         assert ["stable", "classic"] == [found["kind"] for found in self.look(path, capsys)]
 
         monkeypatch.delenv("WECHAT_SECRET")

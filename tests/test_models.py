@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,7 +130,8 @@ class TestAccount:
         for kind in (Account, WeComAccount):
             with pytest.raises(ConfigurationError, match="clear text"):
                 kind("wx1", SECRET, base_url=f"http://{host}")
-            assert kind("wx1", SECRET, base_url=f"https://{host}").base_url == f"https://{host}"
+            own = WeComAccount if host.startswith("qyapi") else Account
+            assert own("wx1", SECRET, base_url=f"https://{host}").base_url == f"https://{host}"
             assert kind("wx1", SECRET, base_url="http://notweixin.qq.com").host == "notweixin.qq.com"
             assert kind("wx1", SECRET, base_url="http://weixin.qq.com.example").host == "weixin.qq.com.example"
 
@@ -215,6 +217,20 @@ class TestFromEnv:
         """A realm that is none is told by the variable's name."""
         with pytest.raises(ConfigurationError, match=r"^WECHAT_REALM is not such a word"):
             Account.from_env({"WECHAT_APPID": "wx1", "WECHAT_SECRET": SECRET, "WECHAT_REALM": "Not one"})
+
+    @pytest.mark.parametrize(
+        ("make", "said"),
+        [
+            (lambda: Account("wx1", SECRET, realm="wecom"), "realm is 'wecom', .*'wechat'.*WeComAccount"),
+            (lambda: WeComAccount("ww1", SECRET, realm="wechat"), "realm is 'wechat', .*'wecom'.* Account"),
+            (lambda: Account("wx1", SECRET, base_url="https://qyapi.weixin.qq.com"), "base_url leads to qyapi.*WeComA"),
+            (lambda: WeComAccount("ww1", SECRET, base_url="https://API.weixin.qq.com/x"), "base_url leads to api"),
+        ],
+    )
+    def test_another_kind_s_world(self, make: Callable[[], Account], said: str) -> None:
+        """What is surely meant for the other kind of account is told at once, with the class that it needs."""
+        with pytest.raises(ConfigurationError, match=said):
+            make()
 
     @pytest.mark.parametrize("url", [{}, {"WECHAT_BASE_URL": ""}])
     def test_host_is_optional(self, url: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ TOKEN = "88_abcDEF-ghi"
         (WeComAccount("ww1", agentid=1000002), "wecom", "ww1.1000002.wecom.token"),
         (WeComAccount("ww1", agentid="a/b.c"), "wecom", "ww1.a%2Fb%2Ec.wecom.token"),
         (WeComAccount("ww1", agentid=7, realm="wecom"), "wecom", "ww1.7.wecom.token"),
-        (WeComAccount("ww1", agentid=7, realm="wechat"), "wecom", "wechat@ww1.7.wecom.token"),
+        (WeComAccount("ww1", agentid=7, realm="private"), "wecom", "private@ww1.7.wecom.token"),
         (AuthorizerAccount("wx1", "wxplatform"), "authorizer", "wx1.wxplatform.authorizer.token"),
         (Account("../a@b"), "o.k", "%2E%2E%2Fa%40b.o%2Ek.token"),
     ],

@@ -92,6 +92,37 @@ class TestWithoutTheSecret:
         assert 1.0 <= waited < 2.0
         assert "T1" == world.get(follower)
 
+    def test_where_it_looked(self, world: World, key: str) -> None:
+        """The key and the realm are named: with a wrong realm nobody else writes there."""
+        world.account = Account("wx0123456789abcdef", realm="privat")
+        said = str(world.error(world.provider(follow=True)))
+
+        assert f"under the key {key.replace(':wechat:', ':privat:')!r}" in said
+        assert "realm= here, which is 'privat'" in said
+
+    def test_a_store_that_is_down(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is named with what to do, in the error and the status, and not the owner; also while the token is late."""
+        world.script("T1")
+        owner, late, new = world.provider(), *(with_secret(world, "", follow=True) for _ in range(2))
+        assert ("T1", "T1") == (world.get(owner), world.get(late))
+
+        def down(*_: object) -> Any:
+            raise ConnectionRefusedError("T1 and the password")
+
+        monkeypatch.setattr(world.store, "load", down)
+        world.advance(7000)
+        told = [str(world.error(new)), new.status().failure, world.get(late) and late.status().failure]
+
+        for said in told:
+            assert said
+            assert "cannot read the store" in said
+            assert "(ConnectionRefusedError). Nothing listens there. Check host and port" in said
+            assert "has not" not in said
+            assert "password" not in said
+        monkeypatch.undo()
+        world.advance(300)
+        assert "has not put a token" in str(world.error(new))
+
     def test_waits_for_the_owner(self, world: World, key: str) -> None:
         """While the owner is fetching it waits for that."""
         put(world, key, Record(lease=Lease("there/1/2/3/4", world.clock.now + 5)))
@@ -293,7 +324,7 @@ class TestAnotherProgram:
         error = world.error(world.provider(follow=True))
 
         assert isinstance(error, TokenUnavailable)
-        assert "The record in the store cannot be used" in str(error)
+        assert "in the store cannot be used: " in str(error)
         assert why in str(error)
         assert "TOKEN-A" not in str(error)
 

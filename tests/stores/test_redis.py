@@ -73,6 +73,33 @@ def unix_server(one_unix_server: RedisServer) -> RedisServer:
     return one_unix_server
 
 
+@pytest.mark.servers
+@pytest.mark.parametrize("prefix", ["", "a*[b]:", "ours?\\"])
+def test_keys(server: RedisServer, prefix: str) -> None:
+    """All tokens of the prefix are listed: no messages, nothing of others."""
+    with server.client() as client:
+        kept = {f"wx:{realm}:wx1:{kind}" for realm in ("wechat", "private") for kind in ("stable", "jsapi_ticket")}
+        store, other = RedisStore(client, prefix=prefix), RedisStore(client, prefix="ab:")
+        for key in (*kept, "wx:me:webhook:0f"):
+            store.save(key, record(time.time()), "")
+        other.save("wx:wechat:wx2:stable", record(time.time()), "")
+        for name in ("wx:wechat:wx3:stable", f"{prefix}other", b"\xff{wx:}"):
+            client.set(name, "")
+
+        assert sorted(kept) == store.keys()
+
+
+@pytest.mark.servers
+def test_keys_that_nobody_may_list(server: RedisServer) -> None:
+    """A user that may not SCAN cannot tell; a server that is gone is an error."""
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", "nopass", "~*wx:*", "+@all", "-scan")
+    with RedisStore.from_url(server.url.replace("://", "://narrow:any@")) as store:
+        assert store.keys() is None
+    with RedisStore.from_url(f"redis://127.0.0.1:{free_port()}") as store, pytest.raises(redis.ConnectionError):
+        store.keys()
+
+
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[MakeServer]:
     """Start a server that may be killed."""

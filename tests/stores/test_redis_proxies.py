@@ -61,6 +61,14 @@ class TestContract(TokenStoreContract):
             yield made
 
 
+def test_keys(twemproxy: str, without_hello: str) -> None:
+    """twemproxy does not know SCAN, and hangs up."""
+    with RedisStore.from_url(twemproxy) as store:
+        assert store.keys() is None
+    with RedisStore.from_url(without_hello) as store:
+        assert isinstance(store.keys(), list)
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize("kind", ["classic", "stable"])
 def test_fleet(url: str, fleet: Fleet, kind: str) -> None:

@@ -169,6 +169,14 @@ class TestRows:
         """Other processes write to it, too."""
         assert store.shared is True
 
+    def test_keys(self, store: SQLStore) -> None:
+        """All tokens are listed: every kind and realm, and no messages."""
+        kept = {f"wx:{realm}:wx1:{kind}" for realm in ("wechat", "private") for kind in ("stable", "jsapi_ticket")}
+        for key in (*kept, "wx:me:webhook:0f", f"wx:wechat:{'x' * 200}:stable"):
+            store.save(key, record(store.load(key).now), "")
+
+        assert sorted(kept) == store.keys()
+
     def test_clock_is_of_the_epoch(self, store: SQLStore) -> None:
         """The database's clock is not moved by its time zone or the session's."""
         assert store.load(KEY).now == pytest.approx(time.time(), abs=2.0)

@@ -97,6 +97,7 @@ class StoreLink:
         known: The record as the store last showed it or this process last wrote it, in times of the process's clock. It
             has what this process has spent while the store could not be written.
         save_takes: Seconds that the last save took, if they are worth reckoning with: a slow disk, a busy server.
+        problem: What went wrong with the store last; empty if it has answered since.
         later: Whether the store holds what only a later version of this package can read, as far as is known.
     """
 
@@ -113,6 +114,7 @@ class StoreLink:
         "key",
         "known",
         "later",
+        "problem",
         "save_takes",
         "store",
     )
@@ -123,6 +125,7 @@ class StoreLink:
         self.known = _EMPTY
         self.save_takes = 0.0
         self.later = False
+        self.problem = ""
         self._clock = clock
         self._breaker = CircuitBreaker()
         self._answered = False  # whether the store has ever answered this process
@@ -178,7 +181,7 @@ class StoreLink:
         with self._lock:
             if self._pending is None:
                 return ""
-            self._pending = None
+            self._pending, self.problem = None, _HANGS
             return self._problem(_HANGS) if self._breaker.trip(now) else ""
 
     # What is known
@@ -267,13 +270,13 @@ class StoreLink:
     def succeeded(self, session: Session) -> bool:
         """Note that the call has returned. ``True`` if the observers are to be told that the store answers again."""
         with self._lock:
-            self._answered, self.later = True, False
+            self._answered, self.later, self.problem = True, False, ""
             return self._done(session) and self._breaker.success(tell=session.works)
 
     def failed(self, session: Session, problem: str, *, probe: bool = False, later: bool = False) -> str:
         """Note that the call has failed. Returns what to tell the observers; empty if they know."""
         with self._lock:
-            self.later = self.later or later
+            self.later, self.problem = self.later or later, problem
             news = self._done(session) and self._breaker.failure(self._clock(), probe=probe)
             return self._problem(problem) if news else ""
 

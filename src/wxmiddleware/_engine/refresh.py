@@ -23,6 +23,7 @@ from typing import Any
 
 from .._rules.copies import replace
 from .._rules.decisions import Reason
+from .._rules.identity import realm_of
 from .._rules.models import (
     LONGEST_LIFE,
     Cause,
@@ -201,7 +202,7 @@ class Refresh:
             token.owner_is_late(self._events)
             return token.snapshot  # another process is refreshing
         if self._clock() >= until:
-            return self._lease_holder_timed_out()
+            return self._back_off(Failure(Cause.TRANSIENT, self._why_none()), 1)
         token.runtime.sleep(_POLL)
         return None
 
@@ -388,15 +389,21 @@ class Refresh:
             return lease.owner.startswith(process.name())
         return not process.gone(lease.owner)
 
-    def _lease_holder_timed_out(self) -> Failure:
-        if self._unusable and self._token.plan.follow:
-            told = f"The record in the store cannot be used: {self._unusable}."
-        elif self._token.plan.follow:
-            told = "The process that may fetch has not put a token into the store yet."
-        else:
-            told = "Another process is refreshing and has not put a token into the store yet."
-        failure = Failure(Cause.TRANSIENT, told)
-        return self._back_off(failure, 1)
+    def _why_none(self) -> str:
+        """Why there is no token although this process has waited for another one's."""
+        token = self._token
+        if not token.plan.follow:
+            return "Another process is refreshing and has not put a token into the store yet."
+        trouble = token.store_trouble() if self._store.failed else ""
+        if trouble:
+            return trouble
+        if self._unusable:
+            return f"The record {token.key!r} in the store cannot be used: {self._unusable}."
+        return (
+            "The process that may fetch has not put a token into the store yet: there is none under the key "
+            f"{token.key!r}. If it is under another one, mend the AppID, the kind of token or realm= here, which is "
+            f"{realm_of(token.account)!r}; `wxmiddleware inspect --store` lists what there is."
+        )
 
     # Claim
 

@@ -544,8 +544,16 @@ class CachedToken:
         snapshot, now = self.snapshot, self.runtime.clock()
         if not self.plan.follow or not (snapshot.ahead_at + snapshot.expires_at) / 2 <= now < snapshot.expires_at:
             return ""
-        left = snapshot.expires_at - now
-        return f"{_OWNER_LATE} It ends in {left:.0f} s, and is handed out until then."
+        left, trouble = snapshot.expires_at - now, self.store_trouble()
+        return f"{trouble or _OWNER_LATE} It ends in {left:.0f} s, and is handed out until then."
+
+    def store_trouble(self) -> str:
+        """What to tell who only follows if the store cannot be read; else empty."""
+        if not self.link.problem:
+            return ""
+        from ..stores._advice import name_of  # not before a store fails
+
+        return f"{_CANNOT_READ} {name_of(self.store)}: {self.link.problem}"
 
     def owner_is_late(self, events: list[TokenEvent]) -> None:
         """Tell the observers so, once for each token."""
@@ -781,6 +789,7 @@ _OWNER_LATE = (
     "The process that may fetch has not renewed the token, which is near its end. Does it run, can it write the store, "
     "and does anybody ask it (`wxmiddleware keep` does)?"
 )
+_CANNOT_READ = "This process only follows, and cannot read the store, so it sees no newer token."
 _OF_THE_STORE = (EventType.STORE_FAILED, EventType.STORE_BACK, EventType.STORE_LAGS)
 _AMID = Failure(
     Cause.TRANSIENT,

@@ -25,6 +25,7 @@ _SECRET_LIKE = re.compile(r"[0-9a-f]{32}")
 _REALM = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 WECHAT_URL = "https://api.weixin.qq.com"
 WECOM_URL = "https://qyapi.weixin.qq.com"
+_WECOM = ("wecom", WECOM_URL, "WeComAccount")
 # As a time: before all others. One object, as each `-math.inf` makes another, and each account has a dozen.
 NEVER = -math.inf
 # One object likewise, which nobody changes.
@@ -51,7 +52,7 @@ class Account:
 
     Raises:
         ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
-            one, or is plain http to WeChat's own hosts, or `realm` is no such word.
+            one, or is plain http to WeChat's own hosts, or `realm` is no such word, or one of the two is WeCom's.
     """
 
     appid: str
@@ -84,6 +85,21 @@ class Account:
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
         if self.realm is not None:
             _check_realm(self.realm)
+        self._check_world()
+
+    def _check_world(self) -> None:
+        """See that neither realm nor URL is that of the other kind of account."""
+        other, url, instead = ("wechat", WECHAT_URL, "Account") if self._own_realm == "wecom" else _WECOM
+        if self.realm == other:
+            raise ConfigurationError(
+                f"realm is {other!r}, and this account's is {self._own_realm!r}. Leave realm out; or, where the "
+                f"account is meant to be another one, make it with {instead}."
+            )
+        if (urlsplit(self.base_url).hostname or "").rstrip(".") == urlsplit(url).hostname:
+            raise ConfigurationError(
+                f"base_url leads to {urlsplit(url).hostname}, which does not know this kind of account. Leave base_url "
+                f"out; or, where the account is meant to be another one, make it with {instead}."
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, secret: bool = True) -> Self:
@@ -159,7 +175,7 @@ class WeComAccount(Account):
 
     Raises:
         ConfigurationError: A value is empty, has white space in it or quotes around it, or the URL is not an http(s)
-            one, or is plain http to WeChat's own hosts, or `realm` is no short word.
+            one, or is plain http to WeChat's own hosts, or `realm` is no short word, or one of the two is not WeCom's.
     """
 
     base_url: str = field(default=WECOM_URL, kw_only=True)

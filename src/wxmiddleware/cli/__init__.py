@@ -221,17 +221,20 @@ def _inspect_store(options: argparse.Namespace) -> int:
     with _store(options, create=False) as store:
         assert store is not None
         keys = store.keys()
-        empty = keys == []
+        empty, unlisted = keys == [], ""
         if keys is None:
             try:
                 keys = keys_of(account_of(options, secret=False))
             except ConfigurationError as error:
                 raise ConfigurationError(f"This store cannot list what it holds, so name an account. {error}") from None
+            unlisted = f"This store cannot list what it holds. Looked for {' and '.join(keys)} only."
         found = look(store, [key for key in keys if is_wanted(options, key)])
     if options.json:
         print_json(found)
     else:
         print_tables([rows_of_held(held) for held in found])
+    if unlisted:
+        print(f"wxmiddleware: {unlisted}", file=sys.stderr)
     if not found:
         print(f"wxmiddleware: The store {'is empty' if empty else 'holds no such record'}.", file=sys.stderr)
     if options.check:
@@ -455,7 +458,8 @@ def _add_inspect(commands: Any) -> None:
         help="show the token's status, never the token",
         description="Get a token and show its status; or with --store, show what a shared store holds,\n"
         "without a request to WeChat and without a change. The token itself is never printed.\n\n"
-        f"{_ACCOUNT}A store is asked for all that it holds; memcached, which cannot tell, for this account.\n",
+        f"{_ACCOUNT}A store is asked for all that it holds, of every account, kind and realm. memcached, and a proxy\n"
+        "of Redis without SCAN, cannot tell: they are asked for this account's tokens of WeChat's own endpoints.\n",
         epilog=_EXIT_CODES,
     )
     command.set_defaults(run=_inspect)

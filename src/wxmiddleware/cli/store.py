@@ -59,7 +59,8 @@ class FleetStore(fork.Closing):
         """List the tokens that it holds; ``None`` if it cannot."""
         if not callable(getattr(self._store, "keys", None)):
             return None
-        return sorted(self._do("keys"))
+        keys: list[str] | None = self._do("keys")
+        return None if keys is None else sorted(keys)
 
     def close(self) -> None:
         """Close its connections, if it has any."""

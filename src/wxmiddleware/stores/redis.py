@@ -23,6 +23,7 @@ from .._runtime.needs import needs
 from ..exceptions import ConfigurationError, StoreError
 from ._advice import advise
 from ._codec import dumps, loads
+from ._keys import digits_of_messages
 
 with needs("redis", extra="redis"):
     from redis.backoff import NoBackoff
@@ -34,6 +35,7 @@ with needs("redis", extra="redis"):
         SSLConnection,
         UnixDomainSocketConnection,
     )
+    from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
     from redis.retry import Retry
 
@@ -67,6 +69,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
 return ARGV[2]
 """
 _TIMEOUT = 0.5
+_SPECIAL = re.compile(r"[*?\[\]\\^-]")  # in a pattern of SCAN
 _FOREVER = 10**15  # ms; PEXPIREAT takes no more than 64 bits
 # Which command a server or a proxy does not know. Only the name: what follows may be a token.
 _UNKNOWN = re.compile(r"unknown command [`'\"]?(\w+)|NOPROTO|unsupported protocol", re.IGNORECASE)
@@ -204,6 +207,24 @@ class RedisStore(fork.Closing):
         saved = self._run(_save, key, version or "", stamp, dumps(record), _milliseconds(keep_until(record)))
         return None if saved is None else _text(saved)
 
+    def keys(self) -> list[str] | None:
+        """
+        List the tokens that it holds, not what webhooks remember; ``None`` if the server or a proxy does not tell.
+
+        It goes through all names of the database in small steps (SCAN), so it is for people, not for programs.
+        """
+        fork.check()
+        begin = f"{self._prefix}{{"
+        pattern = _SPECIAL.sub(r"\\\g<0>", begin) + "wx:*}"
+        try:
+            found = {_name(name) for name in self._client.scan_iter(match=pattern, count=1000)}
+        except ResponseError:
+            return None
+        except RedisConnectionError:
+            self._run(_load, "wx")  # a proxy may have hung up since it does not know SCAN
+            return None
+        return sorted(key for name in found if digits_of_messages(key := name[len(begin) : -1]) is None)
+
     def close(self) -> None:
         """Close the store's own connections; the next call opens new ones. A client that is used stays open."""
         if self._make is not None:
@@ -303,6 +324,10 @@ def _milliseconds(seconds: float) -> int:
     if seconds <= 0:
         return 0
     return _FOREVER if seconds * 1000 >= _FOREVER else math.ceil(seconds * 1000)
+
+
+def _name(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _text(value: str | bytes) -> str:

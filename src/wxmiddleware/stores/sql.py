@@ -249,6 +249,12 @@ class SQLStore(fork.Closing):
 
         return stamp if self._run(swap) else None
 
+    def keys(self) -> list[str]:
+        """List the tokens that it holds; not what webhooks remember, nor names that are too long to be kept."""
+        names = self._table.c.name
+        wanted = sa.select(names).where(names.like("wx:%"), ~names.like("%:webhook:%")).order_by(names)
+        return self._run(lambda connection, _: [str(name) for name in connection.scalars(wanted)])
+
     # How a statement is run
 
     def _run(self, work: Callable[[sa.Connection, bool], _Result]) -> _Result:
