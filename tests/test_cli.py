@@ -630,6 +630,8 @@ class TestInspectStore:
             rejections=4,
             forced=5,
             forced_day=day,
+            fetched=14,
+            fetched_day=day,
         )
         self.put(
             path,
@@ -638,6 +640,8 @@ class TestInspectStore:
             cooldown=lambda now: Cooldown(now - 1, FAILURE, 3),
             forced=5,
             forced_day=day - 1,
+            fetched=14,
+            fetched_day=day - 1,
         )
         found, over = self.look(path, capsys)
 
@@ -653,8 +657,8 @@ class TestInspectStore:
             "rid": "a-b",
             "message": FAILURE.message.replace("\x1b", "?"),
         }
-        assert (found["rejections"], found["forced_today"]) == (4, 5)
-        assert (over["lease"], over["cooldown"], over["forced_today"]) == (None, None, 0)
+        assert (found["rejections"], found["fetches_today"], found["forced_today"]) == (4, 14, 5)
+        assert (over["lease"], over["cooldown"], over["fetches_today"], over["forced_today"]) == (None, None, 0, 0)
 
     @pytest.mark.usefixtures("nobody")
     def test_table(self, path: Path, capsys: Any) -> None:

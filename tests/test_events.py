@@ -37,6 +37,7 @@ FULL = TokenEvent(
     rid="a-b-c",
     store="RedisStore(127.0.0.1:6379, db=0)",
     mirror="ArticleTable(wx_token, access_token)",
+    app="1000002",
     at=1.5,
 )
 
@@ -82,6 +83,7 @@ class TestLog:
             (EventType.KEPT, logging.WARNING),
             (EventType.REJECTED, logging.WARNING),
             (EventType.HEALED, logging.INFO),
+            (EventType.NOT_HEALED, logging.INFO),
             (EventType.BACKING_OFF, logging.WARNING),
             (EventType.OTHER_SYSTEM, logging.WARNING),
             (EventType.OWNER_LATE, logging.WARNING),

@@ -20,6 +20,7 @@ HOMES: list[ModuleType] = [wxmiddleware, sources, stores]
 SUBMODULES = {"layouts": layouts, "requests": requests, "simulator": simulator}
 MEMBERS: dict[str, type[Enum]] = {
     "Events": wxmiddleware.EventType,
+    "Measurements": wxmiddleware.Measure,
     "Kinds of failure": sources.Cause,
     "States of a token": State,
     "Reasons of a refresh": Reason,

@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,36 @@ def test_a_proxy_is_what_it_stands_for() -> None:
     with app.test_request_context():
         assert Arguments((flask.request, flask.current_app)).rewind()
     assert not Arguments((flask.request,)).rewind()
+
+
+class TestGivingUp:
+    """A provider is told of each call that could not be healed, once."""
+
+    class Provider(ScriptedProvider):
+        def __init__(self, *tokens: str | BaseException) -> None:
+            super().__init__(*tokens)
+            self.given_up = 0
+
+        def give_up(self) -> None:
+            self.given_up += 1
+
+    @pytest.mark.parametrize(
+        ("tokens", "second", "rewind", "given_up"),
+        [
+            (("T1", "T2"), CallResult(OK, errcode=0), True, 0),
+            (("T1", "T2"), CallResult(REJECTED, errcode=40001), True, 1),
+            (("T1", "T2"), CallResult(error=TimeoutError()), True, 1),
+            (("T1", "T2"), CallResult(OK, errcode=0), False, 1),
+            (("T1", TokenUnavailable("No.")), None, True, 1),
+        ],
+        ids=["healed", "rejected again", "no answer", "not sent again", "no token"],
+    )
+    def test_told(self, tokens: Any, second: CallResult | None, rewind: bool, given_up: int) -> None:
+        provider = self.Provider(*tokens)
+        rule = _rule(provider, rewind=rewind)
+        next(rule)
+        with suppress(StopIteration):
+            rule.send(tokens[1])
+            rule.send(second)
+
+        assert given_up == provider.given_up

@@ -44,9 +44,9 @@ MOST_MODULES = 390  # of everybody's; it is 350 with Python 3.11
 # Four of them are the packages' own docstrings. What of the engine can be read and tested alone is a file of its own:
 # the circuit breaker, the way to the store, the ledger of rejections, the table of decisions, the registry; so is what
 # drives the generators of both the engine and the retries, what a test passes in the place of clocks, how a record is
-# copied, whose token it is, and of the sources the base class that is for users, too, and what waits in time for what
-# cannot be cancelled.
-MOST_OF_OURS = 58
+# copied, what is measured, whose token it is, and of the sources the base class that is for users, too, and what waits
+# in time for what cannot be cancelled.
+MOST_OF_OURS = 59
 INTEGRATIONS = {
     "wsgi": [],
     "asgi": [],

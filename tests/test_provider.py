@@ -710,7 +710,8 @@ class TestRepr:
 class TestStatus:
     def status(self, world: World, state: str, *life: float | None, **changes: Any) -> Status:
         expires_in, renews_in, generation = life
-        given = {"backing_off": None, "failure": None, **changes}
+        fetches = min(world.source.fetches, 1)
+        given = {"backing_off": None, "failure": None, "fetches_today": fetches, "forced_today": 0, **changes}
         return Status(
             world.account.appid, "fake", "wechat.example", state, expires_in, renews_in, int(generation or 0), **given
         )

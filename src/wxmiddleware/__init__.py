@@ -7,8 +7,10 @@ and `.fastapi`, the auth classes of HTTP clients in `wxmiddleware.requests`, `.h
 your own machine in `wxmiddleware.simulator`.
 """
 
-from ._engine.events import EventType, Observer, TokenEvent
-from ._engine.provider import Status, TokenProvider
+from ._engine.events import EventType, Observer, TokenEvent, observe, unobserve
+from ._engine.measures import Measure, Measurement, Meter
+from ._engine.provider import TokenProvider
+from ._engine.token import Status
 from ._outbound.errors import araise_for_errcode, raise_for_errcode
 from ._rules.models import Account, WeComAccount
 from ._runtime.runtime import Runtime
@@ -35,6 +37,9 @@ __all__ = [
     "ClassicToken",
     "ConfigurationError",
     "EventType",
+    "Measure",
+    "Measurement",
+    "Meter",
     "NoProvider",
     "NotVerified",
     "Observer",
@@ -56,7 +61,9 @@ __all__ = [
     "araise_for_errcode",
     "current_provider",
     "current_token",
+    "observe",
     "raise_for_errcode",
+    "unobserve",
     "use_provider",
     "with_token",
 ]

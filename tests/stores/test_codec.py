@@ -32,6 +32,8 @@ RECORDS = st.builds(
     forced_at=TIMES,
     forced_day=COUNTS,
     forced=COUNTS,
+    fetched_day=COUNTS,
+    fetched=COUNTS,
     owed_until=TIMES,
     replaced=st.lists(st.floats(-1e12, 1e12), max_size=8).map(tuple),
     refresh=TOKENS,
@@ -45,12 +47,12 @@ def test_round_trip(record: Record) -> None:
 
 
 def test_older_record() -> None:
-    """A record from before there were refresh tokens is read, and one without is written as before."""
+    """A record from before there were refresh tokens and counts of a day is read; one without is written as before."""
     counts = '"rejections": 0, "forced_day": 0, "forced": 0'
     old = f'{{"v": 1, "generation": 5, "value": "88_x", "expires_at": 10.0, {counts}}}'
 
     assert Record(5, "88_x", 10.0) == loads_record(old)
-    assert json.loads(old) == json.loads(dumps_record(Record(5, "88_x", 10.0)))
+    assert json.loads(old) | {"fetched_day": 0, "fetched": 0} == json.loads(dumps_record(Record(5, "88_x", 10.0)))
 
 
 GOLDEN = Path(__file__).with_name("record-v1.json")
@@ -84,6 +86,8 @@ FULL = Record(
     refresh="refreshtoken@@@0123456789",
     owed_until=1_700_000_172.8,
     replaced=(1_699_992_990.5, 1_699_999_990.0),
+    fetched_day=19_676,
+    fetched=14,
 )
 CHANGED = (
     "The format of a record has changed, and it is a contract (docs/record.md): fleets run two versions at once, and "

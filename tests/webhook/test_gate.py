@@ -565,7 +565,7 @@ class TestReprs:
         """A push shows neither its body nor its message, nor does what holds a push."""
         for body in (TICKET, text("SECRET"), event(Event="x", Ticket="SECRET")):
             push = opened(body)
-            attempt = Attempt(lambda outcome: iter(()), lambda outcome: False, int)  # type: ignore[arg-type, return-value]
+            attempt = Attempt(lambda outcome: iter(()), lambda outcome: False, int, dict)  # type: ignore[arg-type, return-value]
             shown = repr([push, Handle(push, attempt, 1.0, hurry=False)])
 
             assert "SECRET" not in shown

@@ -29,11 +29,12 @@ Where to read on:
   (`_rules/breaker.py`: the circuit breaker);
 - `flight.py`: how threads and tasks wait for one refresh (single flight);
 - `events.py`: who is told what has happened;
+- `measures.py`: what is counted and timed, for observers that add up;
 - `registry.py`: the one token in this process for an account, a source, a store and options;
 - `warmer.py`: who asks when nobody does;
 - `mirrors.py`: an observer that writes each new token where other programs look.
 
-Imports point one way: `flight`, `events` ← `link` ← `token` ← `refresh` ← `registry` ← `provider`. The token is handed
-what a flight does, and each of them changes only its own attributes. A forked child keeps the snapshot and forgets
-locks and flights (`after_fork` of each; `_runtime/fork.py`).
+Imports point one way: `measures` ← `flight`, `events` ← `link` ← `token` ← `refresh` ← `registry` ← `provider`. The
+token is handed what a flight does, and each of them changes only its own attributes. A forked child keeps the snapshot
+and forgets locks and flights (`after_fork` of each; `_runtime/fork.py`).
 """

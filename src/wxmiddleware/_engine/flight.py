@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import itertools
 import sys
 import threading
 import time
@@ -37,6 +38,7 @@ _NO_THREAD_PATIENCE = 1.0
 _LAST_WORDS = 1.0
 
 _NOBODY: tuple[None, None] = (None, None)
+_numbers = itertools.count(1)
 
 
 class Flight(Generic[T]):
@@ -51,6 +53,7 @@ class Flight(Generic[T]):
         inline: Whether the thread that starts it may as well run it.
 
     Attributes:
+        number: Which flight of this process it is.
         since: When it was made, in seconds of `time.monotonic`.
         superseded: Whether nobody need wait for it any more, as another one was started, or no thread could be had.
             This process then does not remember its failure.
@@ -65,6 +68,7 @@ class Flight(Generic[T]):
         "_work",
         "due",
         "inline",
+        "number",
         "since",
         "superseded",
     )
@@ -84,6 +88,7 @@ class Flight(Generic[T]):
         self.due = due
         self.inline = inline
         self.superseded = False
+        self.number = next(_numbers)
         self.since = time.monotonic()
         # Who runs it, an entry that is made once and in one step: a signal handler that interrupts that thread must not
         # find the flight begun, and by nobody.
@@ -117,6 +122,11 @@ class Flight(Generic[T]):
     def done(self) -> bool:
         """Whether the result is there."""
         return self._future.done()
+
+    @property
+    def result(self) -> T:
+        """The result, once it is there."""
+        return self._future.result(0)
 
     def expect(self, due: float) -> None:
         """Set when, on the process's clock, it should have ended."""

@@ -27,8 +27,10 @@ While the circuit breaker is open these are tried all the same: a look whether t
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
 from .._rules.breaker import CircuitBreaker
@@ -57,7 +59,17 @@ _READ_IN_BACKOFF = 1.0  # seconds between two reads during a back-off
 _CARRIES_ON = "This process carries on with what it has in memory."
 _HANGS = "The store does not answer."
 _NEVER_ANSWERED = " It has not answered since this process was started, so its settings are probably wrong."
+_TIMES_KEPT = 256  # of calls, until they are told
 _EMPTY = Record()  # one for all stores that have none
+
+
+@dataclass(frozen=True, slots=True)
+class CallTime:
+    """How long a call to the store took: ``load`` or ``save``, and whether it failed."""
+
+    operation: str
+    seconds: float
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,7 @@ class StoreLink:
         save_takes: Seconds that the last save took, if they are worth reckoning with: a slow disk, a busy server.
         problem: What went wrong with the store last; empty if it has answered since.
         later: Whether the store holds what only a later version of this package can read, as far as is known.
+        times: How long the last calls took, until the observers that add up have been told.
     """
 
     __slots__ = (
@@ -117,6 +130,7 @@ class StoreLink:
         "problem",
         "save_takes",
         "store",
+        "times",
     )
 
     def __init__(self, store: TokenStore, key: str, clock: Clock) -> None:
@@ -138,6 +152,7 @@ class StoreLink:
         """Forget who was at the store in the parent, and a lock that another thread may have held."""
         # Re-entrant: a signal handler or a finaliser may come here while this very thread is inside.
         self._lock = threading.RLock()
+        self.times: deque[CallTime] = deque(maxlen=_TIMES_KEPT)
         self._pending: Session | None = None  # who waits for the store's answer
 
     # When to call it
@@ -238,15 +253,35 @@ class StoreLink:
             if record is seen.record:
                 return record
             stored = record.shifted(-seen.offset)
-            if _safely(lambda: self.store.save(self.key, stored, seen.version)) is not None:  # noqa: B023 - called here
+            saved = self._safely("save", lambda: self.store.save(self.key, stored, seen.version))  # noqa: B023 - called here
+            if saved is not None:
                 self.learn(record)
                 return record
         raise StoreError("The store takes nothing: somebody else has saved each time.")
 
     def _read(self) -> tuple[Seen, float]:
         before = self._clock()
-        loaded: Loaded = _safely(lambda: readable(self.store.load(self.key)))
+        loaded: Loaded = self._safely("load", lambda: readable(self.store.load(self.key)))
         return _seen(loaded, before, self._clock()), loaded.now
+
+    def _safely(self, operation: str, call: Callable[[], Any]) -> Any:
+        try:
+            return self.timed(operation, call)
+        except StoreError:
+            raise
+        except Exception as exc:
+            problem = _what(exc)
+        raise StoreError(problem)
+
+    def timed(self, operation: str, call: Callable[[], Any]) -> Any:
+        """Call the store, and note how long that takes in real seconds, whatever clock a test has passed in."""
+        begun, failed = perf_counter(), True
+        try:
+            answer = call()
+            failed = False
+        finally:
+            self.times.append(CallTime(operation, perf_counter() - begun, failed))
+        return answer
 
     # For sessions
 
@@ -336,7 +371,7 @@ class Session:
         link = self._link
         for _ in range(2):
             before = link._clock()
-            loaded: Loaded | None = self._call(lambda: readable(link.store.load(link.key)))
+            loaded: Loaded | None = self._call("load", lambda: readable(link.store.load(link.key)))
             if loaded is None:
                 return None
             after = link._clock()
@@ -354,7 +389,7 @@ class Session:
         """
         link, stored = self._link, record.shifted(-over.offset)
         before, self._unwritten = link._clock(), False
-        version = self._call(lambda: link.store.save(link.key, stored, over.version))
+        version = self._call("save", lambda: link.store.save(link.key, stored, over.version))
         self._unwritten = self.failed
         if version is not None:
             link.took(link._clock() - before)
@@ -369,17 +404,17 @@ class Session:
         """Whether the store answers again, after it failed; then it is called again."""
         link = self._link
         self.failed = False
-        answered: Loaded | None = self._call(lambda: readable(link.store.load(link.key)), probe=True)
+        answered: Loaded | None = self._call("load", lambda: readable(link.store.load(link.key)), probe=True)
         return answered is not None
 
-    def _call(self, call: Callable[[], Any], *, probe: bool = False) -> Any:
+    def _call(self, operation: str, call: Callable[[], Any], *, probe: bool = False) -> Any:
         link, problem = self._link, ""
         if not link.begin(self, probe=probe):
             self.failed = True
             return None
         self._due(CALL_TIMEOUT)
         try:
-            answer = call()
+            answer = link.timed(operation, call)
         except Exception as exc:
             self.failed = True
             problem = link.failed(self, _what(exc), probe=probe, later=isinstance(exc, LaterVersion))
@@ -426,13 +461,3 @@ def _what(exc: Exception) -> str:
     from ..stores._advice import advise  # not before a store fails
 
     return f"The store failed ({type(exc).__name__}). {advise(exc)}".rstrip()
-
-
-def _safely(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except StoreError:
-        raise
-    except Exception as exc:
-        problem = _what(exc)
-    raise StoreError(problem)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 from weakref import finalize
 
 from .._rules.decisions import USABLE
 from .._rules.errcodes import RETRYABLE
 from .._rules.models import NOTHING, Account, RefreshResult, Snapshot
-from .._rules.policies import LONGEST_FETCH, State, Timing, state
+from .._rules.policies import LONGEST_FETCH, Timing, state
 from .._runtime import fork, masking
 from .._runtime.checks import checked_runtime, has_members_of, kind, seconds
 from .._runtime.drive import adrive, drive
@@ -24,8 +23,9 @@ from ..stores import TokenStore
 from ..stores.memory import process_store
 from .events import Observer, checked_observers
 from .flight import START_GRACE, Flight
+from .measures import Measure, Waiting
 from .registry import registry
-from .token import CachedToken, Plan
+from .token import CachedToken, Plan, Status
 
 _IN_ITS_WAY = (
     "This thread cannot wait for a token here: it runs the refresh itself, or was interrupted by a signal handler or a "
@@ -39,34 +39,6 @@ if TYPE_CHECKING:
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
 _ROUNDS = 4  # a flight may end without a token for this caller: it was only a look, or the token was rejected since
 _MOMENT = 0.25  # seconds that a request waits for a refresh after one that failed
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """
-    The token's status, for a health page or a shell. It never holds the token.
-
-    Attributes:
-        appid: Whose.
-        kind: The kind of token, such as ``stable``.
-        host: Where it is fetched.
-        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``rejected``.
-        expires_in: Seconds that are left of its life, or ``None`` without a token.
-        renews_in: Seconds until it is renewed ahead of its end, or ``None``.
-        generation: A number that rises with every token; the same in all processes that share a store.
-        backing_off: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
-        failure: What went wrong then. Of a token that this process only follows, also that its owner is late.
-    """
-
-    appid: str
-    kind: str
-    host: str
-    state: str
-    expires_in: float | None
-    renews_in: float | None
-    generation: int
-    backing_off: float | None
-    failure: str | None
 
 
 class TokenProvider(fork.Closing):
@@ -220,6 +192,14 @@ class TokenProvider(fork.Closing):
         if token is not None and not isinstance(token, str):
             raise TypeError(f"rejected must be the rejected token, a str, not {kind(token)}")
         patience = self._timeout if timeout is None else _patience(timeout)
+        if token is not None:
+            cached.measure(Measure.REJECTION)
+        with Waiting(cached.measure) as waiting:
+            return (yield from self._given(cached, token, patience, waiting))
+
+    def _given(
+        self, cached: CachedToken, token: str | None, patience: float, waiting: Waiting
+    ) -> Generator[tuple[Flight[RefreshResult], float], RefreshResult | None, str]:
         end = time.monotonic() + patience
         supersede, rounds, late = False, 0, f"No token came within {patience:.3g} s; the refresh goes on."
         while rounds < _ROUNDS:
@@ -227,6 +207,8 @@ class TokenProvider(fork.Closing):
             if isinstance(answer, Flight):
                 left = max(0.0, end - time.monotonic())
                 left, late = (0.0, _IN_ITS_WAY) if answer.in_its_way else (left, late)
+                if left > 0.0:
+                    waiting.for_flight(answer)
                 # A flight that should have ended long ago may only have been frozen: it runs while a caller waits.
                 grace = max(0.0, answer.due - cached.runtime.clock()) + START_GRACE
                 flight, outcome = answer, (yield answer, min(left, grace))
@@ -294,6 +276,14 @@ class TokenProvider(fork.Closing):
         none.
         """
         self._live().cured(token)
+
+    def give_up(self) -> None:
+        """
+        Tell that a call whose token was rejected could not be healed: not repeated, or not accepted either.
+
+        `with_token` and the auth classes do so. Observers are told `EventType.NOT_HEALED`, and nothing else happens.
+        """
+        self._live().gave_up()
 
     def with_source(self, source: TokenSource) -> TokenProvider:
         """
@@ -396,21 +386,7 @@ class TokenProvider(fork.Closing):
         Raises:
             ProviderClosed: After `close`.
         """
-        cached = self._live()
-        now, snapshot, cooldown = cached.runtime.clock(), cached.snapshot, cached.cooldown
-        current = state(snapshot, now)
-        cooling = cooldown is not None and cooldown.until > now
-        return Status(
-            appid=self.account.appid,
-            kind=cached.source.kind,
-            host=self.account.host,
-            state=current.value,
-            expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
-            renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
-            generation=snapshot.generation,
-            backing_off=cooldown.until - now if cooldown is not None and cooling else None,
-            failure=cooldown.failure.message if cooldown is not None and cooling else cached.lateness() or None,
-        )
+        return self._live().status()
 
     @property
     def observers(self) -> tuple[Observer, ...]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,12 +49,14 @@ from .._rules.policies import (
     budget_wait,
     charged,
     china_day,
+    counted,
     follows,
     forced_wait,
     minted_later,
     next_generation,
     request_cost,
     streak_after,
+    uncounted,
 )
 from .._rules.rejections import SPENT, overruled, still_given
 from .._runtime import process
@@ -63,6 +66,7 @@ from ..sources.endpoint import secret_of
 from .events import EventType, TokenEvent
 from .flight import Flight
 from .link import Seen, Session
+from .measures import Measure
 from .token import CachedToken
 
 _POLL = 0.1  # seconds between two reads of the store while another process refreshes
@@ -114,6 +118,7 @@ class Refresh:
         "_read_twice",
         "_reason",
         "_rejected",
+        "_requests",
         "_store",
         "_token",
         "_unusable",
@@ -141,6 +146,7 @@ class Refresh:
         self._waited_for_store = False  # whether it has waited for a store that is away; once in a refresh
         self._paid = 0.0  # what the request costs of the day's budget
         self._given_up = False  # whether nothing was sent, as it had become too late
+        self._requests: list[dict[str, Any]] = []  # to the token endpoint, for those who add up
         self._beaten: Any = None  # the version over which another process has saved
 
     def run(self, flight: Flight[RefreshResult]) -> RefreshResult:
@@ -218,8 +224,24 @@ class Refresh:
 
     def on_done(self, flight: Flight[RefreshResult]) -> None:
         """Tell the observers, once the waiters have their result."""
-        self._token.on_done(flight)
-        self._token.notify(self._events)
+        token = self._token
+        token.on_done(flight)
+        token.notify(self._events)
+        for fields in self._requests:
+            token.measure(Measure.REQUEST, flight=flight.number, **fields)
+        token.measure(Measure.REFRESH, flight=flight.number, **self._outcome(flight))
+
+    def _outcome(self, flight: Flight[RefreshResult]) -> dict[str, Any]:
+        result = flight.result
+        failure = result if isinstance(result, Failure) else None
+        return {
+            "outcome": "ok" if failure is None else failure.cause.value,
+            "reason": self._reason.value,
+            "seconds": time.monotonic() - flight.since,
+            "generation": None if isinstance(result, Failure) else result.generation,
+            "errcode": failure and failure.errcode,
+            "rid": failure and failure.rid,
+        }
 
     # Look
 
@@ -254,6 +276,8 @@ class Refresh:
             record = replace(record, forced_at=known.forced_at, forced_day=known.forced_day, forced=known.forced)
         if known.owed_until > record.owed_until:
             record = replace(record, owed_until=known.owed_until)
+        if (known.fetched_day, known.fetched) > (record.fetched_day, record.fetched):
+            record = replace(record, fetched_day=known.fetched_day, fetched=known.fetched)
         return seen if record is seen.record else replace(seen, record=record)
 
     def _read_repair(self, seen: Seen) -> Seen:
@@ -486,6 +510,8 @@ class Refresh:
         record, self._paid = seen.record, self._cost(seen)
         if record.lease is not None:
             record = replace(record, lease=None)
+        if not self._token.cheap:
+            record = counted(record, china_day(self._token.runtime.time()))
         return charged(record, self._clock(), self._paid) if self._paid else record
 
     def _spend(self, charge: Record, lease: Lease, over: Seen) -> Seen | None:
@@ -503,7 +529,9 @@ class Refresh:
         return claim
 
     def _refunded(self, record: Record, cost: float) -> Record:
-        """The record with no more than `cost` in its budget for the request."""
+        """The record with no more than `cost` in its budget for the request; without any, WeChat has not seen it."""
+        if not cost and not self._token.cheap:
+            record = uncounted(record)
         back, self._paid = self._paid - cost, min(cost, self._paid)
         return charged(record, self._clock(), -back) if back > 0 else record
 
@@ -599,7 +627,23 @@ class Refresh:
             # Whoever owns it may have given a newer one before: then a copy lags behind.
             taken = token.takes(answer.value, usable=self._usable() or answer.value == self._rejected)
             answer = answer if taken or answer.value == self._rejected else still_given(token.asks)
-        return _Asked(answer, sent, self._clock())
+        asked = _Asked(answer, sent, self._clock())
+        if not self._not_sent(asked):
+            self._measure_request(asked)
+        return asked
+
+    def _measure_request(self, asked: _Asked) -> None:
+        failure = asked.answer if isinstance(asked.answer, Failure) else None
+        self._requests.append(
+            {
+                "outcome": "ok" if failure is None else failure.cause.value,
+                "reason": self._reason.value,
+                "seconds": asked.received - asked.sent,
+                "errcode": failure and failure.errcode,
+                "rid": failure and failure.rid,
+                "host": self._token.account.host,
+            }
+        )
 
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""

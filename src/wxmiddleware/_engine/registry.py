@@ -60,5 +60,9 @@ class _Registry:
                 self._lately[id(found)] = found
             return found
 
+    def tokens(self) -> list[CachedToken]:
+        """All tokens of this process."""
+        return [token for ref in self._tokens.valuerefs() if (token := ref()) is not None]
+
 
 registry = _Registry()

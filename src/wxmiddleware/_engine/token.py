@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import ref
 
 from .._rules.copies import replace
@@ -29,6 +30,7 @@ from .._rules.policies import (
     State,
     Timing,
     ahead_at,
+    china_day,
     follows,
     minted_later,
     state,
@@ -40,9 +42,10 @@ from .._runtime.runtime import Runtime
 from .._runtime.threads import threads_freeze
 from ..sources import TokenSource
 from ..stores import TokenStore
-from .events import EventType, Observer, TokenEvent, notify
+from .events import EventType, Observer, TokenEvent, measure, meters_of, notify
 from .flight import Flight
 from .link import StoreLink
+from .measures import Measure, Measurement, Meter
 
 _LOOK_UP = 1.0  # seconds that the hot path goes by the cheapest clock without looking at the process's clock
 
@@ -63,6 +66,39 @@ class Plan:
     follow: bool = False
     cache: bool = True
     reuse: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    The token's status, for a health page or a shell. It never holds the token.
+
+    Attributes:
+        appid: Whose.
+        kind: The kind of token, such as ``stable``.
+        host: Where it is fetched.
+        state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``rejected``.
+        expires_in: Seconds that are left of its life, or ``None`` without a token.
+        renews_in: Seconds until it is renewed ahead of its end, or ``None``.
+        generation: A number that rises with every token; the same in all processes that share a store.
+        backing_off: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
+        failure: What went wrong then. Of a token that this process only follows, also that its owner is late.
+        fetches_today: Requests to the token endpoint on this day of China's time, of all processes that share the
+            store, as far as this process has read it. None are counted of a token that another service owns.
+        forced_today: How many of them used the forced mode of the stable endpoint.
+    """
+
+    appid: str
+    kind: str
+    host: str
+    state: str
+    expires_in: float | None
+    renews_in: float | None
+    generation: int
+    backing_off: float | None
+    failure: str | None
+    fetches_today: int
+    forced_today: int
 
 
 class Listener(Protocol):
@@ -513,6 +549,7 @@ class CachedToken:
         with self._lock:
             self.cooldown = None
         self.adopt(record, own=True)
+        self.notify([])
 
     def resume(self, which: Callable[[Failure], bool] = lambda failure: True) -> None:
         """
@@ -538,6 +575,7 @@ class CachedToken:
         record = self.link.amend(change)
         if record.cooldown is None:
             self.adopt(record)
+        self.notify([])
 
     def lateness(self) -> str:
         """What to tell if the token's owner should have renewed it long ago, and this process may not; else empty."""
@@ -756,7 +794,30 @@ class CachedToken:
             self._launch(launch, awaited=False)
         self.notify([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
 
+    def gave_up(self) -> None:
+        """Tell that a call whose token was rejected was not repeated, or in vain."""
+        self.notify([self.event(EventType.NOT_HEALED, "A rejected call was not repeated, or not accepted either.")])
+
     # Telling
+
+    def status(self) -> Status:
+        """Tell the token's status, from this process's memory: no I/O."""
+        now, snapshot, cooldown, known = self.runtime.clock(), self.snapshot, self.cooldown, self.link.known
+        current, today = state(snapshot, now), china_day(self.runtime.time())
+        cooling = cooldown is not None and cooldown.until > now
+        return Status(
+            appid=self.account.appid,
+            kind=self.source.kind,
+            host=self.account.host,
+            state=current.value,
+            expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
+            renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
+            generation=snapshot.generation,
+            backing_off=cooldown.until - now if cooldown is not None and cooling else None,
+            failure=cooldown.failure.message if cooldown is not None and cooling else self.lateness() or None,
+            fetches_today=known.fetched if known.fetched_day == today else 0,
+            forced_today=known.forced if known.forced_day == today else 0,
+        )
 
     def listen(self, listener: Listener) -> None:
         """Tell the observers of `listener`, too, for as long as it exists. Only a weak reference is kept."""
@@ -765,20 +826,52 @@ class CachedToken:
 
     def event(self, name: EventType, message: str, **fields: object) -> TokenEvent:
         """Make an event of this token's."""
-        at, known = self.runtime.time(), fields
+        at, known = self.runtime.time(), {"app": self.account._app() or None, **fields}
         if name in _OF_THE_STORE:
             from ..stores._advice import name_of  # not before a store fails
 
-            known = {"store": name_of(self.store), **fields}
+            known = {"store": name_of(self.store), **known}
             message = f"{known['store']}: {message}"
         # Names and types are those of TokenEvent's fields.
         return TokenEvent(name, self.account.appid, self.source.kind, message, at=at, **known)  # type: ignore[arg-type]
 
     def notify(self, events: list[TokenEvent]) -> None:
-        """Tell the observers. Not under the lock."""
+        """Tell the observers, also of the calls to the store. Not under the lock."""
+        if self.link.times:
+            self._measure_calls()
         if events:
-            listeners = [listener for each in self.listeners if (listener := each()) is not None]
-            notify(events, [observer for listener in listeners for observer in listener.observers])
+            notify(events, self._observers())
+
+    def measure(self, name: Measure, **fields: Any) -> None:
+        """Tell a measurement of this token's to the observers that add up; without one, none is made. As `notify`."""
+        meters = meters_of(self._observers())
+        if meters:
+            self._measure(meters, name, fields)
+
+    def _measure(self, meters: list[Meter], name: Measure, fields: dict[str, Any]) -> None:
+        whose: dict[str, Any] = {"appid": self.account.appid, "app": self.account._app(), "kind": self.source.kind}
+        measure(Measurement(name, at=self.runtime.time(), **whose, **fields), meters)
+
+    def _measure_calls(self) -> None:
+        meters, times = meters_of(self._observers()), self.link.times
+        calls = []
+        with suppress(IndexError):  # another thread tells, too
+            while True:
+                calls.append(times.popleft())
+        if meters:
+            from ..stores._advice import name_of  # not where nobody adds up
+
+            name = name_of(self.store)
+            for call in calls:
+                outcome = "error" if call.failed else "ok"
+                fields = {"outcome": outcome, "seconds": call.seconds, "store": name, "operation": call.operation}
+                self._measure(meters, Measure.STORE_CALL, fields)
+
+    def _observers(self) -> Iterator[Observer]:
+        for each in self.listeners:
+            listener = each()
+            if listener is not None:
+                yield from listener.observers
 
 
 _NOT_KNOWN = (

@@ -122,17 +122,28 @@ def retry_rule(
         # WeChat's own answer is what the caller asked for; why there was no newer token is told along with it.
         if why is not None:
             note_not_renewed(first.answer, first.error, why)
+        _give_up(provider)
         return first
     note_refreshed(provider, token)
     if not rewind():
         logger.warning(ONLY_ONCE)
+        _give_up(provider)
         return first
     second: CallResult = yield Send(token)
     if second.came_back and not is_rejection(second.errcode, codes):
         # Closed by another thread meanwhile: the answer is there all the same.
         with contextlib.suppress(ProviderClosed):
             provider.confirm(token)
+    else:
+        _give_up(provider)
     return second
+
+
+def _give_up(provider: TokenProvider) -> None:
+    give_up = getattr(provider, "give_up", None)  # somebody's own provider need not have it
+    if give_up is not None:
+        with contextlib.suppress(ProviderClosed):
+            give_up()
 
 
 def _another(token: str | TokenError | None, secret: str) -> tuple[str, TokenError | None]:

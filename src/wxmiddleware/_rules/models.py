@@ -457,6 +457,8 @@ class Record:
         owed_until: When the day's budget will have paid for the requests that were sent so far (`budget_wait`).
         replaced: When rejected tokens were replaced by a fetch: the last times of `rejected_at`, oldest first. Their
             intervals tell who else fetches.
+        fetched_day: The day (of China's time) that `fetched` counts for.
+        fetched: Requests to the token endpoint on that day, but for those that WeChat surely has not seen.
         extra: What a later version has written beside these, as it stands in the store; it is written back as it was.
     """
 
@@ -476,6 +478,8 @@ class Record:
     refresh: str | None = field(default=None, repr=False)
     owed_until: float = NEVER
     replaced: tuple[float, ...] = ()
+    fetched_day: int = 0
+    fetched: int = 0
     extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING_MORE, repr=False, hash=False)
 
     def shifted(self, seconds: float) -> Self:

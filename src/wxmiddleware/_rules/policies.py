@@ -75,6 +75,8 @@ LONGEST_FETCH = 50.0
 _SLACK = 5.0
 # No counter of a record goes further: neither what comes in a row, nor what is done in a day.
 _MOST = 1000
+# Whoever keeps no token fetches one for each call.
+_MOST_FETCHES = 1_000_000
 # The number of generations; then they begin anew.
 _GENERATIONS = 2**63
 
@@ -239,6 +241,16 @@ def china_day(wall: float) -> int:
     return int((wall + _CHINA) // _DAY)
 
 
+def counted(record: Record, day: int) -> Record:
+    """Count a request to the token endpoint on this day of China's time."""
+    return replace(record, fetched_day=day, fetched=1 + (record.fetched if record.fetched_day == day else 0))
+
+
+def uncounted(record: Record) -> Record:
+    """Take the last request off the day's count again: WeChat has not seen it."""
+    return replace(record, fetched=max(0, record.fetched - 1))
+
+
 def forced_wait(record: Record, now: float, wall: float) -> float:
     """Seconds until the forced mode may be used; 0 if now. `now` is on the record's clock, `wall` tells the day."""
     if record.forced_day == china_day(wall) and record.forced >= FORCED_PER_DAY:
@@ -293,6 +305,8 @@ def sanitized(record: Record, now: float) -> Record:
     if len(record.replaced) > REPLACED_KEPT or not all(time <= now + _SLACK for time in record.replaced):
         changes["replaced"] = tuple(time for time in record.replaced if time <= now + _SLACK)[-REPLACED_KEPT:]
     changes |= {name: _MOST for name in ("rejections", "forced") if not 0 <= getattr(record, name) <= _MOST}
+    if not 0 <= record.fetched <= _MOST_FETCHES:
+        changes["fetched"] = _MOST_FETCHES
     if not 0 <= record.generation < _GENERATIONS:
         changes["generation"] = record.generation % _GENERATIONS
     if record.value is not None and no_token(record, now):

@@ -19,7 +19,7 @@ from ..exceptions import StoreError
 from ..sources import ClassicToken, StableToken, WeComToken
 
 if TYPE_CHECKING:
-    from .._engine.provider import Status
+    from .._engine.token import Status
     from .store import FleetStore
 
 Rows = list[tuple[str, str]]
@@ -68,6 +68,7 @@ class Held:
         lease: Who is refreshing.
         cooldown: Why nobody should ask WeChat now.
         rejections: How many fetches in a row rejected tokens have caused.
+        fetches_today: How many requests were sent to the token endpoint, on this day of China's time.
         forced_today: How often the forced mode was used.
         problem: Why it cannot be read.
     """
@@ -84,6 +85,7 @@ class Held:
     lease: Refresher | None = None
     cooldown: Cooling | None = None
     rejections: int = 0
+    fetches_today: int = 0
     forced_today: int = 0
     problem: str | None = None
 
@@ -161,6 +163,7 @@ def _held(key: str, loaded: Loaded, record: Record) -> Held:
         if cooldown is not None and cooldown.until > now
         else None,
         rejections=record.rejections,
+        fetches_today=record.fetched if record.fetched_day == china_day(now) else 0,
         forced_today=record.forced if record.forced_day == china_day(now) else 0,
     )
 
@@ -212,6 +215,7 @@ def rows_of_held(held: Held) -> Rows:
     if held.cooldown is not None:
         rows += _rows_of_cooling(held.cooldown)
     rows.append(("rejected", f"{held.rejections} in a row"))
+    rows.append(("fetches today", str(held.fetches_today)))
     rows.append(("forced today", f"{held.forced_today} of {FORCED_PER_DAY}"))
     return rows
 

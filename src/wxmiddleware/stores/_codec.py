@@ -21,7 +21,7 @@ _Value = TypeVar("_Value")
 # Raised only by a version whose predecessor reads the new format already: docs/record.md says why.
 _FORMAT = 1
 _TIMES = ("expires_at", "sent_at", "received_at", "rejected_at", "forced_at", "owed_until")
-_COUNTS = ("generation", "rejections", "forced_day", "forced")
+_COUNTS = ("generation", "rejections", "forced_day", "forced", "fetched_day", "fetched")
 # Values that no correct process writes: seconds some 30,000 years off, and numbers that other languages cannot hold.
 _FURTHEST = 1e12
 _MOST = 2**63

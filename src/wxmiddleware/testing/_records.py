@@ -96,6 +96,8 @@ class RecordRules:
             replaced=(now - 7001.5, now - 1.5),
             forced_day=19_676,
             forced=5,
+            fetched_day=19_676,
+            fetched=14,
         )
         store.save(KEY, full, loaded.version)
 

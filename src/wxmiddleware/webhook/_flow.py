@@ -28,6 +28,7 @@ from wxmiddleware.stores import TokenStore
 from ._gate import Gate, NotAuthentic, Push, Query
 from ._handlers import check_call
 from ._limits import TEXT, cut, is_empty, is_long
+from ._measured import Handling, Outcome, tell_of_push
 from ._names import Names
 from ._receivers import AppIds, Unavailable
 from ._seen import Answered, Deduplicator, MessageStatus
@@ -89,13 +90,21 @@ def length_of(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response; `headers` are those beside its type and length, `reply` what it was made of, if that is known."""
+    """
+    A response.
+
+    Attributes:
+        headers: Those beside its type and length.
+        reply: What it was made of, if that is known.
+        outcome: What has come of the push, where its status does not say it.
+    """
 
     status: int
     body: bytes = field(repr=False)
     content_type: str = _TEXT
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     reply: Reply | None = field(default=None, repr=False)
+    outcome: Outcome | None = None
 
 
 def answer_from(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
@@ -147,6 +156,7 @@ class BodyError(Enum):
 _ELSEWHERE = "It comes from an address that is not WeChat's. Check senders= and trusted_hops=."
 FORBIDDEN = Answer(403, b"Forbidden.\n")
 SUCCESS = Answer(200, b"success")
+_LATE = Answer(200, b"success", outcome=Outcome.LATE)
 _NOT_ALLOWED = Answer(405, b"Method not allowed.\n", headers=(("Allow", "GET, POST"),))
 # Found by identity: an app behind the webhook may give an equal answer, which is no refusal of the webhook's.
 _REFUSALS = {
@@ -219,17 +229,20 @@ class Attempt:
         afterwards: Makes the steps that send an outcome which came too late.
         unfit: Tells whether an outcome, though in time, has to be sent afterwards.
         ended: Called when all is over, also what is done afterwards.
+        answered: Called with whether it has failed, when its outcome is there.
     """
 
-    __slots__ = ("_afterwards", "_late", "_lock", "_outcome", "_unfit", "ended")
+    __slots__ = ("_afterwards", "_answered", "_late", "_lock", "_outcome", "_unfit", "ended")
 
     def __init__(
         self,
         afterwards: Callable[[HandlerResult], Flow],
         unfit: Callable[[HandlerResult], bool],
         ended: Callable[[], None],
+        answered: Callable[..., None],
     ) -> None:
         self._afterwards = afterwards
+        self._answered = answered
         self._unfit = unfit
         self.ended = ended
         self._late = False
@@ -238,6 +251,7 @@ class Attempt:
 
     def deliver(self, outcome: HandlerResult) -> None:
         """Bring the outcome. Only the first one counts."""
+        self._answered(failed=isinstance(outcome, Failed) or outcome.status != 200)
         with self._lock:
             if self._outcome is None:
                 self._outcome = outcome
@@ -396,7 +410,20 @@ class Webhook:
         return self._late is not None and checks.is_async(self._late)
 
     def serve(self, request: Request) -> Flow:
-        """Answer a request."""
+        """Answer a request, and tell what came of it."""
+        outcome, status = None, 0
+        try:
+            answer = yield from self._judged(request)
+            outcome, status = answer.outcome, answer.status
+        except Exception:
+            outcome = Outcome.FAILED
+            raise
+        finally:
+            if outcome is not None or status:
+                tell_of_push(outcome, status)
+        return answer
+
+    def _judged(self, request: Request) -> Flow:
         try:
             answer = yield from self._serve(request)
             why: object = _REFUSALS.get(id(answer))
@@ -422,7 +449,7 @@ class Webhook:
             verify = partial(self._gate.verify, Query.read(request.query), self._runtime.time())
             echo: str = (yield Do(verify)) if self._gate.blocks else verify()
             admitted = yield from self._admitted(address)
-            return Answer(200, echo.encode()) if admitted else BodyError.BUSY.value
+            return Answer(200, echo.encode(), outcome=Outcome.VERIFIED) if admitted else BodyError.BUSY.value
         if request.method != "POST":
             return _NOT_ALLOWED
         query = Query.read(request.query)
@@ -494,12 +521,12 @@ class Webhook:
             if standing is MessageStatus.REPLAYED:
                 raise NotAuthentic("Its nonce has come with another message before.")
             if standing is MessageStatus.DONE:
-                return Answer(200, answered.body, answered.content_type)
+                return Answer(200, answered.body, answered.content_type, outcome=Outcome.REPEATED)
             if standing is MessageStatus.NEW:
                 return (yield from self._handled(push, identity, until))
             left = until - self._runtime.clock()
             if left <= 0:
-                return SUCCESS
+                return replace(SUCCESS, outcome=Outcome.REPEATED)
             yield Pause(min(_POLL_SHARED if self._seen.shared else _POLL, left))
 
     def _handled(self, push: Push, identity: tuple[str, ...], until: float) -> Flow:
@@ -508,17 +535,23 @@ class Webhook:
             yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
             _logger.warning("Too many handlers of the webhook are at work; WeChat will repeat a push.")
             return BodyError.BUSY.value
-        attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, self.room.leave)
+        handling = Handling()
+
+        def ended() -> None:
+            self.room.leave()
+            handling.ended()
+
+        attempt = Attempt(partial(self._afterwards, push.message, identity), self._is_unfit, ended, handling.answered)
         seconds = None if self._deadline is None else max(0.0, until - self._runtime.clock())
         outcome: HandlerResult | None = yield Handle(push, attempt, seconds, self._late is not None)
         if outcome is None:
             yield Do(partial(self._seen.finish, identity, Answered()), blocks=shared, needed=True)
-            return SUCCESS
+            return _LATE
         if isinstance(outcome, Failed) or outcome.status != 200:
             yield Do(partial(self._seen.release, identity), blocks=shared, needed=True)
             if isinstance(outcome, Failed):
                 raise outcome.error
-            return outcome
+            return replace(outcome, outcome=Outcome.FAILED)
         outcome = self._fitted(push, outcome)
         yield Do(
             partial(self._seen.finish, identity, Answered(outcome.body, outcome.content_type)),
