@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.debian import find
+from support.node import node, packages
 
 _SCRIPTS = Path(__file__).with_name("node")
-_PACKAGE = "nodejs npm"
 PATIENCE = 300.0  # real seconds
 
 
@@ -23,13 +21,13 @@ class Node:
     A directory with the SDKs in it.
 
     Args:
-        directory: Where they are installed, once for a run of the tests.
+        directory: Where they are, and the scripts.
         place: Where programs run.
         names: What their environment has besides.
     """
 
     def __init__(self, directory: Path, place: Path, **names: str) -> None:
-        self._program = find("node", package=_PACKAGE)
+        self._program = node()
         self._directory = directory
         self._place = place
         self._names = names
@@ -66,23 +64,12 @@ def said(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def installed(factory: pytest.TempPathFactory) -> Path:
     """
-    Install the SDKs, once for all workers of a run; their directory.
+    A directory with the scripts, and with the SDKs as they find them.
 
     Without Node the test is skipped, in CI it fails.
     """
-    find("node", package=_PACKAGE)
-    npm = find("npm", package=_PACKAGE)
-    # The workers of a run have directories side by side.
-    base = factory.getbasetemp()
-    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "node-sdks"
-    directory.mkdir(exist_ok=True)
-    with open(directory / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / "done").exists():
-            for file in _SCRIPTS.iterdir():
-                shutil.copy(file, directory)
-            command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-            done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            assert done.returncode == 0, done.stderr
-            (directory / "done").touch()
+    directory = factory.mktemp("node-sdks")
+    for file in _SCRIPTS.iterdir():
+        shutil.copy(file, directory)
+    (directory / "node_modules").symlink_to(packages())
     return directory

@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from support import faketime
 from support.debian import find, missing
 
 _ARTICLE = Path(__file__).with_name("article.php")
 _NEEDS = ("curl", "memcached", "pdo_mysql")
-_FAKETIME = "faketime/libfaketime.so.1"
 APPID, SECRET = "wxarticle", "5ecret"
 
 
@@ -47,7 +47,7 @@ def view(form: str, base_url: str, *, ahead: float = 0.0, **settings: object) ->
         **{name: str(value) for name, value in settings.items()},
     }
     if ahead:
-        environment |= {"LD_PRELOAD": faketime(), "FAKETIME": f"+{ahead:.0f}s"}
+        environment |= faketime.ahead(ahead)
     command = [php(), str(_ARTICLE), form]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout, done.stderr
@@ -59,11 +59,3 @@ def sql_of_the_table() -> list[str]:
     """The statements that make the table."""
     printed = subprocess.run([php(), str(_ARTICLE), "table"], capture_output=True, text=True, check=True).stdout
     return [each.strip() for each in printed.split(";") if each.strip()]
-
-
-def faketime() -> str:
-    """The library that lets a program's clock go ahead."""
-    found = next((str(each) for each in Path("/usr/lib").glob(f"*/{_FAKETIME}")), "")
-    if not found:
-        missing("libfaketime", "libfaketime")
-    return found
