@@ -460,3 +460,23 @@ class TestAccounts:
 
         assert {40001, 40014, 42001} == TokenProvider(Account("wx1"), source=source).retryable_errcodes
         assert WeComToken.retryable_errcodes == wecom.retryable_errcodes
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"follow": True}, "This process only follows; it looks at the store again in "),
+        ({"source": Elsewhere(gives=BUSY)}, "The next look at the file is in "),
+        ({}, "No request is sent to WeChat for "),
+    ],
+    ids=["follower", "elsewhere", "owner"],
+)
+def test_pause_is_told(world: World, options: dict[str, Any], says: str) -> None:
+    """Only who asks WeChat says that for a while it does not."""
+    world.script(BUSY)
+    world.error(world.provider(**options))
+
+    assert EventType.BACKING_OFF in world.names()  # which waits until all is told
+    (told,) = [event.message for event in world.events if event.name is EventType.BACKING_OFF]
+    assert told.startswith(says)
+    assert ("WeChat" in told) is (not options)

@@ -12,13 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
+from pymemcache import Client
+from redis import Redis
 from stores.redis_server import in_children
 from support.background import landed
 
 from wxmiddleware import Account, ConfigurationError, EventType, Runtime, TokenEvent, TokenProvider
 from wxmiddleware._engine import mirrors
 from wxmiddleware._engine.link import StoreLink
-from wxmiddleware.layouts import ArticleFile, Kept
+from wxmiddleware.layouts import (
+    ArticleFile,
+    ArticleMemcached,
+    ArticleTable,
+    CoWechatApiFile,
+    Kept,
+    Layout,
+    LayoutToken,
+    PlainMemcached,
+    PlainRedis,
+)
 from wxmiddleware.stores import Loaded, Record
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.testing import ScriptedSource
@@ -691,3 +704,39 @@ def test_frozen_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrors, "threads_freeze", lambda: True)
     with pytest.raises(ConfigurationError, match="enable-threads"):
         TokenProvider(ACCOUNT, mirrors=[FakeLayout()])
+
+
+@pytest.mark.parametrize("other", [ArticleFile, CoWechatApiFile])
+def test_what_is_read(tmp_path: Path, other: Callable[[Path], Any]) -> None:
+    """Where another program owns the token nothing is written, be it by the same layout or by one of the same file."""
+    (tmp_path / "link").symlink_to(tmp_path / "a.json")
+    layout = ArticleFile(tmp_path / "a.json")
+    for mirror in (layout, other(tmp_path / "a.json"), other(tmp_path / "link")):
+        with pytest.raises(ConfigurationError, match="its owner alone writes there"):
+            TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[mirror])
+
+    elsewhere = other(tmp_path / "b.json")
+    TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[elsewhere]).close()
+
+
+def test_what_is_read_by_a_layout_of_ones_own() -> None:
+    """A user's layout is known by itself alone: another one of the same name may be elsewhere."""
+    layout = FakeLayout()
+    with pytest.raises(ConfigurationError, match="a layout is where this provider reads the token"):
+        TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[layout])
+    TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[FakeLayout()]).close()
+
+
+def test_what_is_read_on_a_server() -> None:
+    """Keys, entries and rows are known by the client and the name."""
+    client, cache = Redis(), Client(("127.0.0.1", 1))
+    engine = sqlalchemy.create_engine("sqlite://")
+    pairs: list[tuple[Layout, Layout, Layout]] = [
+        (PlainRedis(client, "a"), PlainRedis(client, "a"), PlainRedis(Redis(port=1), "a")),
+        (PlainMemcached(cache, "wx1"), ArticleMemcached(cache, "wx1"), PlainMemcached(cache, "wx2")),
+        (ArticleTable(engine), ArticleTable(engine), ArticleTable(engine, row="jsapi_ticket")),
+    ]
+    for layout, same, other in pairs:
+        with pytest.raises(ConfigurationError, match="its owner alone writes there"):
+            TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[same])
+        TokenProvider(Account("wx1"), source=LayoutToken(layout), mirrors=[other]).close()

@@ -252,13 +252,14 @@ class TestReplace:
     def test_no_file(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
         """A directory or a pipe is neither read, which would wait for a writer, nor replaced."""
         path = tmp_path / "access_token.json"
+        layout = ArticleFile(path)
         make(path)
         before = path.stat()
 
         with pytest.raises(StoreError, match="not a regular file"):
-            ArticleFile(path).read()
+            layout.read()
         with pytest.raises(StoreError, match="not a regular file"):
-            ArticleFile(path).write("T", NOW)
+            layout.write("T", NOW)
 
         assert os.path.samestat(before, path.stat())
         assert [path] == list(tmp_path.iterdir())
@@ -287,6 +288,13 @@ def test_no_path(path: object) -> None:
     """A path that is none is found out at construction."""
     with pytest.raises(ConfigurationError, match=r"^path must be"):
         ArticleFile(path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", [ArticleFile, CoWechatApiFile])
+def test_directory(tmp_path: Path, layout: Callable[[Path], object]) -> None:
+    """A directory in the place of the file is found out at construction, and not when a mirror is written."""
+    with pytest.raises(ConfigurationError, match="path is a directory"):
+        layout(tmp_path)
 
 
 def test_no_token_in_a_repr() -> None:

@@ -116,6 +116,7 @@ def test_two(start: Start, wechat: WeChat, tmp_path: Path, moment: str) -> None:
     ("more", "says"),
     [
         (["--sink", "nowhere"], "there is no directory"),
+        (["--sink", __file__], "is a file. Name the directory"),
         (["--sink-mode", "0666"], "nobody else writes"),
         (["--sink-mode", "rw"], "octal number"),
     ],

@@ -151,7 +151,7 @@ def test_no_file(tmp_path: Path, path: Path) -> None:
         failure = FileToken(place, timeout=60.0).fetch(ACCOUNT)
         assert isinstance(failure, Failure)
         assert Cause.PERMANENT is failure.cause
-        assert f"The file {place} is none" in failure.message
+        assert f"The file {place} is not a regular file" in failure.message
 
 
 @pytest.mark.parametrize(

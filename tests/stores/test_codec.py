@@ -106,6 +106,15 @@ def test_golden() -> None:
     assert {field.name for field in fields(Record)} - {"extra"} == set(golden) - {"v"}, CHANGED
 
 
+def test_nothing_said() -> None:
+    """What WeChat did not say of a failure is null, and read as that."""
+    record = Record(cooldown=Cooldown(5.0, Failure(Cause.TRANSIENT, "No.")))
+    failure = json.loads(dumps_record(record))["cooldown"]["failure"]
+
+    assert {"errcode", "rid", "retry_after"} == {name for name, value in failure.items() if value is None}
+    assert record == loads_record(dumps_record(record))
+
+
 def test_page() -> None:
     """The page names each field of the golden record, and no other."""
     page = (Path(__file__).parents[2] / "docs" / "record.md").read_text(encoding="utf-8")

@@ -24,7 +24,9 @@ from .._runtime import fork
 from .._runtime.checks import has_members_of, kind
 from .._runtime.threads import start_thread, threads_freeze
 from ..exceptions import ConfigurationError, StoreError
-from ..layouts import Kept, Layout
+from ..layouts import Kept, Layout, LayoutToken
+from ..layouts._layout import same_place
+from ..sources import TokenSource
 from ..sources._within import begin
 from .events import EventType, TokenEvent
 from .flight import _endings
@@ -40,16 +42,18 @@ _REMEMBERED = 8  # tokens of ours that another program's is told from
 _T = TypeVar("_T")
 
 
-def checked_mirrors(mirrors: Iterable[Layout], *, follow: bool, reuse: bool) -> tuple[Layout, ...]:
+def checked_mirrors(mirrors: Iterable[Layout], source: TokenSource, *, follow: bool, reuse: bool) -> tuple[Layout, ...]:
     """
     The layouts to write.
 
     Args:
+        source: Where the token comes from.
         follow: Whether the provider never fetches.
         reuse: Whether it keeps a token.
 
     Raises:
-        ConfigurationError: One is none; or this provider owns no token, or has no thread to write it.
+        ConfigurationError: One is none, or what the token is read from; or this provider owns no token, or has no
+            thread to write it.
     """
     if not isinstance(mirrors, Iterable) or isinstance(mirrors, str | bytes):
         raise ConfigurationError("mirrors must be a list of layouts, as in mirrors=[ArticleTable(engine)].")
@@ -57,6 +61,11 @@ def checked_mirrors(mirrors: Iterable[Layout], *, follow: bool, reuse: bool) -> 
     for mirror in mirrors:
         if not has_members_of(Layout, mirror):
             raise ConfigurationError(f"A mirror is a layout such as ArticleTable(engine), not {kind(mirror)}.")
+        if isinstance(source, LayoutToken) and same_place(source.layout, mirror):
+            raise ConfigurationError(
+                f"{mirror.name} is where this provider reads the token (LayoutToken), so it cannot be a mirror, too: "
+                "its owner alone writes there. Leave it out of mirrors=."
+            )
     if mirrors and follow:
         raise ConfigurationError("mirrors= are written by who fetches the token, and follow=True never does.")
     if mirrors and not reuse:

@@ -428,7 +428,7 @@ class TokenProvider(fork.Closing):
         from .mirrors import Mirror, checked_mirrors  # few need it
 
         plan = self._own.plan
-        layouts = checked_mirrors(layouts, follow=plan.follow, reuse=plan.reuse)
+        layouts = checked_mirrors(layouts, self._own.source, follow=plan.follow, reuse=plan.reuse)
         self._mirrors = tuple(Mirror(layout, self._own) for layout in layouts)
         for mirror in self._mirrors:
             finalize(self, mirror.drop).atexit = False  # at the end a short program's first write is waited for

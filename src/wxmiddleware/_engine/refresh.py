@@ -844,13 +844,21 @@ class Refresh:
             token.remember_failure(Cooldown(self._clock() + seconds, failure, streak, rejected), expires_at=expires_at)
             self._note(
                 EventType.BACKING_OFF,
-                f"No request is sent to {token.asks} for {seconds:.0f} s (back-off, {failure.cause} failure).",
+                f"{self._nobody_asks(seconds)} (back-off, {failure.cause} failure).",
                 seconds=seconds,
                 cause=failure.cause,
                 errcode=failure.errcode,
                 rid=failure.rid,
             )
         return told
+
+    def _nobody_asks(self, seconds: float) -> str:
+        """Say what does not happen for so long. Who follows, or takes a token from elsewhere, never asks WeChat."""
+        if self._token.plan.follow:
+            return f"This process only follows; it looks at the store again in {seconds:.0f} s"
+        if self._token.cheap:
+            return f"The next look at {self._token.asks} is in {seconds:.0f} s"
+        return f"No request is sent to {self._token.asks} for {seconds:.0f} s"
 
     def _reads_lag(self) -> None:
         """Say once that the store does not show what it has just taken."""

@@ -28,11 +28,15 @@ class Sink:
         mode: Who may read the files; others than their owner never write to them.
 
     Raises:
-        ConfigurationError: There is no such directory, this user cannot write to it, every user may replace the files
-            in it, or the mode lets others write.
+        ConfigurationError: There is no such directory, or it is a file; or this user cannot write to it, every user may
+            replace the files in it, or the mode lets others write.
     """
 
     def __init__(self, directory: str, mode: int = 0o600) -> None:
+        if Path(directory).exists() and not Path(directory).is_dir():
+            raise ConfigurationError(
+                f"--sink: {directory!r} is a file. Name the directory: each token has a file of its own in it."
+            )
         if not Path(directory).is_dir():
             raise ConfigurationError(f"--sink: there is no directory {directory!r}. Make it, for the readers' group.")
         if not os.access(directory, os.W_OK | os.X_OK):

@@ -26,7 +26,7 @@ class JSONFile:
         path: The file; a relative one is below the directory that the process is in now.
 
     Raises:
-        ConfigurationError: It is no path.
+        ConfigurationError: It is no path, or that of a directory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -34,12 +34,19 @@ class JSONFile:
             raise ConfigurationError("path must be the path of a file, a str or a Path.")
         if not str(path) or "\0" in str(path) or "://" in str(path):
             raise ConfigurationError("path must be the name of a file, and is empty, a URL or has a NUL in it.")
+        if os.path.isdir(path):
+            raise ConfigurationError("path is a directory. Name the file in it, such as access_token.json.")
         self._path = os.path.abspath(path)
 
     @property
     def name(self) -> str:
         """The file, for messages."""
         return f"{type(self).__name__}({self._path})"
+
+    @property
+    def _place(self) -> object:
+        """What two layouts of one file have in common."""
+        return os.path.realpath(self._path)
 
     def __repr__(self) -> str:
         return self.name

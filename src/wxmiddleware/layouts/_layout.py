@@ -52,6 +52,12 @@ class Layout(Protocol):
         """
 
 
+def same_place(one: Layout, other: Layout) -> bool:
+    """Whether what is written with the one is read with the other, as far as can be told."""
+    places = [getattr(each, "_place", None) for each in (one, other)]
+    return one is other or (places[0] is not None and places[0] == places[1])
+
+
 def word(name: str, value: Any, example: str) -> str:
     """
     Check a part of a key.

@@ -57,6 +57,11 @@ class Entry:
         """The key, for messages."""
         return f"{type(self).__name__}({self._key})"
 
+    @property
+    def _place(self) -> object:
+        """What two layouts of one entry have in common."""
+        return self._server.name, self._server.room, self._key
+
     def __repr__(self) -> str:
         return self.name
 

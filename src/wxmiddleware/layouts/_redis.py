@@ -62,6 +62,11 @@ class Key:
         """The key, for messages."""
         return f"{type(self).__name__}({self._name or self._key})"
 
+    @property
+    def _place(self) -> object:
+        """What two layouts of one key have in common."""
+        return self._client, self._key
+
     def __repr__(self) -> str:
         return self.name
 

@@ -1,8 +1,9 @@
 """
-The class of PHP that many sites have from an article of 2017, in the three forms in which it keeps a token.
+The PHP class that an article of 2017 shows and many sites use, in the three forms in which it keeps a token.
 
-Its ``expire`` and ``expires_time`` say when a token was fetched, and it takes another an hour later. So an hour before
-the token's end is written: PHP leaves the entry alone while somebody renews it, and takes over by itself at the end.
+It asks ``/cgi-bin/token`` when a page is viewed. Its ``expire`` and ``expires_time`` say when a token was fetched, and
+it takes another an hour later. So an hour before the token's end is written: PHP leaves the entry alone while somebody
+renews it, and takes over by itself at the end.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class ArticleTable:
     """
     The table ``wx_token(id, type, expire, value)``: one account for each database.
 
+    The article is one of 2017, whose PHP class many sites use: it keeps the token for an hour in this table of MySQL.
+
     Args:
         engine: An SQLAlchemy engine.
         row: Which row: ``access_token`` or ``jsapi_ticket``.
@@ -68,6 +71,11 @@ class ArticleTable:
     def name(self) -> str:
         """The table and the row, for messages."""
         return f"ArticleTable({self._table.name}, {self._row})"
+
+    @property
+    def _place(self) -> object:
+        """What two layouts of one row have in common."""
+        return self._engine, self._table.name, self._row
 
     def __repr__(self) -> str:
         return self.name
@@ -115,6 +123,7 @@ class ArticleMemcached(Entry):
     """
     The entry of memcached that is named like the AppID.
 
+    The article is one of 2017, whose PHP class many sites use: in this form it keeps the token for an hour there.
     PHP fetches when it is gone, so it is written again in time, by whoever keeps the token.
 
     Args:
@@ -136,6 +145,7 @@ class ArticleFile(JSONFile):
     """
     The file ``access_token.json``.
 
+    The article is one of 2017, whose PHP class many sites use: in this form it keeps the token for an hour there.
     It is replaced as a whole, while PHP writes in place. Owner and mode stay; a new file is readable for everybody who
     may enter its directory, as PHP has a user of its own.
 

@@ -100,7 +100,7 @@ class FileToken(Elsewhere):
         except OSError as exc:
             return Failure(Cause.TRANSIENT, f"{who} cannot be read ({os.strerror(exc.errno or 0)}).")
         if raw is None:
-            return Failure(Cause.PERMANENT, f"{who} is none: there is a directory, a pipe or a device.")
+            return Failure(Cause.PERMANENT, f"{who} is not a regular file, but a directory, a pipe or a device.")
         if len(raw) > _MOST_BYTES:
             return Failure(Cause.PERMANENT, f"{who} has more than {_MOST_BYTES} bytes. Is it the right one?")
         return self._parsed(who, raw, written)
