@@ -14,7 +14,7 @@ import redis.asyncio
 from stores.redis_server import RedisServer
 
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.layouts import EasyWeChatRedis, Kept, PlainRedis, WechatpyRedis, WxJavaRedis
+from wxmiddleware.layouts import EasyWeChatRedis, Kept, LayoutToken, PlainRedis, WechatpyRedis, WxJavaRedis
 
 NOW = 1_795_819_524.0
 TOKEN = "T" * 160
@@ -173,7 +173,14 @@ class TestEasyWeChat:
         """The key has it, and the name does not."""
         layout = self.layout(client, b"")
 
-        assert "EasyWeChatRedis(official_account, wx1)" == layout.name == repr(layout)
+        assert "EasyWeChatRedis(easywechat:official_account, wx1)" == layout.name == repr(layout)
+
+    def test_kinds(self, client: Any) -> None:
+        """What has a key of its own has a name of its own, so that followers of two share no record."""
+        others: list[dict[str, Any]] = [{}, {"stable": True}, {"app": "mini_app"}, {"namespace": "shop"}]
+        kinds = {LayoutToken(EasyWeChatRedis(client, "wx1", "5ec2e7", **each)).kind for each in others}
+
+        assert 4 == len(kinds)
 
     def test_text(self) -> None:
         """A client that decodes cannot read what igbinary writes."""

@@ -13,6 +13,7 @@ from wxmiddleware import Account, Runtime, TokenProvider, TokenUnavailable
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.layouts import Kept, LayoutToken
 from wxmiddleware.sources import Cause, Failure, Grant
+from wxmiddleware.stores.memory import MemoryStore
 
 ACCOUNT = Account("wx1")
 START = 1_795_819_524.0
@@ -95,6 +96,16 @@ def test_kind() -> None:
     assert "a layout" == LayoutToken(one).asks
 
 
+def test_two_places_of_one_name() -> None:
+    """Keys of one name on two servers: told apart by kind=, processes that share a store do not mix them up."""
+    store, tokens = MemoryStore(), []
+    for token in ("T1", "T2"):
+        source = LayoutToken(FakeLayout(Kept(token, None)), kind=f"server-{token}")
+        tokens.append(TokenProvider(ACCOUNT, source=source, store=store).get_token())
+
+    assert ["T1", "T2"] == tokens
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -102,6 +113,8 @@ def test_kind() -> None:
         (lambda: LayoutToken(FakeLayout), "not the class FakeLayout"),  # type: ignore[arg-type]
         (lambda: LayoutToken(FakeLayout(), refresh_after=0), "refresh_after"),
         (lambda: LayoutToken(FakeLayout(), timeout=-1), "timeout"),
+        (lambda: LayoutToken(FakeLayout(), kind="two words"), "short word"),
+        (lambda: LayoutToken(FakeLayout(), kind="stable"), "fetched from WeChat"),
     ],
 )
 def test_bad_settings(make: Callable[[], object], says: str) -> None:

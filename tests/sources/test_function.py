@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pytest
 from support.leaks import everything_logged, shown
 
 from wxmiddleware import Account, ConfigurationError, TokenProvider, TokenUnavailable
-from wxmiddleware.sources import CallableToken, Cause, Failure, Grant, TokenSource, _within
+from wxmiddleware.sources import (
+    CallableToken,
+    Cause,
+    ClassicToken,
+    Failure,
+    Grant,
+    StableToken,
+    TokenSource,
+    WeComToken,
+    _within,
+    component,
+    tickets,
+)
+from wxmiddleware.sources._elsewhere import _FETCHED
+from wxmiddleware.stores.memory import MemoryStore
 
 ACCOUNT = Account("wx0123456789abcdef")
 TOKEN = "88_abcDEF-ghi"
@@ -20,6 +35,10 @@ TOKEN = "88_abcDEF-ghi"
 
 def ours() -> str:
     """Give the token as this company keeps it."""
+    return TOKEN
+
+
+def _another() -> str:
     return TOKEN
 
 
@@ -59,7 +78,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_given(answer: Any, expected: Grant) -> None:
     """The token, with its seconds or without, or a grant."""
-    assert expected == CallableToken(Gives(answer)).fetch(ACCOUNT)
+    assert expected == CallableToken(Gives(answer), kind="ours").fetch(ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +108,7 @@ def test_given(answer: Any, expected: Grant) -> None:
 )
 def test_gives_none(answer: Any, cause: Cause, said: str) -> None:
     """What is wrong is said, with the function's name, and no word of what it gave or raised."""
-    failure = CallableToken(Gives(answer)).fetch(ACCOUNT)
+    failure = CallableToken(Gives(answer), kind="ours").fetch(ACCOUNT)
 
     assert isinstance(failure, Failure)
     assert cause is failure.cause
@@ -123,12 +142,12 @@ def test_async(function: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"lambda: asyncio.run\(function\(\)\)"):
         CallableToken(function)
 
-    assert Grant(TOKEN, 7200.0) == CallableToken(lambda: asyncio.run(function())).fetch(ACCOUNT)
+    assert Grant(TOKEN, 7200.0) == CallableToken(lambda: asyncio.run(function()), kind="ours").fetch(ACCOUNT)
 
 
 def test_coroutine() -> None:
     """A plain function that gives a coroutine is found out when it is called, and the coroutine is not left behind."""
-    failure = CallableToken(partial(next, iter([_later()]))).fetch(ACCOUNT)
+    failure = CallableToken(partial(next, iter([_later()])), kind="ours").fetch(ACCOUNT)
 
     assert isinstance(failure, Failure)
     assert "but a coroutine" in failure.message
@@ -153,14 +172,14 @@ class Hangs:
 def test_hangs(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
     """It is given up in time and not called again beside itself; what it gives late is for who waits by then."""
     function = Hangs(kind)
-    source = CallableToken(function, timeout=0.05)
+    source = CallableToken(function, kind="ours", timeout=0.05)
     said = [source.fetch(ACCOUNT) for _ in range(3)]
     assert [True] * 3 == ["did not return within 0.05 s" in getattr(each, "message", "") for each in said]
     assert 1 == function.calls
 
     monkeypatch.setattr(_within, "clock", lambda: 130.0)
     threading.Timer(0.05, function.let_go.set).start()
-    patient = CallableToken(function, timeout=30.0)
+    patient = CallableToken(function, kind="ours", timeout=30.0)
     object.__setattr__(patient, "_calls", source._calls)
     assert Grant("T1", 70.0) == patient.fetch(ACCOUNT)  # 30 s of its life were over
     assert Grant("T2", 100.0) == source.fetch(ACCOUNT)
@@ -169,7 +188,7 @@ def test_hangs(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
 def test_late_answer_that_nobody_waits_for() -> None:
     """What came when nobody waited is dropped: it may be old by now."""
     function = Hangs()
-    source = CallableToken(function, timeout=0.05)
+    source = CallableToken(function, kind="ours", timeout=0.05)
     source.fetch(ACCOUNT)
     running = source._calls._running
     assert running is not None
@@ -182,7 +201,7 @@ def test_late_answer_that_nobody_waits_for() -> None:
 def test_after_a_fork() -> None:
     """A child does not wait for a call of its parent's."""
     function = Hangs()
-    source = CallableToken(function, timeout=0.05)
+    source = CallableToken(function, kind="ours", timeout=0.05)
     source.fetch(ACCOUNT)
     source._calls.after_fork()
     function.let_go.set()
@@ -196,7 +215,7 @@ def test_nothing_kept() -> None:
     class Held:
         pass
 
-    source = CallableToken(Gives(TOKEN, ValueError(Held()), TOKEN))
+    source = CallableToken(Gives(TOKEN, ValueError(Held()), TOKEN), kind="ours")
     for _ in range(3):
         source.fetch(ACCOUNT)
         assert source._calls._running is None
@@ -237,12 +256,91 @@ def test_next_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kind() -> None:
     """The same function has one kind everywhere, another one has another; a name of the user's goes first."""
-    assert CallableToken(ours).kind == CallableToken(ours, timeout=1).kind != CallableToken(Gives()).kind
+    assert CallableToken(ours).kind == CallableToken(ours, timeout=1).kind != CallableToken(_another).kind
     assert "ours" == CallableToken(Gives(), kind="ours").kind
     assert isinstance(CallableToken(ours), TokenSource)
     assert CallableToken(ours) == CallableToken(ours)
     assert hash(CallableToken(ours)) == hash(CallableToken(ours))
     assert f"CallableToken(ours, kind={CallableToken(ours).kind!r})" == repr(CallableToken(ours))
+
+
+def _made() -> Callable[[], str]:
+    return lambda: TOKEN
+
+
+class Holder:
+    def method(self) -> str:
+        return TOKEN
+
+    @classmethod
+    def of_the_class(cls) -> str:
+        return TOKEN
+
+    @staticmethod
+    def static() -> str:
+        return TOKEN
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda: TOKEN, "a lambda"),
+        (partial(ours), "a partial, which has no name"),
+        (_made(), "a lambda"),
+        (lru_cache(_made()), "a lambda"),
+        (Gives(TOKEN), "a Gives, which has no name"),
+        (Holder().method, "a method"),
+        (Holder.of_the_class, "a method"),
+    ],
+)
+def test_no_name_of_its_own(function: Any, said: str) -> None:
+    """Two of one account would share a record, so a kind has to be said; with one each has its own."""
+    with pytest.raises(ConfigurationError, match=f"is {said}.*CallableToken\\(function, kind='ours'\\)"):
+        CallableToken(function)
+
+    assert "shop" == CallableToken(function, kind="shop").kind
+
+
+def test_made_inside_another() -> None:
+    """A function that is made more than once has one name each time."""
+
+    def local() -> str:
+        return TOKEN
+
+    with pytest.raises(ConfigurationError, match="made inside another function"):
+        CallableToken(local)
+
+
+@pytest.mark.parametrize("function", [ours, lru_cache(ours), Holder.static, os.getcwd])
+def test_name_of_its_own(function: Any) -> None:
+    """What has a name that nothing else has needs no kind."""
+    assert CallableToken(function).kind.startswith("callable-")
+
+
+def test_two_in_one_store() -> None:
+    """What they give is kept apart."""
+    store = MemoryStore()
+    sources = [CallableToken(Gives(token), kind=kind) for token, kind in (("T1", "shop"), ("T2", "blog"))]
+
+    assert ["T1", "T2"] == [TokenProvider(ACCOUNT, source=each, store=store).get_token() for each in sources]
+
+
+def test_kinds_of_wechat_s_own() -> None:
+    """None of them can be taken: the record would be that of who fetches."""
+    fetched: list[Any] = [
+        StableToken,
+        ClassicToken,
+        WeComToken,
+        tickets.JsapiTicket,
+        tickets.CardTicket,
+        tickets.AgentTicket,
+    ]
+    kinds = {each.kind for each in (*fetched, component.ComponentToken, component.AuthorizerToken)}
+
+    assert kinds | {"component_verify_ticket"} == _FETCHED
+    for kind in _FETCHED:
+        with pytest.raises(ConfigurationError, match="fetched from WeChat"):
+            CallableToken(ours, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +365,7 @@ def test_arguments(arguments: list[Any], options: dict[str, Any]) -> None:
 def test_thread() -> None:
     """It is called in a thread, so that it may block."""
     names: list[str] = []
-    CallableToken(lambda: names.append(threading.current_thread().name)).fetch(ACCOUNT)
+    CallableToken(lambda: names.append(threading.current_thread().name), kind="ours").fetch(ACCOUNT)
 
     assert 1 == len(names)
     assert threading.current_thread().name not in names

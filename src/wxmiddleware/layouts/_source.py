@@ -10,7 +10,7 @@ from .._rules.models import Account, Cause, Failure, Grant
 from .._runtime import checks
 from .._runtime.clock import Clock
 from ..exceptions import ConfigurationError
-from ..sources._elsewhere import Elsewhere, granted, named
+from ..sources._elsewhere import Elsewhere, check_kind, granted, named
 from ..sources._http import number
 from ..sources._within import BrokenOff, OneAtATime
 from ._layout import Kept, Layout
@@ -32,16 +32,21 @@ class LayoutToken(Elsewhere):
 
     Args:
         layout: Where and how, such as ``ArticleTable(engine)``.
+        kind: Names the token in stores and logs: one word, the same in all processes. By default it is made of the
+            layout's name, which tells a table or a key, and not its server or database. So say it where one account has
+            two tokens under one name.
         refresh_after: Seconds between two looks.
         timeout: Seconds that a look may take. While one hangs, there is no other.
         clock: Seconds since 1970; ends are compared with it.
 
     Raises:
-        ConfigurationError: The layout is none, or a number is not above 0.
+        ConfigurationError: The layout is none; `kind` is no word, or that of a token fetched from WeChat; a number is
+            not above 0.
     """
 
     layout: Layout
     _: dataclasses.KW_ONLY
+    kind: str = ""
     refresh_after: float = 5.0
     timeout: float = 5.0
     clock: Clock = time.time
@@ -54,11 +59,9 @@ class LayoutToken(Elsewhere):
             )
         checks.seconds("refresh_after", self.refresh_after)
         checks.seconds("timeout", self.timeout)
-
-    @property
-    def kind(self) -> str:
-        """A name of its own for each place, so that two of one account are not mixed up."""
-        return named("layout", self.layout.name)
+        check_kind(self.kind)
+        if not self.kind:
+            object.__setattr__(self, "kind", named("layout", self.layout.name))
 
     @property
     def asks(self) -> str:

@@ -62,7 +62,8 @@ class EasyWeChatRedis(Key):
             )
         # Nothing fails from here on: a trace shows what a frame holds, and trackers hide only what is called a secret.
         key = f"{namespace}:{app}.access_token.{appid}.{secret}.{int(stable)}"
-        super().__init__(client, key, name=f"{app}, {appid}", clock=clock)
+        name = f"{namespace}:{app}, {appid}{', stable' if stable else ''}"
+        super().__init__(client, key, name=name, clock=clock)
 
     def decoded(self, raw: Any) -> str:
         """The token, of either encoding."""

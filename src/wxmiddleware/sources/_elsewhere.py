@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .._rules.models import LONGEST_LIFE, Cause, Failure, Grant, is_token
+from ..exceptions import ConfigurationError
 from ._http import find, number
 
 # WeChat gives 7200 s. A token whose end nobody says is used for so long after it was last seen, unless it is rejected.
@@ -14,6 +15,7 @@ LIFE_UNKNOWN = 7200.0
 # Seconds since 1970 are more than this, and milliseconds more than that.
 _EPOCH_SECONDS = 1e8
 _EPOCH_MILLISECONDS = 1e11
+_LONGEST_KIND = 64
 
 
 class Elsewhere:
@@ -33,6 +35,31 @@ class Elsewhere:
 def named(kind: str, *words: str) -> str:
     """A kind for keys: the same for all who read the same, and another for what is read elsewhere."""
     return f"{kind}-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:8]}"
+
+
+# Kinds of tokens that are fetched from WeChat (docs/record.md). Under one of these names other processes would take
+# what is given here for what they have fetched themselves.
+_FETCHED = {
+    *("stable", "classic", "wecom", "jsapi_ticket", "wx_card_ticket", "agent_ticket"),
+    *("component", "authorizer", "component_verify_ticket"),
+}
+
+
+def check_kind(kind: object) -> None:
+    """
+    Check the name that a user gives to what is read in one place.
+
+    Raises:
+        ConfigurationError: It is no word, or that of a token which is fetched from WeChat.
+    """
+    word = isinstance(kind, str) and kind.isprintable() and not any(each.isspace() for each in kind)
+    if not word or len(str(kind)) > _LONGEST_KIND:
+        raise ConfigurationError("kind must be a short word without blanks, such as 'ours'.")
+    if kind in _FETCHED:
+        raise ConfigurationError(
+            f"kind={kind!r} is what tokens are called that are fetched from WeChat, and would share their record. "
+            "Say a word of your own, such as 'ours'."
+        )
 
 
 def granted(who: str, token: object, end: object, *, now: float, since: float) -> Grant | Failure:

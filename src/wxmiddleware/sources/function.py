@@ -12,7 +12,7 @@ from typing import Any
 from .._rules.models import Account, Cause, Failure, Grant
 from .._runtime import checks
 from ..exceptions import ConfigurationError
-from ._elsewhere import Elsewhere, granted, named
+from ._elsewhere import Elsewhere, check_kind, granted, named
 from ._within import BrokenOff, OneAtATime
 
 __all__ = ["CallableToken"]
@@ -36,13 +36,16 @@ class CallableToken(Elsewhere):
     Args:
         function: Gives the token. Not async; give ``lambda: asyncio.run(function())`` for one that is. Give the same
             function each time: two sources are the same if their functions are.
-        kind: Names the token in stores and logs. By default the function's name is in it; say it for lambdas, for
-            methods of several objects, and wherever two functions of one account have one name.
+        kind: Names the token in stores and logs: one word, the same in all processes, and another for each function of
+            an account. By default it is made of the function's module and name. Where these do not tell it from others
+            it must be said: for a lambda, a partial, a method, an object that can be called, and a function that is
+            made inside another.
         refresh_after: Seconds between two calls.
         timeout: Seconds that a call may take.
 
     Raises:
-        ConfigurationError: The function is none, or async; or a number is not above 0.
+        ConfigurationError: The function is none, or async, or has no name of its own and no `kind` is said; `kind` is
+            no word, or that of a token fetched from WeChat; or a number is not above 0.
     """
 
     function: Callable[[], Any]
@@ -58,13 +61,13 @@ class CallableToken(Elsewhere):
         if checks.is_async(self.function):
             raise ConfigurationError(
                 "The function of CallableToken must not be async. It runs in a thread, so it may block: "
-                "give a plain one, or lambda: asyncio.run(function())."
+                "give a plain one, or lambda: asyncio.run(function()), with kind=."
             )
-        if not isinstance(self.kind, str) or not self.kind.isprintable():
-            raise ConfigurationError("kind must be a short word, such as 'ours'.")
+        check_kind(self.kind)
         checks.seconds("refresh_after", self.refresh_after)
         checks.seconds("timeout", self.timeout)
         if not self.kind:
+            _check_name(self.function)
             module = getattr(self.function, "__module__", None) or ""
             object.__setattr__(self, "kind", named("callable", module, self._name))
 
@@ -101,3 +104,27 @@ class CallableToken(Elsewhere):
         now = time.time()
         grant = granted(who, token and token.strip(), life, now=now, since=now - ago)
         return replace(grant, refresh=refresh) if isinstance(grant, Grant) else grant
+
+
+def _check_name(function: Callable[[], Any]) -> None:
+    """
+    See that the function's name tells it from others of the account.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    name, owner = getattr(function, "__qualname__", ""), getattr(function, "__self__", None)
+    if not name:
+        what = f"{checks.kind(function)}, which has no name"
+    elif owner is not None and not inspect.ismodule(owner):
+        what = "a method, which all objects of its class have"
+    elif "<lambda>" in name:
+        what = "a lambda, which has no name"
+    elif "<" in name:
+        what = "made inside another function, maybe more than once"
+    else:
+        return
+    raise ConfigurationError(
+        f"The function of CallableToken is {what}, and its token is kept under a name. Say kind=, a word of your own "
+        "for it, the same in all processes and another for each function: CallableToken(function, kind='ours')."
+    )
