@@ -1,5 +1,6 @@
 """
-The shell's way in: ``wxmiddleware token``, ``keep``, ``inspect``, ``retry``, ``schema``, ``simulate``, ``push``.
+The shell's way in: ``wxmiddleware token``, ``keep``, ``inspect``, ``retry``, ``schema``, ``serve``, ``simulate``,
+``push``.
 
 Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
 A store's URL may hold a password; so it can come from the environment, too.
@@ -265,6 +266,18 @@ def _schema(options: argparse.Namespace) -> int:
     return OK
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from . import serve
+
+    if options.new_secret:
+        return serve.new_secret()
+    if options.new_caller is not None:
+        return serve.new_caller(options.new_caller)
+    if options.config is None:
+        raise ConfigurationError("Name the file of the hub: wxmiddleware serve hub.toml.")
+    return serve.check(options.config) if options.check else serve.serve(options.config)
+
+
 def _simulate(options: argparse.Namespace) -> int:
     from .account import read_secret
     from .simulate import simulate
@@ -387,6 +400,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_retry(commands)
     _add_inspect(commands)
     _add_schema(commands)
+    _add_serve(commands)
     _add_simulate(commands)
     _add_push(commands)
     return parser
@@ -527,6 +541,26 @@ def _add_account_options(command: argparse.ArgumentParser) -> None:
 def _add_secret_options(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--secret-file", metavar="PATH", help=text)
     command.add_argument("--secret", action=_Never, nargs="?", help=argparse.SUPPRESS)
+
+
+def _add_serve(commands: Any) -> None:
+    command = commands.add_parser(
+        "serve",
+        help="serve tokens, and calls that need one, to services in any language (a hub)",
+        description="Serve tokens, and calls that need one, to services in any language, until Ctrl-C or SIGTERM.\n"
+        "SIGHUP has the file read again; no request notices.",
+        epilog=_EXIT_CODES,
+    )
+    command.set_defaults(run=_serve)
+    command.add_argument("config", nargs="?", metavar="CONFIG", help="the hub's TOML file; docs/hub.md has all keys")
+    instead = command.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--check", action="store_true", help="say what would be served, and try the store; WeChat is not asked"
+    )
+    instead.add_argument(
+        "--new-caller", metavar="NAME", help="print the lines for a new caller, and its key, which is shown once"
+    )
+    instead.add_argument("--new-secret", action="store_true", help="print a new secret for the hub's own tokens")
 
 
 def _add_simulate(commands: Any) -> None:

@@ -97,6 +97,14 @@ class Hub:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
+    def leave(self) -> None:
+        """
+        Get ready for the end: ``/readyz`` says so. Requests go on, and new ones are served.
+
+        A server calls it when it is told to stop, before it waits for requests; a lifespan's end comes after that.
+        """
+        self._leaving = True
+
     async def aclose(self) -> None:
         """Close the connections to WeChat of this event loop. An app that mounts the hub calls it in its lifespan."""
         await self._upstream.aclose()
@@ -107,7 +115,7 @@ class Hub:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self._leaving = True
+                self.leave()
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

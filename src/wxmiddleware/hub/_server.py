@@ -1,0 +1,183 @@
+"""
+The server of a hub: uvicorn, with bounds for clients that are slow, and an end that cuts no request.
+
+uvicorn waits without end for a request's head and body. A client that sends one byte a minute would hold a connection
+and its memory (slowloris), so each has its time here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEAD = 10.0  # seconds for a request's head, from its first byte, and for the first byte of a connection
+_LARGEST_HEAD = 64 * 1024  # bytes
+_SILENCE = 60.0  # seconds without a byte of a body
+_IDLE = 75  # seconds that a connection stays open between two requests; longer than pools of clients keep one
+_logger = logging.getLogger("wxmiddleware")
+
+
+class Patient(HttpToolsProtocol):
+    """A connection whose heads of requests come in time, and are of a bounded size."""
+
+    _late: asyncio.TimerHandle | None = None
+    _head = 0  # bytes, while one is being read
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._expect(nothing=True)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, unless it is too much of a head."""
+        if self._late is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._late is not None and self._head > _LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the head's end."""
+        super().on_message_begin()
+        if self._late is None:
+            self._expect()
+
+    def on_headers_complete(self) -> None:
+        """See that it is there."""
+        self._expect(nothing=True)
+        super().on_headers_complete()
+
+    def _expect(self, *, nothing: bool = False) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._head = 0
+        self._late = None if nothing else self.loop.call_later(_HEAD, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends with Ctrl-C or SIGTERM, and tells the hub before it waits for the requests under way."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to end; at once, if Ctrl-C comes again."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+        self._leave()
+
+
+def server(
+    app: ASGIApp, *, leave: Callable[[], None], grace: float, connections: int, http: type[Patient] = Patient
+) -> uvicorn.Server:
+    """
+    Make the server.
+
+    Args:
+        app: What it serves.
+        leave: Called when it is told to end.
+        grace: Seconds for which requests may go on then.
+        connections: How many there may be at once; who comes then is told 503.
+        http: What reads requests.
+    """
+    config = uvicorn.Config(
+        in_time(app),
+        http=http,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,  # queries hold keys and tokens
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=connections,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=max(1, round(grace)),
+    )
+    return _Server(config, leave)
+
+
+def in_time(app: ASGIApp, silence: float = _SILENCE) -> ASGIApp:
+    """Have the app see a client as gone that sends nothing of a body for so long."""
+
+    async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        more = True
+
+        async def received() -> Message:
+            nonlocal more
+            if not more:  # only its leaving can be waited for
+                return await receive()
+            try:
+                async with asyncio.timeout(silence):
+                    message = await receive()
+            except TimeoutError:
+                return {"type": "http.disconnect"}
+            more = bool(message.get("more_body", False))
+            return message
+
+        await app(scope, received, send)
+
+    return bounded
+
+
+def file_limit() -> int:
+    """Let this process open as many files as it may, and say how many."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 512
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return 65_536 if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft
+    return wanted
+
+
+async def run(made: uvicorn.Server, sockets: list[socket.socket], reload: Callable[[], Any]) -> None:
+    """
+    Serve until it is told to end.
+
+    Args:
+        made: The server.
+        sockets: Where it listens.
+        reload: An async function for SIGHUP.
+    """
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def hung_up() -> None:
+        task = loop.create_task(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, hung_up)
+    await made.serve(sockets)
