@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from wxmiddleware.cli import _parser
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -66,6 +68,20 @@ def test_page(
         exec(compile(block, page, "exec"), names)
 
         assert names["provider"].get_token() == wechat.current(slot="stable")
+
+
+@pytest.mark.parametrize("page", ["beside.md", "stores.md"])
+def test_units(page: str) -> None:
+    """A service's command is one, keeps its files where the service may write, and is in no group that all are in."""
+    for unit in [block for language, block in blocks(page) if language == "ini"]:
+        settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+        options = _parser().parse_args(shlex.split(settings["ExecStart"])[1:])
+        url, sink = options.store, options.sink
+
+        assert "keep" == shlex.split(settings["ExecStart"])[1]
+        assert not url.startswith("file:") or url.startswith(f"file:/var/lib/{settings['StateDirectory']}/")
+        assert sink is None or (sink == f"/run/{settings['RuntimeDirectory']}" and "Group" in settings)
+        assert sink is None or options.sink_mode == 0o640
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
