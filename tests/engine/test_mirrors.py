@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,10 +17,11 @@ import pytest
 import sqlalchemy
 from pymemcache import Client
 from redis import Redis
+from redis.exceptions import NoPermissionError
 from stores.redis_server import in_children
 from support.background import landed
 
-from wxmiddleware import Account, ConfigurationError, EventType, Runtime, TokenEvent, TokenProvider
+from wxmiddleware import Account, ConfigurationError, EventType, Runtime, StoreError, TokenEvent, TokenProvider
 from wxmiddleware._engine import mirrors
 from wxmiddleware._engine.link import StoreLink
 from wxmiddleware.layouts import (
@@ -251,6 +254,7 @@ class TestTrouble:
 
         assert "T1" == provider.get_token()
         eventually(lambda: EventType.MIRROR_FAILED in stage.told())
+        assert "give its client a timeout" in next(each.message for each in stage.events if each.mirror)
         stage.advance(60)
         assert "T2" == provider.get_token(rejected="T1")
         eventually(lambda: second.written[-1:] == ["T2"])
@@ -277,6 +281,41 @@ class TestTrouble:
         assert failed.message.startswith(f"a layout: The token could not be written ({kind.__name__}).")
         assert "T1" not in repr(failed) + repr(back)
         assert "password" not in repr(failed)
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (ConnectionRefusedError("T1"), "Nothing listens there. Check host and port"),
+            (PermissionError(13, "T1"), "This user may not. Check the rights"),
+            (OSError(28, "No space left on device"), "Make room"),
+            (OSError(30, "Read-only file system"), "can only be read. Mount it otherwise"),
+            (NoPermissionError("T1"), "+get +set +pttl"),
+            (sqlite3.OperationalError("no such table: T1"), "The table is missing there. Make it"),
+            (KeyError("T1"), "call the layout's write() on a shell to see it"),
+            (StoreError("T1"), "call the layout's write() on a shell to see it"),
+        ],
+    )
+    def test_cure(self, stage: Stage, error: BaseException, said: str) -> None:
+        """Each failure comes with what to do, and with no word of an error that is not ours."""
+        stage.layout.failures = [error]
+        stage.source.answer("T1")
+        stage.process().get_token()
+        eventually(lambda: EventType.MIRROR_FAILED in stage.told())
+
+        failed = next(each for each in stage.events if each.name is EventType.MIRROR_FAILED)
+        assert said in failed.message
+        assert "T1" not in failed.message
+
+    def test_cure_of_ours(self, stage: Stage, tmp_path: Path) -> None:
+        """What a layout of ours says itself is repeated: it names the path and what stands there."""
+        layout = ArticleFile(tmp_path / "pipe")
+        os.mkfifo(tmp_path / "pipe")
+        stage.source.answer("T1")
+        stage.process(layout).get_token()
+        eventually(lambda: EventType.MIRROR_FAILED in stage.told())
+
+        failed = next(each for each in stage.events if each.name is EventType.MIRROR_FAILED)
+        assert f"{tmp_path}/pipe is not a regular file" in failed.message
 
     def test_a_name_that_fails(self, stage: Stage) -> None:
         """It is asked for once, and does not end the thread later."""

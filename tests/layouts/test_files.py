@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,15 +117,37 @@ class TestReplace:
         assert [path] == list(tmp_path.iterdir())
 
     def test_mode(self, tmp_path: Path) -> None:
-        """Everybody may read a new file, as PHP has a user of its own; that of one which is there stays."""
-        path = tmp_path / "access_token.json"
+        """A new file is for our own user, unless told otherwise; the mode of one which is there stays."""
+        path, other = tmp_path / "access_token.json", tmp_path / "access_token.txt"
         ArticleFile(path).write("T", NOW)
-        assert 0o644 == stat.S_IMODE(path.stat().st_mode)
+        CoWechatApiFile(other).write("T", NOW)
+        assert [0o600] * 2 == [stat.S_IMODE(each.stat().st_mode) for each in (path, other)]
 
-        path.chmod(0o660)
+        for wanted in (0o660, 0o664):
+            path.unlink()
+            ArticleFile(path, mode=wanted).write("T", NOW)
+            other.unlink()
+            CoWechatApiFile(other, mode=wanted).write("T", NOW)
+            assert [wanted] * 2 == [stat.S_IMODE(each.stat().st_mode) for each in (path, other)]
+
         ArticleFile(path).write("U", NOW)
+        assert 0o664 == stat.S_IMODE(path.stat().st_mode)
 
-        assert 0o660 == stat.S_IMODE(path.stat().st_mode)
+    @pytest.mark.parametrize("mode", [0o666, 0o400, 0o755, 0o4600, 600, "0600", None, True])
+    def test_bad_modes(self, tmp_path: Path, mode: Any) -> None:
+        """Not every user writes a token, and the owner reads and writes it."""
+        for kind in (ArticleFile, CoWechatApiFile):
+            with pytest.raises(ConfigurationError, match="0o640"):
+                kind(tmp_path / "a.json", mode=mode)
+
+    def test_a_directory_that_is_a_link(self, tmp_path: Path) -> None:
+        """A link above the file is followed, as a deployment has one; the file behind it is replaced."""
+        (tmp_path / "release").mkdir()
+        (tmp_path / "current").symlink_to("release")
+
+        ArticleFile(tmp_path / "current" / "a.json").write("T", NOW)
+
+        assert "T" == json.loads((tmp_path / "release" / "a.json").read_text())["access_token"]
 
     def test_link(self, tmp_path: Path) -> None:
         """A link stays one, and the file that it leads to is replaced."""

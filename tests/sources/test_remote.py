@@ -242,6 +242,22 @@ class TestTransport:
 
         assert isinstance(fetch(hub), Grant)
 
+    def test_auth_of_a_session(self, hub: Api) -> None:
+        """The key is what the hub gets: an auth beside it is refused, and one that comes later replaces nothing."""
+        session = requests.Session()
+        source = RemoteToken(hub.url, key=KEY, session=session)
+        session.auth = ("somebody", "hunter22")
+
+        assert isinstance(source.fetch(ACCOUNT), Grant)
+        assert f"Bearer {KEY}" == hub.seen[-1].headers["authorization"]
+        with pytest.raises(
+            ConfigurationError, match=r"session has an auth.* in place of key\. .*session\.headers"
+        ) as caught:
+            RemoteToken(hub.url, key=KEY, session=session)
+        assert "hunter22" not in shown(caught.value)
+        assert isinstance(RemoteToken(hub.url, session=session).fetch(ACCOUNT), Grant)
+        assert hub.seen[-1].headers["authorization"].startswith("Basic ")
+
     def test_session(self, hub: Api) -> None:
         """A session of the user's brings its headers."""
         session = requests.Session()

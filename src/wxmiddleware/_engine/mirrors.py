@@ -192,7 +192,7 @@ class Mirror(fork.InOneProcess):
             except BaseException as exc:  # a layout of the user's; its error may quote anything
                 failures += 1
                 pause = min(_SHORTEST * 2.0 ** min(failures - 1, 10), _LONGEST)
-                self._tell(f"{_failed_with(exc)} It is tried again.", pause)
+                self._tell(f"{_failed_with(exc, self._layout)} It is tried again.", pause)
             else:
                 failures, pause = 0, _LOOK if done else 0.0
             if self._dropped and pause and not self._woken.is_set():
@@ -280,7 +280,7 @@ class Mirror(fork.InOneProcess):
             except FutureTimeout:
                 if future.done():
                     raise
-                self._tell(f"It has not answered for {_HANGS:g} s, and is waited for.")
+                self._tell(f"It has not answered for {_HANGS:g} s, and is waited for. {_WHEN_IT_HANGS}")
                 if self._dropped:
                     break
         raise StoreError("The provider is no more.")
@@ -296,11 +296,31 @@ class Mirror(fork.InOneProcess):
         self._token.notify([self._token.event(name, message, mirror=where, seconds=pause)])
 
 
-_FOREIGN = "Another program has written a token of its own, which is left there until one is fetched here."
+_FOREIGN = (
+    "Another program has written a token of its own, which is left there until one is fetched here. Only one of the "
+    "two should fetch: have that program only read, or follow it (LayoutToken)."
+)
+# Where a layout needs something else than a store does.
+_CURES: Final = (
+    (
+        r"NOPERM|NoPermissionError",
+        "Allow its user GET, SET and PTTL on that key: ACL SETUSER name +get +set +pttl ~KEY.",
+    ),
+    (
+        r"^code=(1146|42P01)$|no such table",
+        "The table is missing there. Make it as the other program has it, or name another with table=.",
+    ),
+    (r"^code=(1142|1143|42501)$", "This user needs SELECT, INSERT and UPDATE on the table."),
+)
+_WHEN_IT_HANGS = "Look at its server or drive, and give its client a timeout of a second or so."
+_NOT_SHOWN = "The error is not shown, as it may quote the token: call the layout's write() on a shell to see it."
 
 
-def _failed_with(exc: BaseException) -> str:
-    """Say what went wrong. A client's own exception may quote the token, so only its kind is said."""
+def _failed_with(exc: BaseException, layout: Layout) -> str:
+    """Say what went wrong, and what to do. A client's own exception may quote the token, so only its kind is said."""
     from ..stores._advice import advise  # not before a mirror fails
 
-    return f"The token could not be written ({type(exc).__name__}). {advise(exc)}".rstrip()
+    ours = isinstance(exc, StoreError) and type(layout).__module__.partition(".")[0] == "wxmiddleware"
+    return (
+        f"The token could not be written ({type(exc).__name__}). {exc if ours else advise(exc, _CURES) or _NOT_SHOWN}"
+    )

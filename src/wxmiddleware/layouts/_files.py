@@ -15,7 +15,6 @@ from ..sources._reading import read_file
 from ..stores._private import check_link
 
 _MOST_BYTES = 65_536
-_NEW = 0o644  # for the other program's user, who is rarely ours
 
 
 class JSONFile:
@@ -24,19 +23,25 @@ class JSONFile:
 
     Args:
         path: The file; a relative one is below the directory that the process is in now.
+        mode: Who may read and write a new file.
 
     Raises:
-        ConfigurationError: It is no path, or that of a directory.
+        ConfigurationError: It is no path, or that of a directory; or the mode lets every user write.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, mode: int = 0o600) -> None:
         if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
             raise ConfigurationError("path must be the path of a file, a str or a Path.")
         if not str(path) or "\0" in str(path) or "://" in str(path):
             raise ConfigurationError("path must be the name of a file, and is empty, a URL or has a NUL in it.")
         if os.path.isdir(path):
             raise ConfigurationError("path is a directory. Name the file in it, such as access_token.json.")
+        if isinstance(mode, bool) or not isinstance(mode, int) or mode & ~0o664 or mode & 0o600 != 0o600:
+            raise ConfigurationError(
+                "mode is one like 0o600, 0o640 or 0o660: its owner reads and writes, and not every user writes."
+            )
         self._path = os.path.abspath(path)
+        self._mode = mode
 
     @property
     def name(self) -> str:
@@ -88,7 +93,7 @@ class JSONFile:
         try:
             with open(handle, "wb") as file:
                 file.write(raw)
-                os.fchmod(handle, _NEW if there is None else stat.S_IMODE(there.st_mode))
+                os.fchmod(handle, self._mode if there is None else stat.S_IMODE(there.st_mode))
                 if there is not None and _owner(os.fstat(handle)) != _owner(there):
                     try:
                         os.fchown(handle, *_owner(there))
@@ -115,7 +120,9 @@ def _real(path: str) -> str:
     """
     Follow the links at the file's name: root's and our own user's only.
 
-    Whoever may write to the directory could else have us replace any file that we may.
+    Whoever may write to the directory could else have us replace any file that we may. The directories above are not
+    looked at, and may be links of anybody's: a deployment changes such a link with each release (``current``), as a
+    user of its own. So who may change those chooses the file, as who may change the settings does.
     """
     for _ in range(40):
         directory = os.path.realpath(os.path.dirname(path))

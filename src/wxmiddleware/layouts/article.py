@@ -146,19 +146,22 @@ class ArticleFile(JSONFile):
     The file ``access_token.json``.
 
     The article is one of 2017, whose PHP class many sites use: in this form it keeps the token for an hour there.
-    It is replaced as a whole, while PHP writes in place. Owner and mode stay; a new file is readable for everybody who
-    may enter its directory, as PHP has a user of its own.
+    It is replaced as a whole, while PHP writes in place. Owner and mode of a file that is there stay.
 
     Args:
         path: The file. Its directory must be there.
+        mode: Who may read and write a new file. By default our own user only; PHP mostly has another, so give it the
+            group of the directory (``chmod g+s``) and say ``0o660``, or make the file beforehand.
         clock: Seconds since 1970.
 
     Raises:
-        ConfigurationError: The path is none.
+        ConfigurationError: The path is none, or the mode lets every user write.
     """
 
-    def __init__(self, path: str | os.PathLike[str] = "access_token.json", *, clock: Clock = time.time) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: str | os.PathLike[str] = "access_token.json", *, mode: int = 0o600, clock: Clock = time.time
+    ) -> None:
+        super().__init__(path, mode=mode)
         self._clock = clock
 
     def read(self) -> Kept | None:

@@ -15,13 +15,15 @@ class CoWechatApiFile(JSONFile):
     """
     A file with ``{"accessToken", "expireTime"}``, such as ``access_token.txt``.
 
-    It is replaced as a whole; its owner and mode stay.
+    It is replaced as a whole; owner and mode of a file that is there stay.
 
     Args:
         path: The file. Its directory must be there.
+        mode: Who may read and write a new file. By default our own user only; if Node has another, give it the group of
+            the directory (``chmod g+s``) and say ``0o640``.
 
     Raises:
-        ConfigurationError: The path is none.
+        ConfigurationError: The path is none, or the mode lets every user write.
     """
 
     def read(self) -> Kept | None:

@@ -111,7 +111,8 @@ def _exchanged(
     direct: bool,
 ) -> Answer:
     # Without an auth requests asks a .netrc, which was written for another purpose; a session's own is meant for this.
-    request.auth = session.auth or _no_auth
+    # A key among the headers is for this very request, and an auth would replace it.
+    request.auth = _no_auth if "Authorization" in request.headers else session.auth or _no_auth
     prepared = session.prepare_request(request)
     url = prepared.url or ""
     settings = session.merge_environment_settings(url, {}, True, None, None)

@@ -74,7 +74,7 @@ class RemoteToken(Elsewhere, Endpoint):
 
     Raises:
         ConfigurationError: The URL is none, has a user or a fragment, holds the key, or is insecure; the key is empty
-            or no word; a field's name is empty; a number is not above 0.
+            or no word, or the session has an auth beside it; a field's name is empty; a number is not above 0.
     """
 
     url: str
@@ -92,6 +92,11 @@ class RemoteToken(Elsewhere, Endpoint):
         Endpoint.__post_init__(self)
         if self.key is not None:
             _check_key(self.key)
+            if getattr(self.session, "auth", None) is not None:
+                raise ConfigurationError(
+                    "session has an auth, which would send its own Authorization in place of key. Leave one of the two "
+                    "out; what a gateway in between wants goes into session.headers."
+                )
         _check_url(self.url, self.key, insecure=self.insecure)
         for name in ("token_field", "expires_field"):
             value = getattr(self, name)

@@ -107,6 +107,8 @@ _TABLE: Final = (
         r"FileNotFoundError|No such file",
         "There is no such file or socket. Check the path, and that the server runs.",
     ),
+    (r"No space left|[Qq]uota exceeded", "The disk or the quota is full. Make room."),
+    (r"Read-only file system", "That drive can only be read. Mount it otherwise, or name another path."),
     (r"PermissionError", "This user may not. Check the rights of the file or socket."),
     (
         r"SSL|TLS|[Cc]ertificate",
@@ -119,10 +121,12 @@ _TABLE: Final = (
 )
 
 
-def advise(error: BaseException) -> str:
-    """Say what to do about an error of a store's; empty if that is not known."""
+def advise(error: BaseException, before: tuple[tuple[str, str], ...] = ()) -> str:
+    """Say what to do about an error of a store's; empty if that is not known. What `before` says goes first."""
     words = _words(error)
-    return next((advice for pattern, advice in _TABLE if any(re.search(pattern, word) for word in words)), "")
+    return next(
+        (advice for pattern, advice in (*before, *_TABLE) if any(re.search(pattern, word) for word in words)), ""
+    )
 
 
 def name_of(store: object) -> str:
