@@ -27,6 +27,7 @@ SHY = [
     "wechatpy",
     "werobot",
     "trio",
+    "prometheus_client",
     "rich",
     "gevent",
     "redis",
@@ -71,6 +72,7 @@ INTEGRATIONS = {
     "requests": [],
     "httpx": ["httpx", "rich"],  # for its command line
     "httpx2": ["httpx2"],
+    "prometheus": ["prometheus_client"],
     "contrib": [],
     "contrib.wechatpy": ["wechatpy", "cryptography"],
     "contrib.werobot": ["werobot"],
@@ -249,6 +251,7 @@ class TestImports:
             ("stores.sql", "sqlalchemy", "wxmiddleware[sql]"),
             ("stores.encrypted", "cryptography", "wxmiddleware[crypto]"),
             ("testing", "pytest", "pytest"),
+            ("prometheus", "prometheus_client", "wxmiddleware[prometheus]"),
             ("webhook", "defusedxml", "wxmiddleware[webhook]"),
         ],
     )

@@ -710,10 +710,19 @@ class TestRepr:
 class TestStatus:
     def status(self, world: World, state: str, *life: float | None, **changes: Any) -> Status:
         expires_in, renews_in, generation = life
+        expires_at = None if expires_in is None else 1000.0 + 7200.0
         fetches = min(world.source.fetches, 1)
         given = {"backing_off": None, "failure": None, "fetches_today": fetches, "forced_today": 0, **changes}
         return Status(
-            world.account.appid, "fake", "wechat.example", state, expires_in, renews_in, int(generation or 0), **given
+            world.account.appid,
+            "fake",
+            "wechat.example",
+            state,
+            expires_in,
+            expires_at,
+            renews_in,
+            int(generation or 0),
+            **given,
         )
 
     def test_empty(self, world: World) -> None:

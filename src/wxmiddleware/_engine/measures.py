@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from .flight import Flight
+    from .token import Status
 
 
 class Measure(StrEnum):
@@ -54,6 +55,7 @@ class Measurement:
         host: Whom the request went to.
         store: Which store, if it is about that.
         operation: What was called: ``load`` or ``save`` of a store.
+        status: The token's, after a refresh.
     """
 
     name: Measure
@@ -71,6 +73,7 @@ class Measurement:
     host: str | None = None
     store: str | None = None
     operation: str | None = None
+    status: Status | None = None
 
 
 @runtime_checkable

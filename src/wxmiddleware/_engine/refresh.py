@@ -241,6 +241,7 @@ class Refresh:
             "generation": None if isinstance(result, Failure) else result.generation,
             "errcode": failure and failure.errcode,
             "rid": failure and failure.rid,
+            "status": self._token.status(),
         }
 
     # Look

@@ -79,6 +79,7 @@ class Status:
         host: Where it is fetched.
         state: ``empty``, ``fresh``, ``ahead``, ``expired`` or ``rejected``.
         expires_in: Seconds that are left of its life, or ``None`` without a token.
+        expires_at: When that ends or has ended, in seconds since 1970, or ``None``.
         renews_in: Seconds until it is renewed ahead of its end, or ``None``.
         generation: A number that rises with every token; the same in all processes that share a store.
         backing_off: Seconds for which no request is sent to WeChat after a failure (back-off), or ``None``.
@@ -93,6 +94,7 @@ class Status:
     host: str
     state: str
     expires_in: float | None
+    expires_at: float | None
     renews_in: float | None
     generation: int
     backing_off: float | None
@@ -803,7 +805,8 @@ class CachedToken:
     def status(self) -> Status:
         """Tell the token's status, from this process's memory: no I/O."""
         now, snapshot, cooldown, known = self.runtime.clock(), self.snapshot, self.cooldown, self.link.known
-        current, today = state(snapshot, now), china_day(self.runtime.time())
+        wall = self.runtime.time()
+        current, today = state(snapshot, now), china_day(wall)
         cooling = cooldown is not None and cooldown.until > now
         return Status(
             appid=self.account.appid,
@@ -811,6 +814,7 @@ class CachedToken:
             host=self.account.host,
             state=current.value,
             expires_in=None if current is State.EMPTY else max(0.0, snapshot.expires_at - now),
+            expires_at=None if current is State.EMPTY else wall + snapshot.expires_at - now,
             renews_in=None if current is State.EMPTY else max(0.0, snapshot.ahead_at - now),
             generation=snapshot.generation,
             backing_off=cooldown.until - now if cooldown is not None and cooling else None,

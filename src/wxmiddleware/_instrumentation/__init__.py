@@ -1,0 +1,1 @@
+"""What `wxmiddleware.prometheus` and `wxmiddleware.otel` share: one table of metrics, and what is written into them."""
