@@ -517,7 +517,7 @@ def test_streams_of_the_other_colour_are_left_alone(url: str) -> None:
 def test_a_packed_body_is_not_unpacked_beyond_the_limit() -> None:
     """A small bomb stays small."""
     bomb = gzip.compress(b'{"errcode":40001,"a":"' + b"x" * 50_000_000 + b'"}')
-    head = _bodies._Head.of({"content-encoding": "gzip"})
+    head = _bodies.Head.of({"content-encoding": "gzip"})
     assert head is not None
 
     assert not head.wants_more(bomb)
@@ -526,7 +526,7 @@ def test_a_packed_body_is_not_unpacked_beyond_the_limit() -> None:
 
 def test_what_is_not_packed_as_it_says_is_no_error_answer() -> None:
     """A body that can't be unpacked is left to the client to complain about."""
-    head = _bodies._Head.of({"content-encoding": "gzip"})
+    head = _bodies.Head.of({"content-encoding": "gzip"})
     assert head is not None
 
     assert not head.wants_more(b"{not gzip")

@@ -122,7 +122,7 @@ def _held(response: Any) -> bytes | None:
         raise TypeError("This response was streamed to somebody else already. Look at it before.")
     if getattr(response, "is_closed", False):
         raise TypeError("This response was closed before it was read.")
-    if not _Head.can_unpack(response.headers):
+    if not Head.can_unpack(response.headers):
         raise TypeError("This response streams, packed in a way that is not undone here. Read it, then look at it.")
     return None
 
@@ -131,7 +131,7 @@ def _looked_at(response: Any, body: bytes | None) -> bytes | None:
     head = getattr(getattr(response, "raw", None) or getattr(response, "stream", None), "wxmiddleware_head", None)
     if head is not None and head.failure is not None:
         raise head.failure
-    if body is None and head is None and not _Head.too_long(response.headers):
+    if body is None and head is None and not Head.too_long(response.headers):
         raise TypeError("This response was read in part, or is no stream of its client's own. Look at it before.")
     return body
 
@@ -178,7 +178,7 @@ def _short(body: object) -> bytes | None:
     return body if isinstance(body, bytes) and len(body) <= LIMIT else None
 
 
-class _Head:
+class Head:
     """The beginning of a body as it comes off the wire, gathered until it is plain that it is no error answer."""
 
     def __init__(self, encoding: str) -> None:
@@ -191,12 +191,12 @@ class _Head:
         self._unpack = zlib.decompressobj(47) if encoding else None
 
     @staticmethod
-    def of(headers: Any) -> _Head | None:
+    def of(headers: Any) -> Head | None:
         """Begin with a body, unless its headers say that it is too long, or packed in a way that is not undone here."""
-        if _Head.too_long(headers) or not _Head.can_unpack(headers):
+        if Head.too_long(headers) or not Head.can_unpack(headers):
             return None
         encoding = headers.get("content-encoding", "").strip().lower()
-        return _Head("" if encoding == "identity" else encoding)
+        return Head("" if encoding == "identity" else encoding)
 
     @staticmethod
     def too_long(headers: Any) -> bool:
@@ -239,7 +239,7 @@ def _body_of_requests(response: Any) -> bytes | None:
     # Anything but urllib3's own, or read already by the caller: not ours to touch.
     if not hasattr(raw, "read1") or not hasattr(raw, "release_conn") or raw.closed or raw.tell():
         return None
-    head = _Head.of(raw.headers)
+    head = Head.of(raw.headers)
     if head is None:
         return None
     try:
@@ -256,7 +256,7 @@ def _body_of_requests(response: Any) -> bytes | None:
     return head.body()
 
 
-def _put_back(head: _Head, raw: Any) -> Any:
+def _put_back(head: Head, raw: Any) -> Any:
     import urllib3
 
     put_back: Any = urllib3.HTTPResponse(
@@ -280,7 +280,7 @@ def _put_back(head: _Head, raw: Any) -> Any:
 class _Rejoined(io.BufferedIOBase):
     """The bytes that were fetched, then the rest of the stream they came from."""
 
-    def __init__(self, head: _Head, rest: Any) -> None:
+    def __init__(self, head: Head, rest: Any) -> None:
         self._start = io.BytesIO(b"".join(head.chunks))
         self._failure = head.failure
         self._rest = rest
@@ -318,7 +318,7 @@ class _Rejoined(io.BufferedIOBase):
 def _body_of_httpx(response: Any) -> bytes | None:
     if not _streams(response, "SyncByteStream"):
         return _short(getattr(response, "_content", None))
-    head = _Head.of(response.headers)
+    head = Head.of(response.headers)
     if head is None:
         return None
     chunks = iter(response.stream)
@@ -337,7 +337,7 @@ def _body_of_httpx(response: Any) -> bytes | None:
 async def _abody_of_httpx(response: Any) -> bytes | None:
     if not _streams(response, "AsyncByteStream"):
         return _short(getattr(response, "_content", None))
-    head = _Head.of(response.headers)
+    head = Head.of(response.headers)
     if head is None:
         return None
     chunks = aiter(response.stream)
@@ -376,7 +376,7 @@ def _rejoined(response: Any, kind: str) -> Any:
 class _RejoinedChunks:
     """The chunks that were fetched, then the rest of the stream they came from; in the colour of that stream."""
 
-    def __init__(self, head: _Head, rest: Any, stream: Any) -> None:
+    def __init__(self, head: Head, rest: Any, stream: Any) -> None:
         self._head = self.wxmiddleware_head = head
         self._rest = rest
         self._stream = stream

@@ -30,6 +30,8 @@ from .._runtime.clock import clock
 from ._answers import NOT_ALLOWED, SYSTEM_ERROR, Refusal, refused
 from ._audit import Entry, Listener
 from ._callers import Callers
+from ._forward import Forward
+from ._gateway import Gateway
 from ._paths import path_of, split_first
 from ._settings import Caller, HubAccount, Settings
 from ._upstream import Upstream, check_installed
@@ -67,9 +69,9 @@ class Hub:
         listeners: Iterable[Listener] = (),
     ) -> None:
         check_installed()
+        self._upstream = Upstream()
         self.use(Settings(accounts, callers, secrets))
         self._listeners = tuple(listeners)
-        self._upstream = Upstream()
         self._leaving = False
 
     @property
@@ -86,6 +88,7 @@ class Hub:
         self._settings = settings
         self._callers = Callers(settings)
         self._wire = WireShapes()
+        self._gateway = Gateway(self._callers, self._upstream)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, as an ASGI app."""
@@ -128,7 +131,7 @@ class Hub:
             await self._health(path)(scope, receive, send)
             return
         try:
-            response = await self._answer(request, path, entry)
+            response: Response | Forward | None = await self._answer(request, path, entry)
         except Refusal as refusal:
             entry.result, entry.errcode = "refused", refusal.errcode
             response = refused(refusal)
@@ -150,18 +153,18 @@ class Hub:
             for listener in self._listeners:
                 listener(entry, seconds)
 
-    async def _answer(self, request: Request, path: str | None, entry: Entry) -> Response:
+    async def _answer(self, request: Request, path: str | None, entry: Entry) -> Response | Forward:
         if path is None:
             entry.face = "gateway"
             raise Refusal(NOT_ALLOWED, "api unauthorized: no such path, or one that can be read in two ways")
-        callers, wire = self._callers, self._wire
+        callers, wire, gateway = self._callers, self._wire, self._gateway
         here, path = self._whose(request, path)
-        asked = Asked(request, here, callers, self._upstream.client, entry)
+        asked = Asked(request, here, callers, self._upstream, entry)
         endpoint = wire.endpoint(request.method, path)
         entry.face = "wechat" if endpoint is not None else "gateway"
         if endpoint is not None:
             return await endpoint(asked)
-        raise Refusal(NOT_ALLOWED, "api unauthorized: no such path")
+        return await gateway.call(request, here, path, entry)
 
     def _whose(self, request: Request, path: str) -> tuple[HubAccount | None, str]:
         """The account that the path names, or the host; and the path without it."""

@@ -108,18 +108,39 @@ class Callers:
         return ([caller], account) if any(key[:_KEY_SHOWN] == claims.key for key in caller.keys) else None
 
     def _holders_of_wechats(self, token: str) -> tuple[list[Caller], HubAccount] | None:
+        account = self._account_with(token)
+        if account is None:
+            return None
+        holders = [
+            caller
+            for caller in self._settings.by_caller.values()
+            if caller.tokens == "wechat" and account.name in caller.accounts
+        ]
+        return (holders, account) if holders else None
+
+    def _account_with(self, token: str) -> HubAccount | None:
+        """Find the account whose token of WeChat's this is, or was a short while ago."""
         for account in self._settings.by_name.values():
-            current, remembered = at_hand(account.provider), self._wechats[account.name]
-            if current is not None and current.token not in remembered:
-                remembered.append(current.token)
-            if any(hmac.compare_digest(each.encode(), token.encode()) for each in remembered):
-                holders = [
-                    caller
-                    for caller in self._settings.by_caller.values()
-                    if caller.tokens == "wechat" and account.name in caller.accounts
-                ]
-                return (holders, account) if holders else None
+            current = at_hand(account.provider)
+            if current is not None:
+                self.remember(account, current.token)
+            if any(hmac.compare_digest(each.encode(), token.encode()) for each in self._wechats[account.name]):
+                return account
         return None
+
+    def remember(self, account: HubAccount, token: str) -> None:
+        """Know an account by this token of WeChat's from now on."""
+        if token not in self._wechats[account.name]:
+            self._wechats[account.name].append(token)
+
+    def is_the_hubs(self, token: str) -> bool:
+        """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
+        own = self._tokens is not None and self._tokens.read(token) is not None
+        return own or self._account_with(token) is not None
+
+    def only_account_of(self, caller: Caller) -> HubAccount | None:
+        """Get the caller's account, if it has no other."""
+        return self._settings.by_name[next(iter(caller.accounts))] if len(caller.accounts) == 1 else None
 
     def account_of(self, caller: Caller, appid: str, here: HubAccount | None) -> HubAccount:
         """

@@ -28,10 +28,9 @@ from ._living import Living, living
 from ._probe import Probe
 from ._rate import Bucket
 from ._settings import Caller, HubAccount
+from ._upstream import Upstream
 
 if TYPE_CHECKING:
-    import httpx
-
     from .._engine.provider import TokenProvider
 
 MISSING_PARAMETER = 41002
@@ -54,14 +53,14 @@ class Asked:
         request: The request.
         here: The account that the path or the host names, if they do.
         callers: Who may ask.
-        client: Sends requests to WeChat.
+        upstream: The way to WeChat.
         entry: What the audit is told.
     """
 
     request: Request
     here: HubAccount | None
     callers: Callers
-    client: httpx.AsyncClient
+    upstream: Upstream
     entry: Entry
     began: float = field(default_factory=clock)
 
@@ -142,10 +141,11 @@ class WireShapes:
         if (refused or self._given.get(who) == _digest(found.token)) and found.expires_in > _NEAR_ITS_END:
             if not self._repeats.setdefault(who, Bucket(_REPEATS, _REPEATS_A_SECOND)).take(clock()):
                 raise Refusal(TOO_OFTEN, "api minute-quota reached limit: it has this token, and WeChat accepts it")
-            if await self._probe.rejects(account, found, asked.client):
+            if await self._probe.rejects(account, found, asked.upstream):
                 asked.entry.healed = True
                 found = await self._living(asked, account, rejected=found.token)
         self._given[who] = _digest(found.token)
+        asked.callers.remember(account, found.token)
         return found
 
     async def _living(self, asked: Asked, account: HubAccount, rejected: str | None = None) -> Living:

@@ -1,0 +1,148 @@
+"""Calls through the gateway, against the simulated WeChat."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from wxmiddleware.hub import Caller, HubAccount, Settings, hash_key, new_key
+
+from .conftest import SECRET, World
+
+SEND = "/cgi-bin/message/custom/send"
+MESSAGE = {"touser": "oABC", "msgtype": "text", "text": {"content": "你好"}}
+
+
+def send(world: World, *, caller: str = "sdk", path: str = SEND, **more: Any) -> Any:
+    """Send a message as a service without an SDK does: with the caller's key."""
+    headers = {"Authorization": f"Bearer {world.keys[caller]}"}
+    return world.http.post(f"/{world.appid}{path}", json=MESSAGE, headers=headers, **more).json()
+
+
+def test_a_key(world: World) -> None:
+    assert 0 == send(world)["errcode"]
+    assert ["你好"] == [each.text for each in world.wechat.sent]
+
+
+@pytest.mark.parametrize("caller", ["sdk", "direct"])
+@pytest.mark.parametrize("base", ["", "account"])
+def test_a_token(world: World, caller: str, base: str) -> None:
+    token = world.token(caller)["access_token"]
+    path = f"/{world.appid}{SEND}" if base else SEND
+
+    assert 0 == world.http.post(path, params={"access_token": token}, json=MESSAGE).json()["errcode"]
+
+
+@pytest.mark.parametrize("caller", ["sdk", "direct"])
+def test_after_a_theft(world: World, caller: str) -> None:
+    token = world.token(caller)["access_token"]
+    said = []
+    for _ in range(3):
+        world.http.post(SEND, params={"access_token": token}, json=MESSAGE)
+        world.wechat.revoke()
+        said.append(world.http.post(SEND, params={"access_token": token}, json=MESSAGE).json()["errcode"])
+        world.provider.retry_now()
+
+    assert 0 == said[0]
+    assert 40001 not in said
+
+
+def test_an_upload_after_a_theft(world: World) -> None:
+    send(world)
+    world.wechat.revoke()
+    answer = world.http.post(
+        f"/{world.appid}/cgi-bin/media/upload?type=image",
+        files={"media": ("a.png", b"\x89PNG" + bytes(100_000), "image/png")},
+        headers={"Authorization": f"Bearer {world.keys['sdk']}"},
+    ).json()
+    got = world.http.get(
+        f"/{world.appid}/cgi-bin/media/get?media_id={answer['media_id']}",
+        headers={"Authorization": f"Bearer {world.keys['sdk']}"},
+    )
+
+    assert b"\x89PNG" + bytes(100_000) == got.content
+    assert 1 == world.wechat.rejections()
+
+
+def test_errors_are_wechats(world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
+    answer = world.http.post(f"/{world.appid}{SEND}", json={"touser": "oABC"}, headers=headers).json()
+
+    assert 40008 == answer["errcode"]
+    assert "said by the hub" not in answer["errmsg"]
+
+
+@pytest.mark.parametrize(
+    ("path", "errcode"),
+    [
+        (SEND, 41001),
+        (f"{SEND}?access_token=", 41001),
+        (f"{SEND}?access_token=70_abc", 40014),
+        (f"{SEND}?access_token=TOKEN&access_token=TOKEN", 40035),
+        (f"{SEND}?access%5Ftoken=TOKEN", 40035),
+        (f"{SEND}?Access_Token=TOKEN", 40035),
+        (f"{SEND}?a=1;access_token=TOKEN", 40035),
+        (f"{SEND}?access_token[]=TOKEN", 40035),
+        (f"{SEND}?access_token=TOKEN&secret=s", 40035),
+        (f"{SEND}?access_token=TOKEN&corpsecret=s", 40035),
+        (f"{SEND}?access_token=TOKEN&a=%23%00", 0),
+        ("/cgi-bin/component/api_component_token?access_token=TOKEN", 48001),
+        ("/CGI-BIN/Token/?access_token=TOKEN", 48001),
+        ("/cgi-bin//message/custom/send?access_token=TOKEN", 48001),
+        ("/cgi-bin%2fmessage/custom/send?access_token=TOKEN", 48001),
+        ("/sns/userinfo?access_token=TOKEN", 48001),
+        ("/sns/userinfo?access_token=usersown", 48001),
+        ("/?access_token=TOKEN", 48001),
+    ],
+)
+def test_what_is_refused(world: World, path: str, errcode: int) -> None:
+    path = path.replace("TOKEN", world.token("sdk")["access_token"])
+    calls = world.wechat.calls()
+    answer = world.http.post("http://testserver" + path, content=json.dumps(MESSAGE).encode())
+
+    assert 200 == answer.status_code
+    assert errcode == answer.json()["errcode"]
+    assert (errcode == 0) == (world.wechat.calls() > calls)
+
+
+def test_only_its_paths(world: World) -> None:
+    key = new_key()
+    caller = Caller("sender", [hash_key(key)], [world.appid], paths=["/cgi-bin/message/", "/cgi-bin/menu/get"])
+    world.hub.use(Settings([world.provider], [caller], [SECRET]))
+    world.keys["sender"] = key
+
+    assert 0 == send(world, caller="sender")["errcode"]
+    for path in ("/cgi-bin/menu/create", "/cgi-bin/menu/get/x", "/cgi-bin/message", "/cgi-bin/menu/getx"):
+        assert 48001 == send(world, caller="sender", path=path)["errcode"]
+
+
+def test_only_its_faces_and_accounts(world: World) -> None:
+    keys = [new_key(), new_key()]
+    accounts = [HubAccount("one", world.provider), HubAccount("two", world.provider, hosts=["two.example"])]
+    callers = [
+        Caller("native", [hash_key(keys[0])], ["one"], faces=["native"]),
+        Caller("one", [hash_key(keys[1])], ["one"]),
+    ]
+    world.hub.use(Settings(accounts, callers, [SECRET]))
+
+    def said(url: str, key: str) -> int:
+        answer = world.http.post(url, json=MESSAGE, headers={"Authorization": f"Bearer {key}"})
+        errcode: int = answer.json()["errcode"]
+        return errcode
+
+    assert 48001 == said(f"/one{SEND}", keys[0])
+    assert 0 == said(f"/one{SEND}", keys[1])
+    assert 0 == said(SEND, keys[1])
+    assert 40013 == said(f"/two{SEND}", keys[1])
+    assert 40013 == said(f"http://two.example{SEND}", keys[1])
+    assert 40125 == said(f"/one{SEND}", keys[1][:-1])
+
+
+def test_pictures(world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
+    answer = world.http.post(f"/{world.appid}/wxa/getwxacodeunlimit", json={"scene": "a"}, headers=headers)
+
+    assert "image/jpeg" == answer.headers["content-type"]
+    assert answer.content.startswith(b"\xff\xd8")
