@@ -54,7 +54,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", ["stores.md"])
+@pytest.mark.parametrize("page", ["stores.md", "zh/stores.md"])
 def test_page(
     page: str, wechat: WeChat, wechat_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +70,7 @@ def test_page(
         assert names["provider"].get_token() == wechat.current(slot="stable")
 
 
-@pytest.mark.parametrize("page", ["beside.md", "stores.md"])
+@pytest.mark.parametrize("page", ["beside.md", "stores.md", "zh/beside.md", "zh/stores.md"])
 def test_units(page: str) -> None:
     """A service's command is one, keeps its files where the service may write, and is in no group that all are in."""
     for unit in [block for language, block in blocks(page) if language == "ini"]:

@@ -87,7 +87,7 @@ def fetched_elsewhere(wechat: WeChat, server: SimulatorServer) -> str:
 def test_every_block_is_known() -> None:
     """No block was added that nothing here runs."""
     assert ["python"] * 5 == [language for language, _ in blocks("moving-in.md") if language != "shell"]
-    assert ["shell", "php", "php", "js", "php", "python", "shell"] == [each for each, _ in blocks("beside.md")]
+    assert ["shell", "php", "php", "js", "php", "python", "shell", "ini"] == [each for each, _ in blocks("beside.md")]
 
 
 @pytest.mark.servers
