@@ -170,6 +170,10 @@ class Platform(fork.InOneProcess):
         self._authorizers[appid] = provider._own
         return provider
 
+    def providers(self) -> list[TokenProvider]:
+        """The provider of the platform's own token, for a status page. Those of authorised accounts are yours."""
+        return [self.provider]
+
     def authorize(self, auth_code: str) -> TokenProvider:
         """
         Take in an account whose owner has just authorised the platform.

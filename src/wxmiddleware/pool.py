@@ -147,6 +147,11 @@ class ProviderPool(fork.InOneProcess):
     async def _arrival(self, flight: Flight[_Made]) -> TokenProvider | None:
         return _made(await flight.wait_async(self._timeout))
 
+    def providers(self) -> list[TokenProvider]:
+        """The providers that are in the pool now."""
+        with self._lock:
+            return list(self._providers.values())
+
     def __len__(self) -> int:
         """The number of providers in the pool."""
         return len(self._providers)

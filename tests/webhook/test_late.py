@@ -43,7 +43,7 @@ from .conftest import MakeSite
 from .wechat import Pusher, text
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
-STORY = "".join(f"第{n}章。从前有座山，山里有座庙。\n" for n in range(100))  # noqa: RUF001 - Chinese
+STORY = "".join(f"第{n}章。从前有座山，山里有座庙。\n" for n in range(100))
 CORP = "ww0000000000000001"
 
 
@@ -100,7 +100,7 @@ class TestPieces:
             (STORY, "庙。"),
             ("One two. " * 500, "two."),
             ("One two\n\nthree\n" * 300, "two"),
-            ("他说：“好！” " * 400, "”"),  # noqa: RUF001 - Chinese
+            ("他说：“好！” " * 400, "”"),
             ("word " * 900, "word"),
         ],
     )

@@ -90,6 +90,10 @@ class Hub:
         self._wire = WireShapes()
         self._gateway = Gateway(self._callers, self._upstream)
 
+    def providers(self) -> list[TokenProvider]:
+        """The providers of its accounts, as a status page or a probe wants them."""
+        return [account.provider for account in self._settings.by_name.values()]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, as an ASGI app."""
         if scope["type"] == "lifespan":

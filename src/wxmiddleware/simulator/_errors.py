@@ -80,7 +80,7 @@ TEXTS: dict[int, str] = {
     61011: "invalid component",
     61023: "refresh_token is invalid",
     76021: "cgi_path not found, please check",
-    76022: "could not use this cgi_path，no permission",  # noqa: RUF001 - the fullwidth comma is WeChat's
+    76022: "could not use this cgi_path，no permission",
     89501: "waiting for the administrator to confirm this ip",  # U
     89503: "this ip needs to be confirmed by the administrator",  # U
     89506: "the administrator refused this ip twice, blocked for 24 hours",  # U

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Delivery", "Pusher"]
 
-BUSY = "该公众号暂时无法提供服务，请稍后再试"  # noqa: RUF001  # WeChat's own comma
+BUSY = "该公众号暂时无法提供服务，请稍后再试"  # WeChat's own comma
 """What WeChat shows a user whose message was not answered as it should be."""
 
 DEFAULT_OPENID = "oSimulatedFollower0000000000"

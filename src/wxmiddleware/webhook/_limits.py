@@ -26,7 +26,7 @@ _ENDS = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
     re.compile(r"[。！？!?…；;]+[”’」』）)\"']*|\.(?=\s)"),  # noqa: RUF001 - Chinese
-    re.compile(r"[，、,：:]|\s"),  # noqa: RUF001
+    re.compile(r"[，、,：:]|\s"),
 )
 _JOINER = "\u200d"
 _HALF_FLAGS = "".join(chr(0x1F1E6 + n) for n in range(26))  # two of them are one flag
