@@ -263,6 +263,26 @@ class CachedToken:
             self.notify(events)
         return answer
 
+    def look(self) -> Flight[RefreshResult] | None:
+        """
+        Read the shared store now, in the background, since another process may have saved a newer token.
+
+        Nothing is fetched for it; but a token that is near its end is renewed, as after any read.
+
+        Returns:
+            What reads it: a flight of this call's, or the refresh under way. ``None`` if there is nothing to read.
+        """
+        fork.check()
+        if not self.store.shared or self._lock._is_owned():  # type: ignore[attr-defined]  # as in `decide`
+            return None
+        with self._lock:
+            now = self.runtime.clock()
+            if self.flight is not None and self._view(now).busy:
+                return self.flight
+            flight = self._flight(Reason.REVALIDATE, now, [])
+        self._launch(flight, awaited=False)
+        return flight
+
     def _amid(self, rejected: str | None) -> Snapshot | Failure:
         """Answer a signal handler or a finaliser that has interrupted this very thread in a decision."""
         snapshot = self.snapshot

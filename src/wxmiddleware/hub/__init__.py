@@ -32,8 +32,11 @@ from ._audit import Entry, Listener
 from ._callers import Callers
 from ._forward import Forward
 from ._gateway import Gateway
-from ._paths import path_of, split_first
+from ._native import Native
+from ._paths import is_native, path_of, split_first
+from ._probe import Probe
 from ._settings import Caller, HubAccount, Settings
+from ._tickets import Tickets
 from ._upstream import Upstream, check_installed
 from ._wechat import Asked, WireShapes
 from .keys import hash_key, new_key
@@ -69,10 +72,10 @@ class Hub:
         listeners: Iterable[Listener] = (),
     ) -> None:
         check_installed()
+        self._leaving = False
         self._upstream = Upstream()
         self.use(Settings(accounts, callers, secrets))
         self._listeners = tuple(listeners)
-        self._leaving = False
 
     @property
     def settings(self) -> Settings:
@@ -81,14 +84,22 @@ class Hub:
 
     def use(self, settings: Settings) -> None:
         """
-        Go by other settings from now on. A request that has begun ends by those that it began with.
+        Go by other settings from now on. A request that has begun ends by those that it began with; one that waits for
+        another token ends at once.
 
         Providers that are no longer needed are not closed: those requests may hold them.
         """
+        before: Native | None = getattr(self, "_native", None)
         self._settings = settings
         self._callers = Callers(settings)
-        self._wire = WireShapes()
+        probe, tickets = Probe(), Tickets()
+        self._wire = WireShapes(probe, tickets)
+        self._native = Native(probe, tickets)
         self._gateway = Gateway(self._callers, self._upstream)
+        if before is not None:
+            before.leave()
+        if self._leaving:
+            self._native.leave()
 
     def providers(self) -> list[TokenProvider]:
         """The providers of its accounts, as a status page or a probe wants them."""
@@ -106,11 +117,13 @@ class Hub:
 
     def leave(self) -> None:
         """
-        Get ready for the end: ``/readyz`` says so. Requests go on, and new ones are served.
+        Get ready for the end: ``/readyz`` says so, and who waits for another token is answered. Other requests go on,
+        and new ones are served. It may be called in any thread.
 
         A server calls it when it is told to stop, before it waits for requests; a lifespan's end comes after that.
         """
         self._leaving = True
+        self._native.leave()
 
     async def aclose(self) -> None:
         """Close the connections to WeChat of this event loop. An app that mounts the hub calls it in its lifespan."""
@@ -120,6 +133,9 @@ class Hub:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if self._leaving:  # it was served before, as a test's app is
+                    self._leaving = False
+                    self.use(self._settings)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.leave()
@@ -147,6 +163,7 @@ class Hub:
             _logger.error("The hub met an unexpected %s. Please report it.", type(error).__name__)
             entry.result, entry.errcode = "unexpected", SYSTEM_ERROR
             response = refused(Refusal(SYSTEM_ERROR, "system error"))
+            response.status_code = 500 if is_native(scope) else 200
         try:
             if response is not None:
                 entry.status = response.status_code
@@ -158,6 +175,9 @@ class Hub:
                 listener(entry, seconds)
 
     async def _answer(self, request: Request, path: str | None, entry: Entry) -> Response | Forward:
+        if is_native(request.scope):
+            entry.face = "native"
+            return await self._native.answer(Asked(request, None, self._callers, self._upstream, entry), path)
         if path is None:
             entry.face = "gateway"
             raise Refusal(NOT_ALLOWED, "api unauthorized: no such path, or one that can be read in two ways")

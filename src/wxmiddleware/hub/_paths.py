@@ -17,18 +17,26 @@ def path_of(scope: Mapping[str, Any]) -> str | None:
     part, no ``.`` or ``..``, no backslash. But one ``/`` too many at the beginning is a client's base URL that ends in
     one, and is dropped.
     """
-    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
-    raw = raw.partition(b"?")[0]
-    root: bytes = (scope.get("root_path") or "").rstrip("/").encode("utf-8", "surrogateescape")
-    if root:
-        if not raw.startswith(root + b"/"):
-            return None
-        raw = raw[len(root) :]
-    if raw.startswith(b"//"):
-        raw = raw[1:]
+    raw = _raw(scope)
     if raw == b"/":
         return "/"
     return raw.decode("ascii") if _PLAIN.fullmatch(raw) else None
+
+
+def is_native(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a path is the hub's own API's, however odd the rest of it is."""
+    return _raw(scope).startswith(b"/v1/") or _raw(scope) == b"/v1"
+
+
+def _raw(scope: Mapping[str, Any]) -> bytes:
+    """Give the path as it was sent, below where the app is mounted; nothing if it is not below that."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    raw = raw.partition(b"?")[0]
+    root: bytes = (scope.get("root_path") or "").rstrip("/").encode("utf-8", "surrogateescape")
+    if not raw.startswith(root + b"/"):
+        return b""
+    raw = raw[len(root) :]
+    return raw[1:] if raw.startswith(b"//") else raw
 
 
 def split_first(path: str) -> tuple[str, str]:

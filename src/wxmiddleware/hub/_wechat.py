@@ -9,10 +9,8 @@ never 40001, at which one of them asks again without end.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 from starlette.requests import Request
@@ -21,27 +19,24 @@ from starlette.responses import Response
 from .._runtime.clock import clock
 from ..exceptions import TokenError
 from ..sources import AgentTicket, CardTicket, JsapiTicket
-from ._answers import NOT_ALLOWED, TOO_OFTEN, Refusal, in_wechats_words, no_token
+from ._answers import TOO_OFTEN, WRONG_PARAMETER, Refusal, in_wechats_words, no_token
 from ._audit import Entry
 from ._callers import Callers, Visitor, allow
 from ._living import Living, living
 from ._probe import Probe
 from ._rate import Bucket
+from ._reading import single, small_json
 from ._settings import Caller, HubAccount
+from ._tickets import Ticket, Tickets
 from ._upstream import Upstream
 
-if TYPE_CHECKING:
-    from .._engine.provider import TokenProvider
-
 MISSING_PARAMETER = 41002
-WRONG_PARAMETER = 40035
 WITHIN = 1.8  # seconds for all of it; the most impatient client gives up after three, and has a way to go
 _LIFE = 7200  # what is said of a token of the hub's, which has no end: all clients keep one for so long or less
 _NEAR_ITS_END = 600  # seconds: then clients ask at each call, and none of them means anything by it
-_MOST_BYTES = 64 * 1024
 _REPEATS = 240  # times at once, as many workers start, that a caller may ask again for a token that lives
 _REPEATS_A_SECOND = 1.0  # and then
-_TICKETS = {"jsapi": JsapiTicket, "wx_card": CardTicket, "agent_config": AgentTicket}
+_TICKETS: dict[str, Ticket] = {"jsapi": JsapiTicket, "wx_card": CardTicket, "agent_config": AgentTicket}
 
 
 @dataclass(slots=True)
@@ -76,13 +71,17 @@ class WireShapes:
 
     It remembers which token of WeChat's each caller was given last, by a digest. Without that, as in another replica,
     a caller that comes back counts as one that comes for the first time.
+
+    Args:
+        probe: Tells whether a token lives.
+        tickets: The accounts' tickets.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, probe: Probe, tickets: Tickets) -> None:
         self._given: LRUCache[tuple[str, str], bytes] = LRUCache(10_000)
         self._repeats: LRUCache[tuple[str, str], Bucket] = LRUCache(10_000)
-        self._probe = Probe()
-        self._tickets: LRUCache[tuple[TokenProvider, type], TokenProvider] = LRUCache(10_000)
+        self._probe = probe
+        self._tickets = tickets
         self._endpoints: Mapping[str, tuple[str, Callable[[Asked], Awaitable[Response]]]] = {
             "/cgi-bin/token": ("GET POST", self._token),
             "/cgi-bin/stable_token": ("POST", self._stable_token),
@@ -98,15 +97,15 @@ class WireShapes:
         return found if method in methods.split() else None
 
     async def _token(self, asked: Asked) -> Response:
-        query = _single(asked.request.query_params.multi_items())
+        query = single(asked.request.query_params.multi_items())
         return await self._give(asked, query.get("appid", ""), query.get("secret", ""))
 
     async def _wecom_token(self, asked: Asked) -> Response:
-        query = _single(asked.request.query_params.multi_items())
+        query = single(asked.request.query_params.multi_items())
         return await self._give(asked, query.get("corpid", ""), query.get("corpsecret", ""))
 
     async def _stable_token(self, asked: Asked) -> Response:
-        body = await _json(asked.request)
+        body = await small_json(asked.request)
         appid, key = body.get("appid", ""), body.get("secret", "")
         if not isinstance(appid, str) or not isinstance(key, str):
             raise Refusal(WRONG_PARAMETER, "invalid parameters: appid and secret must be texts")
@@ -126,7 +125,7 @@ class WireShapes:
             token, life = asked.callers.token_for(visitor, account), _LIFE
         else:
             found = await self._wechats(asked, visitor, account, refused=refused)
-            token, life = found.token, _life(visitor.caller, found)
+            token, life = found.token, life_for(visitor.caller, found)
         return in_wechats_words({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": life})
 
     async def _wechats(self, asked: Asked, visitor: Visitor, account: HubAccount, *, refused: bool) -> Living:
@@ -165,7 +164,7 @@ class WireShapes:
         return await self._give_ticket(asked, "jsapi")
 
     async def _give_ticket(self, asked: Asked, kind: str) -> Response:
-        query = _single(asked.request.query_params.multi_items())
+        query = single(asked.request.query_params.multi_items())
         callers, account = asked.callers.by_token(query.get("access_token", ""), asked.here)
         asked.entry.caller, asked.entry.account = "|".join(caller.name for caller in callers), account.name
         for caller in callers:
@@ -173,16 +172,11 @@ class WireShapes:
         source = _TICKETS.get(kind)
         if source is None or (source is AgentTicket) != (asked.request.url.path.endswith("/ticket/get")):
             raise Refusal(WRONG_PARAMETER, "invalid parameters: no such type of ticket")
-        if source is CardTicket and account.is_wecom:
-            raise Refusal(NOT_ALLOWED, "api unauthorized: an app of WeCom has no such ticket")
         found = await self._living_ticket(asked, account, source)
         return in_wechats_words({"errcode": 0, "errmsg": "ok", "ticket": found.token, "expires_in": found.expires_in})
 
-    async def _living_ticket(self, asked: Asked, account: HubAccount, source: type) -> Living:
-        which = (account.provider, source)
-        provider = self._tickets.get(which)
-        if provider is None:
-            provider = self._tickets[which] = account.provider.with_source(source(account.provider))
+    async def _living_ticket(self, asked: Asked, account: HubAccount, source: Ticket) -> Living:
+        provider = self._tickets.provider(account, source)
         try:
             return await living(provider, timeout=asked.left)
         except TokenError as error:
@@ -190,33 +184,10 @@ class WireShapes:
         raise refusal
 
 
-def _life(caller: Caller, found: Living) -> int:
+def life_for(caller: Caller, found: Living) -> int:
     """Say how long a token of WeChat's lives, as this caller's client needs to hear it."""
     life = found.expires_in + int(caller.margin)
     return max(1, min(life, int(caller.longest_life))) if caller.longest_life is not None else life
-
-
-def _single(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Refusal(WRONG_PARAMETER, "invalid parameters: one stands there twice")
-    return found
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    """Read a small JSON object, whatever type it says it is of."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise Refusal(WRONG_PARAMETER, "invalid parameters: the body is too long")
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refusal(47001, "data format error: the body is no JSON object")
-    return found
 
 
 def _digest(token: str) -> bytes:
