@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from wxmiddleware.exceptions import ConfigurationError
-from wxmiddleware.layouts import ArticleTable, Kept
+from wxmiddleware.layouts import ArticleFile, ArticleTable, Kept
 
 NOW = 1_795_819_524.0
 
@@ -96,6 +96,34 @@ def test_read(engine: sa.Engine, expire: str, value: str, kept: Kept | None) -> 
     insert(engine, 1, "access_token", expire, value)
 
     assert kept == table(engine).read()
+
+
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("form", ["table", "file"])
+def test_last_hour(engine: sa.Engine, tmp_path: Path, form: str, writes: bool) -> None:
+    """A token of ours keeps its end in its last hour, and PHP's own next one has the end of PHP's."""
+    clock = [NOW]
+
+    def make() -> ArticleTable | ArticleFile:
+        if form == "table":
+            return ArticleTable(engine, clock=lambda: clock[0])
+        return ArticleFile(tmp_path / "a.json", clock=lambda: clock[0])
+
+    writer, reader = make(), make()
+    writer.write("T", NOW + 7200)
+    seen = [reader.read()]
+    for later in (3500, 3599, 3601, 7100):
+        clock[0] = NOW + later
+        seen.append((writer if writes else reader).read())
+    assert [Kept("T", NOW + 7200)] * 5 == seen
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE wx_token SET expire = '1795826724', value = 'U'")
+    (tmp_path / "a.json").write_text('{"access_token": "U", "expires_time": 1795826724}')
+    for later in (7190, 7200, 12_000):  # PHP's clock is a little ahead
+        clock[0] = NOW + later
+        last = reader.read()
+    assert Kept("U", NOW + 7200 + 7200) == last
 
 
 @pytest.mark.parametrize(

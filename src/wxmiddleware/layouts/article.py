@@ -28,11 +28,35 @@ _LIFE = 7200.0  # seconds that WeChat gives it, which is nowhere written
 _ROWS = {"access_token": 1, "jsapi_ticket": 2}
 
 
-def _end(fetched: float | None, now: float) -> float | None:
-    """When a token ends, by what is written. PHP writes no time that is yet to come: such a one is ours."""
-    if fetched is None:
-        return None
-    return fetched + (_KEPT_FOR if fetched > now else _LIFE)
+_AHEAD = 300.0  # seconds by which PHP's clock is surely not ahead
+
+
+class _Ends:
+    """
+    When tokens end, by what is written.
+
+    PHP writes no time that is yet to come: such a one is ours. In the last hour of a token's life it has come, so what
+    was ours once stays so. Only who sees a token of ours in its last hour for the first time takes its end for an hour
+    later.
+    """
+
+    def __init__(self) -> None:
+        self._ours: tuple[str, float] = ("", 0.0)
+
+    def written(self, token: str, expires_at: float) -> int:
+        """What to write for a token; it is known from now on."""
+        fetched = int(expires_at - _KEPT_FOR)
+        self._ours = (token, fetched)
+        return fetched
+
+    def read(self, token: str, fetched: float | None, now: float) -> Kept:
+        """The token with its end."""
+        if fetched is None:
+            return Kept(token, None)
+        if fetched > now + _AHEAD:
+            self._ours = (token, fetched)
+        ours = fetched > now or (token, fetched) == self._ours
+        return Kept(token, fetched + (_KEPT_FOR if ours else _LIFE))
 
 
 class ArticleTable:
@@ -64,6 +88,7 @@ class ArticleTable:
         self._table = sa.table(word("table", table, "'wx_token'"), *map(sa.column, ("id", "type", "expire", "value")))
         self._row = row
         self._clock = clock
+        self._ends = _Ends()
         self._left: list[object] = []
         fork.register(self)
 
@@ -97,14 +122,14 @@ class ArticleTable:
             ).first()
         if found is None or not found[0]:
             return None
-        return Kept(found[0], _end(number(found[1]), self._clock()))
+        return self._ends.read(found[0], number(found[1]), self._clock())
 
     def write(self, value: str, expires_at: float) -> None:
         """Change the row, or make it: PHP never does."""
         import sqlalchemy as sa
 
         fork.check()
-        columns, kept = self._table.c, {"expire": str(int(expires_at - _KEPT_FOR)), "value": value}
+        columns, kept = self._table.c, {"expire": str(self._ends.written(value, expires_at)), "value": value}
         update = self._table.update().where(columns.type == self._row).values(kept)
         with self._engine.begin() as connection:
             if connection.execute(update).rowcount:  # SQLAlchemy has all drivers count rows that stay the same, too
@@ -162,6 +187,7 @@ class ArticleFile(JSONFile):
         self, path: str | os.PathLike[str] = "access_token.json", *, mode: int = 0o600, clock: Clock = time.time
     ) -> None:
         super().__init__(path, mode=mode)
+        self._ends = _Ends()
         self._clock = clock
 
     def read(self) -> Kept | None:
@@ -170,8 +196,8 @@ class ArticleFile(JSONFile):
         value = found.get("access_token")
         if not isinstance(value, str) or not value:
             return None
-        return Kept(value, _end(number(found.get("expires_time")), self._clock()))
+        return self._ends.read(value, number(found.get("expires_time")), self._clock())
 
     def write(self, value: str, expires_at: float) -> None:
         """Replace the file."""
-        self.replace(json.dumps({"access_token": value, "expires_time": int(expires_at - _KEPT_FOR)}))
+        self.replace(json.dumps({"access_token": value, "expires_time": self._ends.written(value, expires_at)}))
