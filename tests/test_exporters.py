@@ -1,9 +1,9 @@
 """
 Neither a secret nor a token is exported: not in a span, not in a breadcrumb or an event, not in a log line.
 
-Real packages export here: OpenTelemetry with its instrumentations of urllib3, requests and httpx, Sentry with local
-variables, logging at DEBUG. The package's own requests are in none of them without anybody's help; what the user's own
-calls export is masked by `wxmiddleware.masking`.
+Real packages export here: OpenTelemetry with its instrumentations of urllib3, requests and httpx and with ours, the
+client of Prometheus, Sentry with local variables, logging at DEBUG. The package's own requests are in none of them
+without anybody's help; what the user's own calls export is masked by `wxmiddleware.masking`.
 """
 
 from __future__ import annotations
@@ -182,6 +182,21 @@ def test_what_is_not_ours_is_traced() -> None:
         for text in (exported.spans(), exported.sentry()):
             assert all(path in text for path in ("/before", "/after")), text
             assert "stable_token" not in text
+
+
+def test_ours_are_there() -> None:
+    """A refresh is in a trace and in the metrics of both, without the URL, the secret or the token."""
+    with serving() as api, exporting(masked=False) as exported:
+        api.answer = wechat
+        OwnRequests.classic(api.url)()
+        traces, metrics = exported.traces(), exported.metrics()
+
+        assert '"name": "refresh classic"' in traces
+        assert '"name": "fetch classic"' in traces
+        assert "wxmiddleware_token_fetches_total{" in metrics
+        assert "wxmiddleware.token.fetches" in metrics
+        assert [] == leaks(traces + metrics)
+        assert "/cgi-bin/" not in traces + metrics
 
 
 def test_a_tracer_that_is_broken_breaks_no_fetch(monkeypatch: pytest.MonkeyPatch) -> None:

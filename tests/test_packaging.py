@@ -73,6 +73,7 @@ INTEGRATIONS = {
     "httpx": ["httpx", "rich"],  # for its command line
     "httpx2": ["httpx2"],
     "prometheus": ["prometheus_client"],
+    "otel": [],  # nothing shy: OpenTelemetry's packages are loaded by frameworks as well
     "contrib": [],
     "contrib.wechatpy": ["wechatpy", "cryptography"],
     "contrib.werobot": ["werobot"],
@@ -252,6 +253,7 @@ class TestImports:
             ("stores.encrypted", "cryptography", "wxmiddleware[crypto]"),
             ("testing", "pytest", "pytest"),
             ("prometheus", "prometheus_client", "wxmiddleware[prometheus]"),
+            ("otel", "opentelemetry", "wxmiddleware[otel]"),
             ("webhook", "defusedxml", "wxmiddleware[webhook]"),
         ],
     )

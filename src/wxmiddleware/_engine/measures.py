@@ -43,7 +43,7 @@ class Measurement:
         name: What; one of `Measure`.
         outcome: What came of it, in a word: ``ok``, ``error`` or another one (docs/metrics.md).
         seconds: How long it took.
-        at: The wall clock, in seconds since 1970, when it ended.
+        at: The wall clock, in seconds since 1970, when it ended, or soon after.
         appid: Whose token, if it is about one.
         app: Which app of it: WeCom's AgentId, or the AppID of the platform that the account has authorised.
         kind: The kind of token, such as ``stable``.

@@ -643,6 +643,7 @@ class Refresh:
                 "errcode": failure and failure.errcode,
                 "rid": failure and failure.rid,
                 "host": self._token.account.host,
+                "at": self._token.runtime.time(),
             }
         )
 

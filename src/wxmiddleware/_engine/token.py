@@ -873,8 +873,9 @@ class CachedToken:
             self._measure(meters, name, fields)
 
     def _measure(self, meters: list[Meter], name: Measure, fields: dict[str, Any]) -> None:
-        whose: dict[str, Any] = {"appid": self.account.appid, "app": self.account._app(), "kind": self.source.kind}
-        measure(Measurement(name, at=self.runtime.time(), **whose, **fields), meters)
+        fields.setdefault("at", self.runtime.time())
+        account = self.account
+        measure(Measurement(name, appid=account.appid, app=account._app(), kind=self.source.kind, **fields), meters)
 
     def _measure_calls(self) -> None:
         meters, times = meters_of(self._observers()), self.link.times
