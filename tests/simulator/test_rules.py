@@ -503,6 +503,7 @@ def test_token_of_512_characters(wechat: WeChat) -> None:
         {"appid": ""},
         {"secret": "a b"},
         {"log_size": 0},
+        {"date_skew": "ahead"},
     ],
 )
 def test_useless_arguments(knobs: dict[str, Any]) -> None:

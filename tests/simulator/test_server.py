@@ -133,7 +133,7 @@ def test_no_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         had = int(first.url.rpartition(":")[2])
     free = iter([had])
     real = _server._Server
-    monkeypatch.setattr(_server, "_Server", lambda host, port, app: real(host, next(free, port), app))
+    monkeypatch.setattr(_server, "_Server", lambda host, port, *rest: real(host, next(free, port), *rest))
 
     with SimulatorServer() as another:
         assert another.url != first.url

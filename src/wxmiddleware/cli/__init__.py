@@ -1,6 +1,6 @@
 """
-The shell's way in: ``wxmiddleware token``, ``keep``, ``inspect``, ``retry``, ``schema``, ``serve``, ``simulate``,
-``push``.
+The shell's way in: ``wxmiddleware token``, ``keep``, ``inspect``, ``doctor``, ``retry``, ``schema``, ``serve``,
+``simulate``, ``push``.
 
 Results go to the standard output, everything else to standard error. No option takes a secret: ``ps`` would show it.
 A store's URL may hold a password; so it can come from the environment, too.
@@ -255,6 +255,12 @@ def _verdict(found: Sequence[Held]) -> int:
     return REFUSED if refused else UNAVAILABLE
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from .doctor.command import doctor
+
+    return doctor(options, _url(options) or "")
+
+
 def _schema(options: argparse.Namespace) -> int:
     try:
         from ..stores.sql import _ddl, _table
@@ -399,6 +405,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_keep(commands)
     _add_retry(commands)
     _add_inspect(commands)
+    _add_doctor(commands)
     _add_schema(commands)
     _add_serve(commands)
     _add_simulate(commands)
@@ -485,6 +492,30 @@ def _add_inspect(commands: Any) -> None:
         command,
         "only look into this store, such as redis://localhost/0; with --appid, --corpid or --agentid at that account",
     )
+    _add_account_options(command)
+
+
+def _add_doctor(commands: Any) -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="find out what is wrong: account, network, store, WeChat",
+        description="Look at an account, its way to WeChat and its store, and say what is wrong, one line a check.\n"
+        "The first that fails is the cause: what depends on it is skipped. What it prints can be shown to anybody.\n"
+        "It fetches no token and changes nothing (the store gets a probe of its own for a moment), unless told:\n"
+        "--list says what each check costs. In Chinese with WXM_LANG=zh, or by the locale.\n\n"
+        f"{_ACCOUNT}",
+        epilog="exit codes: 0 if no check fails, else 1; 2 for a wrong option\n",
+    )
+    command.set_defaults(run=_doctor)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--list", action="store_true", help="print what checks there are and what they cost, and end")
+    command.add_argument(
+        "--active",
+        action="store_true",
+        help="ask the token endpoint once: stable_token without force_refresh, one of 500 000 requests a day, which "
+        "ends no token; the classic endpoint is never asked",
+    )
+    _add_store_option(command, "the store of your services, such as redis://localhost/0")
     _add_account_options(command)
 
 

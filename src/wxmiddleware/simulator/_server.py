@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +41,10 @@ class _Handler(WSGIRequestHandler):
         environ[STOPPING] = self.server.stopping
         return environ
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        # The real time, and not the simulated: a client compares it with its own clock.
+        return super().date_time_string(time.time() + self.server.date_skew() if timestamp is None else timestamp)
+
     def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
         self.close_connection = True  # http.server would wait for another request here
 
@@ -55,7 +59,8 @@ class _Server(ThreadedWSGIServer):
     request_queue_size = 1024
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, app: Any) -> None:
+    def __init__(self, host: str, port: int, app: Any, date_skew: Callable[[], float]) -> None:
+        self.date_skew = date_skew
         self.stopping = threading.Event()
         self._open: dict[socket.socket, threading.Thread] = {}
         self._open_lock = threading.Lock()
@@ -176,7 +181,7 @@ class SimulatorServer:
 
     def _bind(self) -> _Server:
         try:
-            return _Server(self._host, self._port, self._app)
+            return _Server(self._host, self._port, self._app, lambda: self.wechat.date_skew)
         except SystemExit:  # werkzeug's way to say that the port is taken
             raise OSError(f"Nobody can listen on {self._host}:{self._port}: the port is taken.") from None
 

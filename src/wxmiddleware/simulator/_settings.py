@@ -41,6 +41,12 @@ def seconds(name: str, value: Any) -> float:
     return float(value)
 
 
+def either_way(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigurationError(f"{name} is a number of seconds; got {value!r}.")
+    return float(value)
+
+
 def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} is True or False; got {value!r}.")
@@ -171,6 +177,9 @@ class Knobs:
     token_latency = Knob(seconds)
     """Real seconds that the token endpoints take over HTTP: half of it before the rules run and half after, like a
     network. No lock is held meanwhile."""
+
+    date_skew = Knob(either_way)
+    """Seconds by which the ``Date`` header of :class:`SimulatorServer` is ahead of the real time; below 0 behind it."""
 
     @property
     def renewal_window(self) -> float:

@@ -85,6 +85,7 @@ class WeChat(Knobs):
         json_content_type: str = "application/json; encoding=utf-8",
         media_error_content_type: str = "text/plain",
         token_latency: float = 0.0,
+        date_skew: float = 0.0,
         appid: str | None = None,
         secret: str | None = None,
         log_size: int = 10_000,
@@ -121,6 +122,7 @@ class WeChat(Knobs):
         self.json_content_type = json_content_type
         self.media_error_content_type = media_error_content_type
         self.token_latency = token_latency
+        self.date_skew = date_skew
 
         self._ledger = Ledger(log_size)
         self._rules = TokenRules(self, self.clock, self._ledger)
