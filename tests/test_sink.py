@@ -106,6 +106,30 @@ def test_left_alone(tmp_path: Path) -> None:
     assert before == (path.stat().st_ino, path.stat().st_mtime_ns)
 
 
+def test_remains(tmp_path: Path) -> None:
+    """What a killed keeper has left behind is removed with the next token; what another one is writing now is not."""
+    sink, name = Sink(str(tmp_path)), "wx1.stable.token"
+    old, new, other = tmp_path / f".{name}.old", tmp_path / f".{name}.new", tmp_path / ".wx2.stable.token.old"
+    for path in (old, new, other):
+        path.write_text("half a tok")
+    for path in (old, other):
+        os.utime(path, (1e9, 1e9))
+
+    assert sink.write(name, TOKEN)
+    assert {new, other, tmp_path / name} == set(tmp_path.iterdir())
+
+
+def test_directory_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is written all the same."""
+
+    def refuse(_: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    assert Sink(str(tmp_path)).write("wx1.stable.token", TOKEN)
+
+
 def test_directory_of_all(tmp_path: Path) -> None:
     """Where every user may replace the file, it is not written; with the sticky bit none can."""
     tmp_path.chmod(0o777)

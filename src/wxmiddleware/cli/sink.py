@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from .._rules.models import LONGEST_TOKEN, Account
 from ..exceptions import ConfigurationError, StoreError
 from ..stores._private import check_directory
 
+_REMAINS = 60.0  # seconds after which nobody is at work any more on a file that was begun
 _logger = logging.getLogger("wxmiddleware")
 
 
@@ -73,6 +75,7 @@ class Sink:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(left, path)
+            self._remove_remains(name)
         except OSError as error:
             problem = error.strerror or type(error).__name__
             with contextlib.suppress(OSError):
@@ -81,6 +84,18 @@ class Sink:
             _logger.warning("The token could not be written to %s: %s. It is tried again each second.", path, problem)
         self._told = problem
         return not problem
+
+    def _remove_remains(self, name: str) -> None:
+        """Remove what keepers have left behind that were killed while they wrote this file: there is a token in it."""
+        remains: list[os.DirEntry[str]] = []
+        # To write a file one need not be allowed to list those that are there.
+        with contextlib.suppress(OSError), os.scandir(self._directory) as entries:
+            remains += [each for each in entries if each.name.startswith(f".{name}.")]
+        for each in remains:
+            with contextlib.suppress(OSError):
+                # Another keeper may be writing now.
+                if time.time() - each.stat(follow_symlinks=False).st_mtime > _REMAINS:
+                    os.unlink(each)
 
 
 def file_name(account: Account, kind: str) -> str:
