@@ -20,7 +20,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HEAD = 10.0  # seconds for a request's head, from its first byte, and for the first byte of a connection
 _LARGEST_HEAD = 64 * 1024  # bytes
 _SILENCE = 60.0  # seconds without a byte of a body
 _IDLE = 75  # seconds that a connection stays open between two requests; longer than pools of clients keep one
@@ -28,8 +27,14 @@ _logger = logging.getLogger("wxmiddleware")
 
 
 class Patient(HttpToolsProtocol):
-    """A connection whose heads of requests come in time, and are of a bounded size."""
+    """
+    A connection whose heads of requests come in time, and are of a bounded size.
 
+    Attributes:
+        patience: Seconds for a head, from its first byte or the connection's beginning.
+    """
+
+    patience = 10.0
     _late: asyncio.TimerHandle | None = None
     _head = 0  # bytes, while one is being read
 
@@ -66,7 +71,7 @@ class Patient(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
         self._head = 0
-        self._late = None if nothing else self.loop.call_later(_HEAD, self._give_up)
+        self._late = None if nothing else self.loop.call_later(self.patience, self._give_up)
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():
@@ -89,7 +94,13 @@ class _Server(uvicorn.Server):
 
 
 def server(
-    app: ASGIApp, *, leave: Callable[[], None], grace: float, connections: int, http: type[Patient] = Patient
+    app: ASGIApp,
+    *,
+    leave: Callable[[], None],
+    grace: float,
+    connections: int,
+    silence: float = _SILENCE,
+    http: type[Patient] = Patient,
 ) -> uvicorn.Server:
     """
     Make the server.
@@ -99,10 +110,11 @@ def server(
         leave: Called when it is told to end.
         grace: Seconds for which requests may go on then.
         connections: How many there may be at once; who comes then is told 503.
+        silence: Seconds that a client may send nothing of a body.
         http: What reads requests.
     """
     config = uvicorn.Config(
-        in_time(app),
+        in_time(app, silence),
         http=http,
         ws="none",
         lifespan="on",
@@ -119,27 +131,37 @@ def server(
 
 
 def in_time(app: ASGIApp, silence: float = _SILENCE) -> ASGIApp:
-    """Have the app see a client as gone that sends nothing of a body for so long."""
+    """Have the app see a client as gone that sends nothing of a body for so long. The client is told 408."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        more = True
+        more, late, begun = True, False, False
 
         async def received() -> Message:
-            nonlocal more
+            nonlocal more, late
             if not more:  # only its leaving can be waited for
                 return await receive()
             try:
                 async with asyncio.timeout(silence):
                     message = await receive()
             except TimeoutError:
+                more, late = False, True
                 return {"type": "http.disconnect"}
             more = bool(message.get("more_body", False))
             return message
 
-        await app(scope, received, send)
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        await app(scope, received, sent)
+        if late and not begun:
+            headers = [(b"connection", b"close"), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 408, "headers": headers})
+            await send({"type": "http.response.body"})
 
     return bounded
 
