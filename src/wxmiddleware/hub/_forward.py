@@ -85,7 +85,7 @@ class Answer:
         self._head: Head | None = None
 
     async def look(self, moved: Any) -> None:
-        """Read as much as it takes to see whether it is an error. `moved` is called for each piece."""
+        """Read as much as it takes to see whether it is an error. `moved` is called after each piece."""
         response = self.response
         if response.method == "HEAD" or is_file(response):
             return
@@ -94,14 +94,11 @@ class Answer:
         self._head = head = Head.of(response.headers)
         if head is None:
             return
-        try:
-            async for chunk in self._chunks:
-                moved()
-                if not head.wants_more(chunk):
-                    return
-            head.end()
-        except Exception as error:
-            head.failure = error
+        async for chunk in self._chunks:
+            moved()
+            if not head.wants_more(chunk):
+                return
+        head.end()
 
     @property
     def body(self) -> bytes | None:
@@ -121,11 +118,8 @@ class Answer:
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Give all of it as it came."""
-        if self._head is not None:
-            for chunk in self._head.chunks:
-                yield chunk
-            if self._head.failure is not None:
-                raise self._head.failure
+        for chunk in () if self._head is None else self._head.chunks:
+            yield chunk
         async for chunk in self._chunks:
             yield chunk
 

@@ -62,6 +62,11 @@ class Patient(HttpToolsProtocol):
         if self._late is None:
             self._expect()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. What follows a body (trailers) is none: httptools calls it so all the same."""
+        if self._late is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """See that it is there."""
         self._expect(nothing=True)
