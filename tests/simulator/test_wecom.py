@@ -106,6 +106,18 @@ def test_calls(client: Client, app: SimulatedApp, wechat_clock: SimulatedClock) 
     assert 3 == client.wechat.rejections()
 
 
+def test_addresses(client: Client, app: SimulatedApp) -> None:
+    """WeCom has one of the paths of accounts; a token that is no longer good is 40014 there, too."""
+    token, path = ask(client)["access_token"], "/cgi-bin/get_api_domain_ip"
+    account = client.wechat.stable_token()["access_token"]
+    good, accounts = (client.call("GET", path, each).json() for each in (token, account))
+    app.revoke()
+
+    assert good["ip_list"]
+    assert good["ip_list"] != accounts["ip_list"]
+    assert 40014 == client.call("GET", path, token).json()["errcode"]
+
+
 def test_apps_are_apart(client: Client, app: SimulatedApp) -> None:
     """An app sends as itself and as no other."""
     client.wechat.add_app(CORPID, "another-secret", agentid=8)

@@ -225,6 +225,10 @@ def _departments(call: Call, app: SimulatedApp) -> Json | int:
     return {**OK, "department": [{"id": 1, "name": app.corpid, "parentid": 0, "order": 1}]}
 
 
+def _addresses(call: Call, app: SimulatedApp) -> Json | int:
+    return {**OK, "ip_list": ["182.254.11.176", "182.254.78.66"]}
+
+
 def _send(call: Call, app: SimulatedApp) -> Json | int:
     body = call.posted()
     if isinstance(body, int):
@@ -246,7 +250,9 @@ _APIS: dict[str, tuple[str, Json, Callable[[Call, SimulatedApp], Json | int]]] =
     "/cgi-bin/ticket/get": ("GET", {}, _app_ticket),
     "/cgi-bin/department/list": ("GET", {"department": []}, _departments),
     "/cgi-bin/message/send": ("POST", {}, _send),
+    "/cgi-bin/get_api_domain_ip": ("GET", {"ip_list": []}, _addresses),
 }
+_SHARED = ("/cgi-bin/get_api_domain_ip",)  # accounts have it, too: the token tells whom is asked
 
 
 def answer(call: Call) -> Answer | None:
@@ -254,10 +260,11 @@ def answer(call: Call) -> Answer | None:
     path = call.request.path
     if path == "/cgi-bin/gettoken":
         return Answer(_gettoken(call))
-    if path not in _APIS:
+    token = call.request.args.get("access_token")
+    if path not in _APIS or (path in _SHARED and call.wechat._corps.app(token) is None):
         return None
     method, defaults, handler = _APIS[path]
-    app = call.wechat._corps.judge(call.request.args.get("access_token"))
+    app = call.wechat._corps.judge(token)
     if isinstance(app, SimulatedApp):
         call.appid = app.corpid
         given = handler(call, app) if call.request.method == method else 43001 if method == "GET" else 43002
