@@ -28,6 +28,7 @@ from wxmiddleware.stores.jsonfile import JSONFileStore
 
 CORPID = "ww0123456789abcdef"
 ONE, OTHER = "first-secret-of-an-app", "second-secret-of-an-app"
+LOCAL = "http://127.0.0.1:9"
 
 
 class Corp:
@@ -68,7 +69,7 @@ def test_account() -> None:
     account = WeComAccount(CORPID, ONE)
 
     assert "https://qyapi.weixin.qq.com" == account.base_url
-    assert account != Account(CORPID, ONE, base_url=account.base_url)
+    assert WeComAccount(CORPID, ONE, base_url=LOCAL) != Account(CORPID, ONE, base_url=LOCAL)
     assert ONE not in repr(account)
 
 
@@ -292,6 +293,22 @@ def test_a_day(corp: Corp, app: SimulatedApp, sticky: bool) -> None:
         corp.clock.advance(600)
 
     assert 12 <= app.fetches <= 48
+
+
+def test_last_second(corp: Corp, app: SimulatedApp) -> None:
+    """In a token's last second WeCom gives it with 0 seconds left: that is no failure, and the next one follows."""
+    provider = corp.provider()
+    old = provider.get_token()
+    corp.clock.advance(7199.4)
+    assert old == provider.get_token()
+    _settle(provider)
+    corp.clock.advance(0.7)
+    over = provider.get_token()
+    assert 42001 == corp.departments(over)["errcode"]
+    new = provider.get_token(rejected=over)
+
+    assert 0 == corp.departments(new)["errcode"]
+    assert 3 == app.fetches
 
 
 def _settle(provider: TokenProvider) -> None:

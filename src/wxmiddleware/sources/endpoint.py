@@ -208,12 +208,14 @@ class Form:
         expires: The field of the seconds that it lives.
         refresh: The field of the token that the next one must be asked for with.
         errors: What its errcodes mean.
+        lasting: Whether everybody is given the same token until its end, with the whole seconds that are left.
     """
 
     token: str = "access_token"  # noqa: S105 - a field
     refresh: str | None = None
     errors: ErrorTable = TOKEN_ERRORS
     expires: str = "expires_in"
+    lasting: bool = False
 
 
 def secret_of(account: Account, end: float) -> str | Failure:
@@ -250,6 +252,8 @@ def grant_of(target: Target, answer: Mapping[str, Any], form: Form) -> Grant | F
     token, expires_in = _token(find(answer, form.token)), number(find(answer, form.expires))
     if token is None:
         return nonsense(target, "no token")
+    if expires_in == 0 and form.lasting:
+        expires_in = 1.0  # rounded down; who uses it a moment too long has a call rejected, and gets the next one
     if expires_in is None or not 0 < expires_in <= LONGEST_LIFE:
         return nonsense(target, f"a token without a plausible {form.expires}")
     return Grant(token, expires_in, _token(find(answer, form.refresh)) if form.refresh else None)

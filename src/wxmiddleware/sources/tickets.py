@@ -24,9 +24,11 @@ from .wecom import WECOM_ADVICE
 __all__ = ["AgentTicket", "CardTicket", "JsapiTicket"]
 
 _ADVICE = causes_at(Place.TICKET)
-_WECHAT = Form("ticket", errors=ErrorTable("WeChat gives no ticket", _ADVICE))
+_WECHAT = Form("ticket", errors=ErrorTable("WeChat gives no ticket", _ADVICE), lasting=True)
 _WECOM = Form(
-    "ticket", errors=ErrorTable("WeCom gives no ticket", {**WECOM_ADVICE, 40014: _ADVICE[40014], 42001: _ADVICE[42001]})
+    "ticket",
+    errors=ErrorTable("WeCom gives no ticket", {**WECOM_ADVICE, 40014: _ADVICE[40014], 42001: _ADVICE[42001]}),
+    lasting=True,
 )
 
 

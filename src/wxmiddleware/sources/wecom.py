@@ -16,7 +16,7 @@ __all__ = ["WeComToken"]
 _WRONG_SECRET_REST = 600.0
 
 WECOM_ADVICE = causes_at(Place.WECOM_TOKEN)
-_FORM = Form(errors=ErrorTable("WeCom gives no token", WECOM_ADVICE))
+_FORM = Form(errors=ErrorTable("WeCom gives no token", WECOM_ADVICE), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
