@@ -91,6 +91,9 @@ def test_errors_are_wechats(world: World) -> None:
         ("/cgi-bin/component/api_component_token?access_token=TOKEN", 48001),
         ("/CGI-BIN/Token/?access_token=TOKEN", 48001),
         ("/cgi-bin//message/custom/send?access_token=TOKEN", 48001),
+        ("/APPID//cgi-bin/message/custom/send?access_token=TOKEN", 0),
+        ("/APPID///cgi-bin/message/custom/send?access_token=TOKEN", 48001),
+        ("/APPID/cgi-bin//message/custom/send?access_token=TOKEN", 48001),
         ("/cgi-bin%2fmessage/custom/send?access_token=TOKEN", 48001),
         ("/sns/userinfo?access_token=TOKEN", 48001),
         ("/sns/userinfo?access_token=usersown", 48001),
@@ -98,7 +101,7 @@ def test_errors_are_wechats(world: World) -> None:
     ],
 )
 def test_what_is_refused(world: World, path: str, errcode: int) -> None:
-    path = path.replace("TOKEN", world.token("sdk")["access_token"])
+    path = path.replace("TOKEN", world.token("sdk")["access_token"]).replace("APPID", world.appid)
     calls = world.wechat.calls()
     answer = world.http.post("http://testserver" + path, content=json.dumps(MESSAGE).encode())
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+from pymemcache import Client
+from stores.memcached_server import Memcached
+from stores.sql_servers import MariaDB
 from support import faketime
 from support.debian import find, missing
 
@@ -55,7 +61,28 @@ def view(form: str, base_url: str, *, ahead: float = 0.0, **settings: object) ->
     return seen
 
 
-def sql_of_the_table() -> list[str]:
+@contextmanager
+def places() -> Iterator[tuple[sa.Engine, Client, dict[str, str]]]:
+    """Servers in which the class may keep its token: clients of them, and what PHP is told of them."""
+    php()
+    with MariaDB() as database, Memcached() as cache:
+        engine = sa.create_engine(database.url)
+        with engine.begin() as connection:
+            for statement in _sql_of_the_table():
+                connection.exec_driver_sql(statement)
+        client = Client(("127.0.0.1", cache.port))
+        told = {
+            "ARTICLE_DSN": f"mysql:host=127.0.0.1;port={database.port};dbname=wx",
+            "ARTICLE_USER": "wx",
+            "ARTICLE_PASSWORD": "pa55word",
+            "ARTICLE_MEMCACHED": f"127.0.0.1:{cache.port}",
+        }
+        yield engine, client, told
+        client.close()
+        engine.dispose()
+
+
+def _sql_of_the_table() -> list[str]:
     """The statements that make the table."""
     printed = subprocess.run([php(), str(_ARTICLE), "table"], capture_output=True, text=True, check=True).stdout
     return [each.strip() for each in printed.split(";") if each.strip()]

@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
-from pymemcache import Client
-from stores.memcached_server import Memcached
 from stores.redis_server import in_children
-from stores.sql_servers import MariaDB, wait_until
+from stores.sql_servers import wait_until
 from support.background import landed
 
-from layouts.php import APPID, SECRET, php, sql_of_the_table, view
+from layouts.php import APPID, SECRET, places, view
 from wxmiddleware import Account, Runtime, TokenProvider
 from wxmiddleware._engine import mirrors
 from wxmiddleware._engine.warmer import ask
@@ -35,26 +33,9 @@ pytestmark = [pytest.mark.servers]
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Servers, what PHP is told of them, and a client for each layout."""
-    php()
-    with MariaDB() as database, Memcached() as cache:
-        engine = sa.create_engine(database.url)
-        with engine.begin() as connection:
-            for statement in sql_of_the_table():
-                connection.exec_driver_sql(statement)
-        client = Client(("127.0.0.1", cache.port))
-        yield {
-            "engine": engine,
-            "client": client,
-            "path": tmp_path_factory.mktemp("article") / "access_token.json",
-            "told": {
-                "ARTICLE_DSN": f"mysql:host=127.0.0.1;port={database.port};dbname=wx",
-                "ARTICLE_USER": "wx",
-                "ARTICLE_PASSWORD": "pa55word",
-                "ARTICLE_MEMCACHED": f"127.0.0.1:{cache.port}",
-            },
-        }
-        client.close()
-        engine.dispose()
+    with places() as (engine, client, told):
+        path = tmp_path_factory.mktemp("article") / "access_token.json"
+        yield {"engine": engine, "client": client, "path": path, "told": told}
 
 
 @pytest.fixture

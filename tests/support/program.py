@@ -1,4 +1,4 @@
-"""A Python program in a process of its own, which a test talks to line by line."""
+"""A program in a process of its own, of Python if it is not said otherwise, which a test talks to line by line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,33 @@ def kill_group(process: subprocess.Popen[Any]) -> None:
 
 class Program:
     """
-    A running Python program.
+    A running program.
 
     Args:
         file: Its source.
         args: Its arguments.
         env: Its environment.
+        runs: What runs it; by default this Python.
+        place: The directory that it is in; by default this one.
     """
 
-    def __init__(self, file: Path, *args: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *args: str,
+        env: Mapping[str, str],
+        runs: Sequence[str] = (sys.executable, "-X", "faulthandler"),
+        place: Path | None = None,
+    ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - close() closes it
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(file), *args],
+            [*runs, str(file), *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             env=dict(env),
+            cwd=place,
             start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()

@@ -146,7 +146,7 @@ class Hub:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, request = clock(), Request(scope, receive)
         entry = Entry(face="", method=request.method, path=scope["path"])
-        path = path_of(scope)
+        path = path_of(scope, self._settings.by_name)
         if path in ("/livez", "/readyz"):
             await self._health(path)(scope, receive, send)
             return

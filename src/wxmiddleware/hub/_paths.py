@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 _PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?")
 
 
-def path_of(scope: Mapping[str, Any]) -> str | None:
+def path_of(scope: Mapping[str, Any], accounts: Container[str]) -> str | None:
     """
     Get the path as it was sent, below where the app is mounted; ``None`` if it could be read in two ways.
 
     All of WeChat's paths are made of letters, digits and ``-_.~``. So nothing that is escaped is let through, no empty
-    part, no ``.`` or ``..``, no backslash. But one ``/`` too many at the beginning is a client's base URL that ends in
-    one, and is dropped.
+    part, no ``.`` or ``..``, no backslash. But one ``/`` too many at the beginning, or behind an account's name, is a
+    client's base URL that ends in one, and is dropped.
+
+    Args:
+        scope: Of the request.
+        accounts: The names of accounts with which a path may begin.
     """
     raw = _raw(scope)
+    first, doubled, rest = raw[1:].partition(b"//")
+    if doubled and first.decode("ascii", "replace") in accounts:
+        raw = b"/%b/%b" % (first, rest)
     if raw == b"/":
         return "/"
     return raw.decode("ascii") if _PLAIN.fullmatch(raw) else None
@@ -42,5 +49,4 @@ def _raw(scope: Mapping[str, Any]) -> bytes:
 def split_first(path: str) -> tuple[str, str]:
     """Take the first part off a path: ``/wx8a1b/cgi-bin/token`` is ``wx8a1b`` and ``/cgi-bin/token``."""
     first, slash, rest = path[1:].partition("/")
-    rest = slash + rest
-    return first, rest[1:] if rest.startswith("//") else rest
+    return first, slash + rest
