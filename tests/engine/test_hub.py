@@ -75,6 +75,46 @@ def test_no_token_in_a_request(world: World, hub: Api) -> None:
     assert not [seen for seen in hub.seen if "T1" in seen.target or b"T1" in seen.body]
 
 
+def heals(hub: Api, token: str, newer: str) -> None:
+    """Be a hub of this package, which gives this token, and a newer one to who says that it was rejected."""
+
+    def answer(seen: Seen) -> tuple[int, dict[str, str], list[bytes]]:
+        given = newer if seen.method == "POST" else token
+        said = {"access_token": given, "expires_in": 7200, "generation": int(given[1:]), "kind": "access_token"}
+        headers = {"ETag": f'"of-{given}"', "Wxmiddleware": "1"}
+        if seen.headers.get("if-none-match") == headers["ETag"]:
+            return 304, headers, [b""]
+        return 200, headers, [json.dumps(said).encode()]
+
+    hub.answer = answer
+
+
+def test_theft_that_the_hub_is_told_of(world: World, hub: Api) -> None:
+    """A hub of this package is told by its number which token was rejected, once for all callers."""
+    heals(hub, "T1", "T2")
+    provider = provider_of(world, hub)
+    world.get(provider)
+
+    assert ["T2"] * 16 == world.herd(provider, "T1", size=16)
+    assert ["GET", "GET", "POST"] == [seen.method for seen in hub.seen]
+    assert ("/v1/tokens/wx1/rejected", {"generation": 1}) == (hub.seen[2].target, json.loads(hub.seen[2].body))
+    assert {"Bearer key-of-this-caller"} == {seen.headers["authorization"] for seen in hub.seen}
+    assert {"1"} == {seen.headers["wxmiddleware"] for seen in hub.seen}
+
+
+def test_rejection_that_is_not_borne_out(world: World, hub: Api) -> None:
+    """If it stays with the token, the caller is told, and the hub is told again a second later, however often."""
+    heals(hub, "T1", "T1")
+    provider = provider_of(world, hub)
+    world.get(provider)
+    for told in range(1, 41):
+        assert "still gives it" in str(world.error(provider, "T1"))
+        world.error(provider, "T1")
+        assert told == [seen.method for seen in hub.seen].count("POST")
+        assert "T1" == world.get(provider)
+        world.advance(CHEAP_PAUSE)
+
+
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
 def test_out_of_order(world: World, hub: Api, status: int) -> None:
     """While the hub gives none the token stays in use; it heals within seconds."""

@@ -136,3 +136,62 @@ class TestKeep:
         monkeypatch.setattr(warmer, "start_thread", lambda *_: None)
         with pytest.raises(TokenUnavailable, match="No thread can be started"):
             TokenProvider(Account("wx1", "s")).keep()
+
+
+class _Stopped:
+    """An event that is never set; to wait for it takes no time but the test's."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+    def is_set(self) -> bool:
+        return False
+
+
+class TestPause:
+    """How a keeper waits where there may be another token: the seconds of each wait, and of all in between."""
+
+    def pause(self, monkeypatch: pytest.MonkeyPatch, *answers: tuple[float, bool | None]) -> list[float]:
+        """Let each wait at the source take so long and end so; give how long each pause took."""
+        stopped, left = _Stopped(), list(answers)
+
+        def another(seconds: float) -> bool | None:
+            took, answer = left.pop(0)
+            stopped.now += min(took, seconds)
+            return answer
+
+        monkeypatch.setattr(warmer, "clock", lambda: stopped.now)
+        monkeypatch.setattr(warmer, "start_thread", lambda *_: object())
+        keeper = warmer.Warmer(TokenProvider(Account("wx1", "s")), another)
+        monkeypatch.setattr(keeper, "_stopped", stopped)
+        took = []
+        while left:
+            began = stopped.now
+            keeper._pause(20.0)
+            took.append(stopped.now - began)
+        return took
+
+    def test_nowhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where one cannot wait it is a pause as any other."""
+        assert [20.0, 20.0] == self.pause(monkeypatch, (0.0, None), (0.0, None))
+
+    def test_in_vain(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The wait takes the whole pause."""
+        assert [20.0] == self.pause(monkeypatch, (20.0, False))
+
+    def test_news(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It ends at once when there is another token."""
+        assert [3.0, 7.0] == self.pause(monkeypatch, (3.0, True), (7.0, True))
+
+    def test_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who is away, or about to end, is asked again a second later, and not sooner."""
+        assert [20.0] == self.pause(monkeypatch, *[(0.0, False)] * 20)
+        assert [5.0] == self.pause(monkeypatch, *[(0.0, False)] * 3, (2.0, True))
+
+    def test_news_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is told each time at once, as it is not taken here, is believed once a second."""
+        assert [0.0, 1.0, 1.0, 1.0] == self.pause(monkeypatch, *[(0.0, True)] * 4)

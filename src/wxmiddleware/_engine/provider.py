@@ -326,7 +326,7 @@ class TokenProvider(fork.Closing):
             raise ConfigurationError("keep() has nothing to keep with cache=False and no store.")
         from .warmer import Warmer  # few need it
 
-        return Warmer(self)
+        return Warmer(self, self._own.await_another)
 
     @property
     def runtime(self) -> Runtime:

@@ -650,15 +650,20 @@ class Refresh:
     def _same_token_returned(self, claim: Seen, asked: _Asked) -> RefreshResult | None:
         """The endpoint returned the rejected token: use the forced mode, if its budget and the day's allow that."""
         token, now, wall = self._token, self._clock(), self._token.runtime.time()
-        wait = max(forced_wait(claim.record, now, wall), self._budget_wait(claim))
+        # Who owns a token that is cheap here has budgets of its own.
+        wait = 0.0 if token.cheap else max(forced_wait(claim.record, now, wall), self._budget_wait(claim))
         if not token.source.can_force or wait > 0:
             return self._confirmed(claim, asked, wait)
         day = china_day(wall)
-        record = replace(
-            claim.record,
-            forced=claim.record.forced + 1 if claim.record.forced_day == day else 1,
-            forced_day=day,
-            forced_at=now,
+        record = (
+            claim.record
+            if token.cheap
+            else replace(
+                claim.record,
+                forced=claim.record.forced + 1 if claim.record.forced_day == day else 1,
+                forced_day=day,
+                forced_at=now,
+            )
         )
         # Both budgets are spent before the request is sent: it is counted also if this process ends meanwhile.
         charge, lease = self._charged(replace(claim, record=record)), Lease(self._owner, now + self._lease())

@@ -338,6 +338,25 @@ class CachedToken:
         with self._lock:
             self.snapshot = replace(self.snapshot, ahead_at=-math.inf, hot_until=-math.inf, hot_ticks=-math.inf)
 
+    def await_another(self, seconds: float) -> bool | None:
+        """
+        Wait where the token comes from until there is another, which is then asked for with the next call.
+
+        Returns:
+            Whether there is another; ``None`` if one cannot wait there, or it is asked for at this moment.
+        """
+        wait: Callable[[str, float], bool | None] | None = getattr(self.source, "wait_for_another", None)
+        snapshot = self.snapshot
+        if wait is None or not snapshot.value or (self.flight is not None and not self.flight.done):
+            return None
+        try:
+            news = wait(snapshot.value, seconds)
+        except Exception:  # a user's source; what is wrong with it, the next fetch tells
+            return None
+        if news:
+            self.expect_the_end()
+        return news
+
     def _out_of_touch(self, now: float) -> bool:
         """Whether the store was not read for so long that another process's fetch may have ended the token."""
         return self.source.revokes_previous and self.link.out_of_touch(now)

@@ -7,10 +7,13 @@ and a neighbour that only reads the store is left with a dead token. A `Warmer` 
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable
 from typing import Protocol, Self
 
 from .._runtime import fork
+from .._runtime.clock import clock
 from .._runtime.threads import NO_THREAD, NoThread, start_thread, threads_freeze
 from ..exceptions import ConfigurationError, ProviderClosed, TokenError
 
@@ -43,25 +46,33 @@ class Warmer(fork.Closing):
 
     Args:
         provider: Whose token. Closing the provider ends the warmer, too.
+        await_another: Waits for so many seconds until there is another token where it comes from, and tells whether
+            there is; ``None`` if one cannot wait there.
 
     Raises:
         ConfigurationError: Threads do not run between requests in this server.
         NoThread: No thread can be started.
     """
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, await_another: Callable[[float], bool | None] = lambda _: None) -> None:
         if threads_freeze():
             raise ConfigurationError(
                 "keep() needs a thread, and this server (uWSGI) lets none run between requests. Set enable-threads, or "
                 "run `wxmiddleware keep` beside it."
             )
         self._provider = provider
+        self._await_another = await_another
+        self._news_at = -math.inf
         self._stopped = threading.Event()
         if start_thread(self._run, "wxmiddleware-keep") is None:
             raise NoThread(NO_THREAD, retry_after=1.0)
 
     def close(self) -> None:
-        """End it, at once. A refresh under way goes on by itself. Closing twice does nothing."""
+        """
+        End it, at once. A refresh under way goes on by itself, and so does a wait at a hub, 20 s at most, in vain.
+
+        Closing twice does nothing.
+        """
         self._stopped.set()
 
     async def __aenter__(self) -> Self:
@@ -72,8 +83,24 @@ class Warmer(fork.Closing):
 
     def _run(self) -> None:
         pause: float | None = 0.0
-        while pause is not None and not self._stopped.wait(pause):
+        while pause is not None and not self._pause(pause):
             pause = ask(self._provider)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait for so long, or until there is another token. ``True`` if it is to end."""
+        end = clock() + seconds
+        while (left := end - clock()) >= _SHORTEST and not self._stopped.is_set():
+            asked = clock()
+            news = self._await_another(left)
+            if news is None:
+                break
+            # Whoever answers at once, again and again, is about to end, or gives what is not taken here.
+            last = self._news_at if news else asked
+            stopped = self._stopped.wait(max(0.0, last + _SHORTEST - clock()))
+            if stopped or news:
+                self._news_at = clock()
+                return stopped
+        return self._stopped.wait(max(0.0, end - clock()))
 
 
 def ask(provider: Provider) -> float | None:

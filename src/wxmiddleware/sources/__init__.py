@@ -72,6 +72,9 @@ class TokenSource(Protocol):
     - ``needs_secret``: false if it fetches for an account without a secret, too;
     - ``refresh_after``: seconds after which a token is asked for again though its end is far, unless the provider says;
     - ``asks``: whom it asks, in a word or two for messages, if not WeChat;
+    - ``wait_for_another(token, seconds)``: wait for at most so many seconds until there is another token than this;
+      true if there is, false if not, ``None`` if one cannot wait there. `keep` calls it in place of a pause, in a
+      thread of its own;
     - ``rejections_are_advisory``: true if it is not WeChat's APIs that reject a token, but somebody who reports it,
       such as a user's browser. A report leads to a fetch like a rejection; if that brings no other token, the reported
       one stays in use until its end, and is not renewed before its time.

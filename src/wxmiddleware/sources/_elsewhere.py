@@ -24,12 +24,16 @@ class Elsewhere:
     __slots__ = ()
 
     revokes_previous: ClassVar[bool] = False
-    can_force: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
     needs_secret: ClassVar[bool] = False
     # Those of the account's kind.
     retryable_errcodes: ClassVar[frozenset[int] | None] = None
     refresh_ahead: ClassVar[float] = 60.0
+
+    @property
+    def can_force(self) -> bool:
+        """Whether whoever owns it can be told that it was rejected."""
+        return False
 
 
 def named(kind: str, *words: str) -> str:

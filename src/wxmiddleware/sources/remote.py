@@ -8,7 +8,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from .._rules.advice import Place, causes_at
@@ -24,21 +24,41 @@ from .endpoint import Endpoint
 __all__ = ["RemoteToken"]
 
 _TAG = re.compile(r'(W/)?"[!#-~]{0,200}"')
+_HUB = "Wxmiddleware"  # the header of a hub of this package, in requests and answers
 _KEY = (Cause.PERMANENT, "Check the key.")
 _WHOSE = (Cause.PERMANENT, "Check the AppID in the URL: the hub does not know it, or not for this key.")
 _ADVICE = {**causes_at(Place.TOKEN), 40001: _KEY, 40125: _KEY, 40013: _WHOSE}
 
 
-class _Newest:
+class _Known(NamedTuple):
     """
-    The last answer, so that a hub need not send a token again that is known (ETag).
+    What a hub gave last, so that it need not send a token again that is known (ETag).
 
     Attributes:
-        answer: Its ETag, the token, and the end of its life on the process's clock; ``None`` if nobody has said that.
+        tag: The answer's ETag.
+        token: The token.
+        ends: The end of its life on the process's clock; ``None`` if nobody has said that.
+        generation: Its number, if the hub is one of this package, which is told by that what was rejected.
+    """
+
+    tag: str
+    token: str
+    ends: float | None
+    generation: int | None
+
+
+class _Newest:
+    """
+    The last answer.
+
+    Attributes:
+        answer: What it was; ``None`` if it had no ETag.
+        asked: Whether there was one: a process may have its first token from a store.
     """
 
     def __init__(self) -> None:
-        self.answer: tuple[str, str, float | None] | None = None
+        self.answer: _Known | None = None
+        self.asked = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +68,23 @@ class RemoteToken(Elsewhere, Endpoint):
 
     The request is ``GET url`` with ``Authorization: Bearer key``; the answer is WeChat's own, ``{"access_token": ...,
     "expires_in": ...}``, or any JSON in which two fields are named. The hub is asked every minute (`refresh_after`),
-    and once more when a token was rejected. That only asks again: nothing tells the hub that its token was rejected, or
-    which, so its owner has to find out and renew it. If the hub still gives the rejected one, the caller gets WeChat's
-    own answer, and the hub is asked again a second later, as long as calls are rejected; the first that is given
-    another one is healed. While the hub is away, the token that is there stays in use until its end.
+    and once more when a token was rejected. While it is away, the token that is there stays in use until its end.
+
+    A hub of this package (`wxmiddleware.hub`) is known by its answers. If it still gives a token that was rejected, it
+    is told so (``POST url/rejected``, with the token's number), and has a newer one within two seconds, as soon as
+    WeChat bears that out. And `TokenProvider.keep` waits there for a newer one (long poll), so that a change is known
+    within about a second.
+
+    Another hub can only be asked again: nothing tells it that its token was rejected, or which, so its owner has to
+    find out and renew it. If the hub still gives the rejected one, the caller gets WeChat's own answer, and the hub is
+    asked again a second later, as long as calls are rejected; the first that is given another one is healed.
 
     If the hub's answer has an ETag, the next request has it as ``If-None-Match``, and an answer 304 says that the token
-    is still the one. There is no long poll: a caller whose token was rejected would have to wait for its end.
+    is still the one.
 
-    The key goes to this URL only and in the header only, also if the hub redirects elsewhere. It is in no error, no log
-    and no ``repr``. Nothing secret belongs into the URL itself, which proxies log, and urllib3 at DEBUG.
+    The key goes to this URL, and to the one below it at which a rejection is told, in the header only, also if the hub
+    redirects elsewhere. It is in no error, no log and no ``repr``. Nothing secret belongs into the URL itself, which
+    proxies log, and urllib3 at DEBUG.
 
     Args:
         url: Where the hub gives the token of this account. ``http://`` would carry the key and the token in clear text,
@@ -121,36 +148,85 @@ class RemoteToken(Elsewhere, Endpoint):
     def _target(self) -> Target:
         return Target(self.url, "the URL", direct=self.url.startswith("http://") and _is_loopback(self.url))
 
+    @property
+    def can_force(self) -> bool:
+        """Whether the hub can be told that its token was rejected."""
+        known = self._newest.answer
+        return known is not None and known.generation is not None
+
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
-        """Ask the hub. It gives what it has, so `force` changes nothing."""
-        target, known = self._target, self._known()
-        headers = {"Accept": "application/json"}
-        if self.key is not None:
-            headers["Authorization"] = f"Bearer {self.key}"
-        if known is not None:
-            headers["If-None-Match"] = known[0]
-        answer = self._send(target, "GET", headers=headers)
+        """Ask the hub; with `force` tell it that the token that it gave last was rejected."""
+        known = self._newest.answer
+        if force and known is not None and known.generation is not None:
+            target = self._rejections
+            return self._read(
+                target, self._send(target, "POST", headers=self._headers(), body={"generation": known.generation})
+            )
+        return self._ask(self._known())
+
+    def wait_for_another(self, token: str, seconds: float) -> bool | None:
+        """
+        Wait at the hub until it has another token than this (long poll).
+
+        Args:
+            token: The one that is in use.
+            seconds: For how long at most.
+
+        Returns:
+            Whether it has, as far as is known by then; ``None`` if there one cannot wait.
+        """
+        if not self._newest.asked:
+            self._ask(None)
+        known = self._known()
+        if known is None or known.generation is None:
+            return None
+        if known.token == token:
+            self._ask(known, wait=max(1, int(seconds)))
+            known = self._newest.answer
+        return known is not None and known.token != token
+
+    def _ask(self, known: _Known | None, *, wait: int = 0) -> Grant | Failure:
+        headers = self._headers() if known is None else self._headers() | {"If-None-Match": known.tag}
+        query = {"wait": str(wait)} if wait else None
+        answer = self._send(self._target, "GET", headers=headers, query=query, seconds=self.timeout + wait)
+        if isinstance(answer, Answer) and answer.status == 304 and known is not None:
+            return Grant(known.token, LIFE_UNKNOWN if known.ends is None else known.ends - clock())
+        return self._read(self._target, answer)
+
+    def _headers(self) -> dict[str, str]:
+        # The last is what a hub of this package wants: no browser sends it, and no server that was tricked into one.
+        key = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        return {"Accept": "application/json", **key, _HUB: "1"}
+
+    @property
+    def _rejections(self) -> Target:
+        path, mark, query = self.url.partition("?")
+        return self._target._replace(url=f"{path.rstrip('/')}/rejected{mark}{query}")
+
+    def _known(self) -> _Known | None:
+        known = self._newest.answer
+        return None if known is None or (known.ends is not None and known.ends <= clock() + self.timeout) else known
+
+    def _read(self, target: Target, answer: Answer | Failure) -> Grant | Failure:
         if isinstance(answer, Failure):
             return answer
-        if answer.status == 304 and known is not None:
-            return Grant(known[1], LIFE_UNKNOWN if known[2] is None else known[2] - clock())
-        return _no(target, answer) or self._read(target, answer)
-
-    def _known(self) -> tuple[str, str, float | None] | None:
-        answer = self._newest.answer
-        return None if answer is None or (answer[2] is not None and answer[2] <= clock() + self.timeout) else answer
-
-    def _read(self, target: Target, answer: Answer) -> Grant | Failure:
+        problem = _no(target, answer)
+        if problem is not None:
+            return problem
         errors = ErrorTable(f"{target.host} gives no token", _ADVICE)
         found = read(target, answer, errors, () if self.key is None else (self.key,))
         if isinstance(found, Failure):
             return found
+        self._newest.asked = True
         now, end = time.time(), find(found, self.expires_field)
         grant = granted(target.host, find(found, self.token_field), end, now=now, since=now)
         if isinstance(grant, Grant):
             tag = answer.headers.get("ETag", "")
             ends = None if end is None else clock() + grant.expires_in
-            self._newest.answer = (tag, grant.value, ends) if _TAG.fullmatch(tag) else None
+            generation = found.get("generation") if answer.headers.get(_HUB) == "1" else None
+            numbered = type(generation) is int and found.get("kind") == "access_token"  # a ticket is not told of there
+            known = _Known(tag, grant.value, ends, generation if numbered else None)
+            self._newest.answer = known if _TAG.fullmatch(tag) else None
         return grant
 
 
