@@ -178,6 +178,26 @@ class TestRejected:
         world.advance(1)
         assert "T3" == world.get(provider, "T1")
 
+    def test_copy_that_lags_in_a_fleet(self, worlds: Callable[..., World], source: Elsewhere) -> None:
+        """Nor does one that was rejected in another process."""
+        world = worlds()
+        here, there = world.elsewhere(source=source), world.elsewhere(source=source)
+        assert ("T1", "T1") == (world.get(here), world.get(there))
+        source.gives = "T2"
+        world.get(here, "T1")
+        world.advance(30)
+        for _ in range(2):
+            world.get(there)
+            world.drain()
+        source.gives = "T1"
+        for _ in range(3):
+            world.advance(61)
+            for provider in (there, here):
+                assert "T2" == world.get(provider)
+                world.drain()
+
+        assert ("T2", "T2") == (world.get(there), world.get(here))
+
     def test_copy_that_lags_behind_a_late_owner(self, world: World, source: Elsewhere) -> None:
         """Nor does one that was kept for a while, as its owner had not renewed it yet."""
         provider = world.provider(source=source)

@@ -534,7 +534,7 @@ class CachedToken:
             )
             if not newer or now >= record.expires_at or self.rejections.is_revoked(record.value, record.sent_at):
                 return False
-            self.rejections.replaced(self.snapshot, record.value, now)
+            self.rejections.replaced(self.snapshot, record, now)
             usable = state(self.snapshot, now) in USABLE and not self.rejections.is_kept(self.snapshot)
             self._before = self.snapshot if usable else NOTHING
             ahead = ahead_at(now, record.expires_at, self.plan.timing, draw)

@@ -262,11 +262,14 @@ class Rejections:
             self._insisted = (token, now)
         return now - self._insisted[1] >= CHEAP_PAUSE and not self.is_revoked(token, now)
 
-    def replaced(self, before: Snapshot, token: str, now: float) -> None:
-        """Note that a token is handed out in place of another: if that was rejected, and only kept, it is over."""
-        self.reinstate(token)
-        rejected = before.value != token and before.generation == self._first[0]
-        if self._cheap and rejected and not self.is_revoked(before.value):
+    def replaced(self, before: Snapshot, record: Record, now: float) -> None:
+        """Note that a record's token is handed out in place of another: that is over if it was rejected anywhere."""
+        if record.value is not None:
+            self.reinstate(record.value)
+        here = before.generation == self._first[0]  # and kept since, as there was no other
+        elsewhere = record.rejected_at >= record.received_at > NEVER
+        other = self._cheap and before.value not in ("", record.value)
+        if other and (here or elsewhere) and not self.is_revoked(before.value):
             self._deny(before.value, now)
 
     def _deny(self, token: str, now: float) -> None:
