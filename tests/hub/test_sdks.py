@@ -89,6 +89,22 @@ def test_goes_on(site: Site, sdk: SDK, base: str) -> None:
     assert not site.is_wechats(sdk, held)
 
 
+@pytest.mark.parametrize("sdk", SDKS, ids=ids)
+def test_wechats_token_at_the_hub(site: Site, sdk: SDK) -> None:
+    """With WeChat's own token calls go on through the hub, too, which knows the tokens that it gave out before."""
+    client = site.client(sdk, site.url, direct=True)
+    held = texts_arrive(site, sdk, client)
+    assert site.is_wechats(sdk, held)
+
+    site.end_token(sdk, by_thief=True)
+    texts_arrive(site, sdk, client, 2)
+    site.pass_time(LIFE + 1)
+    texts_arrive(site, sdk, client)
+    site.pass_time(60)
+    site.end_token(sdk, by_thief=False)
+    texts_arrive(site, sdk, client)
+
+
 @pytest.mark.parametrize("sdk", that_can("upload"), ids=ids)
 def test_upload(site: Site, sdk: SDK) -> None:
     """A picture arrives whole, also when the call with it has to be repeated."""
@@ -134,6 +150,20 @@ def test_heals_itself(site: Site, name: str, what: str) -> None:
     assert 3 == len(tokens)
 
 
+@pytest.mark.parametrize(("name", "what"), HEALERS)
+def test_stolen_once_it_was_found_good(site: Site, name: str, what: str) -> None:
+    """A token that is stolen right after the hub has found it good, as another process had asked, is replaced, too."""
+    sdk = BY_NAME[name]
+    one, other = (site.client(sdk, site.url, direct=True, WECHAT_API_URL=site.simulator.url) for _ in range(2))
+    held = one.ask(what)["token"]
+    assert held == other.ask(what)["token"]
+    site.end_token(sdk, by_thief=True)
+    said = one.ask(what)
+
+    assert "error" not in said, said["error"]
+    assert held != said["token"]
+
+
 @pytest.mark.parametrize(("name", "what"), [HEALERS[0], HEALERS[2]])
 def test_to_its_end(site: Site, name: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is given what is left of a token's life has none rejected: it comes back in time for the next."""
@@ -165,3 +195,18 @@ def test_without_end(site: Site, name: str) -> None:
     assert "45011" in said["error"]
     assert fault.hits < 400
     assert 0 == site.fetches(sdk) - before
+
+
+def test_within_its_patience(site: Site) -> None:
+    """While WeChat's token endpoint hangs, a call is answered before co-wechat-api gives up, which is after 3 s."""
+    sdk = BY_NAME["co-wechat-api"]
+    client = site.client(sdk, site.url)
+    texts_arrive(site, sdk, client)
+    fault = site.wechat.faults.add("/cgi-bin/stable_token", "hang", None, seconds=None)
+    site.end_token(sdk, by_thief=True)
+    said = client.ask("call")
+    fault.remove()
+
+    assert said["error"].startswith("WeChatAPIError"), said
+    site.pass_time(60)
+    texts_arrive(site, sdk, client)

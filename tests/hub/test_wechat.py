@@ -64,11 +64,11 @@ def test_back_after_a_theft(world: World) -> None:
 
 def test_back_without_a_reason(world: World) -> None:
     token = world.token("direct")["access_token"]
-    answers = [world.token("direct") for _ in range(8)]
+    answers = [world.token("direct") for _ in range(100)]
 
     assert {token} == {answer["access_token"] for answer in answers}
     assert 1 == world.wechat.fetches()
-    assert 1 == world.wechat.calls("/cgi-bin/get_api_domain_ip")
+    assert 10 <= world.wechat.calls("/cgi-bin/get_api_domain_ip") < 30
 
 
 def test_without_end(world: World) -> None:
