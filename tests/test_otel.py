@@ -241,7 +241,10 @@ def test_metrics(exported: Exported) -> None:
     now[0] += 60
     provider.get_token(rejected=token)
 
-    assert [1, 1] == [point.value for point in exported.points("token.fetches", wechat_appid="wxmetrics")]
+    fetches = exported.points("token.fetches", wechat_appid="wxmetrics")
+    assert {"first": 1, "ahead": 0, "expired": 0, "rejected": 1} == {
+        str((point.attributes or {})["wxmiddleware.reason"]): point.value for point in fetches
+    }
     assert [2] == [point.count for point in exported.points("token.fetch.duration", wechat_appid="wxmetrics")]
     assert [1] == [point.value for point in exported.points("token.rejections", wechat_appid="wxmetrics")]
     assert [now[0] + 7200] == [point.value for point in exported.points("token.expiry", wechat_appid="wxmetrics")]

@@ -170,7 +170,7 @@ class Day:
         wechat = self._wechat
         url = self._backend.url.partition("?")[0]
         if self._name == Ours.name:
-            from fleet.worker import OnClock
+            from support.on_clock import OnClock
 
             from wxmiddleware.stores.redis import RedisStore
 

@@ -41,7 +41,7 @@ def instrument(registry: CollectorRegistry = REGISTRY, *, max_accounts: int | No
 
     Args:
         registry: Of prometheus_client; by default its own.
-        max_accounts: How many accounts have labels of their own, as each costs some thirty time series. The counts of
+        max_accounts: How many accounts have labels of their own, as each costs some fifty time series. The counts of
             those that the process meets later are one, under ``appid="other"``; they have no gauges. ``None`` names
             all.
 

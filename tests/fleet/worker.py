@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -33,6 +32,7 @@ import sqlalchemy.dialects.mysql.pymysql
 import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
 from processes.herds import threads
+from support.on_clock import OnClock
 from support.prelude import SharedClock
 
 import wxmiddleware.stores.jsonfile
@@ -62,21 +62,6 @@ def be_patient() -> None:
     for module, name in modules:
         assert hasattr(module, name)
         setattr(module, name, FETCH_TIME)
-
-
-class OnClock:
-    """A store whose clock is the test's, whatever its server's shows: leases then end when the test says so."""
-
-    def __init__(self, store: TokenStore, clock: Callable[[], float]) -> None:
-        self._store = store
-        self._clock = clock
-        self.shared = store.shared
-
-    def load(self, key: str) -> Loaded:
-        return replace(self._store.load(key), now=self._clock())
-
-    def save(self, key: str, record: Record, version: Any) -> Any | None:
-        return self._store.save(key, record, version)
 
 
 class LastWriterWins:

@@ -9,6 +9,7 @@ from .._engine.events import EventType, TokenEvent
 from .._engine.measures import Measure, Measurement
 from .._engine.registry import registry
 from .._engine.token import CachedToken, Status
+from .._rules.decisions import Reason
 from .._rules.policies import follows
 from .._runtime import fork
 from . import table
@@ -59,8 +60,9 @@ class Recorder:
         fork.begin(self)
 
     def after_fork(self) -> None:
-        """A child has not tried the stores itself."""
+        """A child has met no store and no token itself."""
         self._tried: set[str] = set()
+        self._begun: set[tuple[str, ...]] = set()
 
     def __call__(self, event: TokenEvent) -> None:
         """Take an event."""
@@ -125,9 +127,24 @@ class Recorder:
 
     def _refresh(self, told: Measurement) -> None:
         labels = self._of(told)
+        self._begin(labels)
         if told.status is not None and labels["appid"] != OTHER:
             for metric, whose, value in _gauges(labels, told.status, told.at):
                 self._instruments.set(metric, whose, value)
+
+    def _begin(self, labels: Labels) -> None:
+        """Begin at 0 what alerts look at: of a counter that appears with its first event no increase is seen."""
+        which = tuple(labels.values())
+        if which in self._begun:
+            return
+        self._begun.add(which)
+        self._instruments.add(table.REJECTIONS, labels, 0)
+        self._instruments.add(table.OTHER_SYSTEM, labels, 0)
+        for event in (EventType.HEALED, EventType.NOT_HEALED):
+            self._instruments.add(table.REJECTED_CALLS, {**labels, "outcome": event.value}, 0)
+        for reason in (Reason.FIRST, Reason.AHEAD, Reason.EXPIRED, Reason.REJECTED):
+            of_fetches = {"reason": reason.value, "outcome": "ok", "errcode": ""}
+            self._instruments.add(table.FETCHES, labels | of_fetches, 0)
 
     def _wait(self, told: Measurement) -> None:
         self._record(table.WAIT_DURATION, self._of(told, outcome=told.outcome), told)
