@@ -142,6 +142,7 @@ class Forward:
         self._refusal: Refusal | None = None
         self._started = False
         self._done = False
+        self._given = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sends) -> None:
         """Do it. If WeChat's answer breaks off, so does this one: it is left without an end."""
@@ -163,6 +164,8 @@ class Forward:
     async def _end(self, scope: Scope, receive: Receive) -> None:
         """Say how it went, to the caller if that is still possible, and to the audit."""
         entry, refusal = self._call.entry, self._refusal
+        if self._given:  # once it has all of it, servers say that it left
+            return
         if self._body.client_left:
             entry.result = "client left"
             return
@@ -194,6 +197,7 @@ class Forward:
         try:
             await self._body.begin()
             await self._give(await self._signed() if self._call.signed else await self._sent())
+            self._given = True
         except ClientDisconnect:
             pass
         except Refusal as refusal:
