@@ -324,6 +324,7 @@ class TestRejected:
         """The log says once that the owner has to renew it, and nothing of each look."""
         provider = world.provider(source=source)
         world.get(provider)
+        world.names()  # what one flight has to tell may else come after what the next one tells
         for _ in range(5):
             world.error(provider, "T1")
             world.advance(1)
