@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from wxmiddleware import TokenProvider
-from wxmiddleware.hub import Hub, Settings
+from wxmiddleware.hub import Hub, Settings, _watch
 from wxmiddleware.hub._watch import Watch
 from wxmiddleware.stores.memory import MemoryStore
 
@@ -100,8 +100,9 @@ def place(world: World) -> Iterator[Place]:
             yield Place(world, store, server, hub, provider)
 
 
-def test_told_of_a_change(place: Place) -> None:
-    """Who waits is given the token that this replica has just fetched."""
+def test_told_of_a_change(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is given the token that this replica has just fetched, without a look at the store."""
+    monkeypatch.setattr(_watch, "_LOOK", 3600.0)
     first = place.ask()
     pending = place.wait(first.headers["etag"])
     eventually(lambda: place.waiting)
