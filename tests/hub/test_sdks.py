@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from layouts.php import places
+from pymemcache import Client as Memcached
+from sqlalchemy import Engine
 from stores.sql_servers import wait_until
 
 from .sdks.site import LIFE, PICTURE, SDK, Article, Client, Site
@@ -24,22 +28,29 @@ SDKS = (
     *(SDK(f"article-{form}", form, can=()) for form in ("database", "cache", "file", "live")),
 )
 BY_NAME = {each.name: each for each in SDKS}
+WORKERS = 6
 BASES = ("{hub}", "{hub}/", "{hub}/{account}", "{hub}/{account}/")
 pytestmark = [pytest.mark.processes, pytest.mark.servers]
 
 
 @pytest.fixture(scope="module")
-def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with places() as (_, _, told):
-        site = Site(SDKS, tmp_path_factory.mktemp("site"), told)
-        yield site
-        site.close()
+def php() -> Iterator[tuple[Engine, Memcached, dict[str, str]]]:
+    with places() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def whole_site(tmp_path_factory: pytest.TempPathFactory, php: tuple[Any, Any, dict[str, str]]) -> Iterator[Site]:
+    site = Site(SDKS, tmp_path_factory.mktemp("site"), php[2])
+    yield site
+    site.close()
 
 
 @pytest.fixture
-def site(whole_site: Site) -> Iterator[Site]:
+def site(whole_site: Site, php: tuple[Any, Memcached, Any]) -> Iterator[Site]:
     """The site, at a time when all tokens have ended."""
     whole_site.pass_time(2 * LIFE)
+    php[1].flush_all(noreply=False)  # its clock goes on as ours does
     yield whole_site
     whole_site.end_clients()
 
@@ -148,6 +159,21 @@ def test_heals_itself(site: Site, name: str, what: str) -> None:
         site.pass_time(60)
         site.end_token(sdk, by_thief=True)
     assert 3 == len(tokens)
+
+
+@pytest.mark.parametrize(("name", "what"), HEALERS)
+def test_workers_with_one_key(site: Site, name: str, what: str) -> None:
+    """Processes of one service, each with its own copy of the token, heal at the same time: one fetch for a theft."""
+    sdk = BY_NAME[name]
+    clients = [site.client(sdk, site.url, direct=True, WECHAT_API_URL=site.simulator.url) for _ in range(WORKERS)]
+    before = site.fetches(sdk)
+    with ThreadPoolExecutor(WORKERS) as threads:
+        for count in range(1, 4):
+            said = list(threads.map(lambda each: each.ask(what), clients))
+            assert [] == [each["error"] for each in said if "error" in each]
+            assert count == site.fetches(sdk) - before
+            site.pass_time(60)
+            site.end_token(sdk, by_thief=True)
 
 
 @pytest.mark.parametrize(("name", "what"), HEALERS)

@@ -2,6 +2,11 @@
 const readline = require('node:readline');
 
 exports.TEXT = '你好';
+exports.HUB = process.env.WECHAT_BASE_URL;
+exports.APPID = process.env.WECHAT_APPID;
+exports.KEY = process.env.WECHAT_SECRET;
+exports.AGENTID = Number(process.env.WECHAT_AGENTID);
+exports.PICTURE = process.env.WX_TEST_PICTURE;
 exports.serve = async (actions, heldNow) => {
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const said = {};

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-BASE, APPID, SECRET = (os.environ[f"WECHAT_{name}"] for name in ("BASE_URL", "APPID", "SECRET"))
+HUB, APPID, KEY = (os.environ[f"WECHAT_{name}"] for name in ("BASE_URL", "APPID", "SECRET"))
 AGENTID = int(os.environ["WECHAT_AGENTID"])
 PICTURE = os.environ["WX_TEST_PICTURE"]  # a file to upload
 TEXT = "你好"

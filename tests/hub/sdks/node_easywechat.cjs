@@ -1,20 +1,17 @@
 // node-easywechat: with "stable" it asks /cgi-bin/stable_token, with "classic" /cgi-bin/token, with "work" WeCom.
 const { OfficialAccount, Work } = require('node-easywechat');
-const { serve, TEXT } = require('./driver.cjs');
+const { serve, HUB, APPID, APPID: CORPID, KEY, AGENTID, PICTURE, TEXT } = require('./driver.cjs');
 
-const { WECHAT_BASE_URL, WECHAT_APPID, WECHAT_SECRET, WECHAT_AGENTID, WX_TEST_PICTURE } = process.env;
 const kind = process.argv[2];
-const work = kind === 'work';
-
-const app = new (work ? Work : OfficialAccount)({
-  [work ? 'corp_id' : 'app_id']: WECHAT_APPID,
-  secret: WECHAT_SECRET,
-  use_stable_access_token: kind === 'stable',
-  http: { baseURL: WECHAT_BASE_URL },
-});
+const made = {
+  classic: () => new OfficialAccount({ app_id: APPID, secret: KEY, http: { baseURL: HUB } }),
+  stable: () => new OfficialAccount({ app_id: APPID, secret: KEY, use_stable_access_token: true, http: { baseURL: HUB } }),
+  work: () => new Work({ corp_id: CORPID, secret: KEY, http: { baseURL: HUB } }),
+};
+const app = made[kind]();
 const message = { msgtype: 'text', text: { content: TEXT } };
-const [path, body] = work
-  ? ['/cgi-bin/message/send', { touser: 'witness', agentid: Number(WECHAT_AGENTID), ...message }]
+const [path, body] = kind === 'work'
+  ? ['/cgi-bin/message/send', { touser: 'witness', agentid: AGENTID, ...message }]
   : ['/cgi-bin/message/custom/send', { touser: 'oWitness', ...message }];
 
 // It returns what WeChat says, also an error.
@@ -28,7 +25,7 @@ serve(
     call: async () => good((await app.getClient().postJson(path, body)).toObject()),
     ticket: () => app.getTicket().getTicket(),
     upload: async () => {
-      const client = app.getClient().withFile(WX_TEST_PICTURE, 'media');
+      const client = app.getClient().withFile(PICTURE, 'media');
       return good((await client.post('/cgi-bin/media/upload', { params: { type: 'image' } })).toObject());
     },
   },

@@ -1,8 +1,8 @@
 """
 wechatpy, for accounts or (with the argument ``wecom``) for WeCom.
 
-It has no option for the host, so an adapter of its session sends elsewhere what is meant for WeChat. With
-``WECHAT_API_URL`` calls go there, and only tokens come from the base URL.
+It has no option for the host, so an adapter of its session sends to the hub what is meant for WeChat. With
+``WECHAT_API_URL`` calls go there, and only tokens come from the hub.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from requests.adapters import HTTPAdapter
 from wechatpy import WeChatClient
 from wechatpy.enterprise import WeChatClient as WeComClient
 
-from hub.sdks.driver import AGENTID, APPID, BASE, PICTURE, SECRET, TEXT, serve_sync
+from hub.sdks.driver import AGENTID, APPID, HUB, KEY, PICTURE, TEXT, serve_sync
 
 
-class Elsewhere(HTTPAdapter):
+class To(HTTPAdapter):
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self.base = base
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        assert request.url is not None
-        meant = urlsplit(request.url)
-        tokens = meant.path in ("/cgi-bin/token", "/cgi-bin/gettoken")
-        request.url = f"{BASE if tokens else os.environ.get('WECHAT_API_URL', BASE)}{meant.path}?{meant.query}"
+        url = urlsplit(str(request.url))
+        request.url = f"{self.base}{url.path}?{url.query}"
         return super().send(request, *args, **kwargs)
 
 
@@ -34,18 +36,20 @@ def upload() -> Any:
         return client.media.upload("image", picture)
 
 
-if "wecom" in sys.argv[1:]:
-    client: Any = WeComClient(APPID, SECRET, timeout=10)
-else:
-    client = WeChatClient(APPID, SECRET, timeout=10)
-client._http.mount("https://", Elsewhere())
-
-
 def call() -> Any:
     if isinstance(client, WeComClient):
         return client.message.send_text(AGENTID, "witness", TEXT)
     return client.message.send_text("oWitness", TEXT)
 
+
+kind: Any = WeComClient if "wecom" in sys.argv[1:] else WeChatClient
+client = kind(APPID, KEY, timeout=10)
+if "WECHAT_API_URL" not in os.environ:
+    client._http.mount("https://", To(HUB))
+else:
+    client._http.mount("https://", To(os.environ["WECHAT_API_URL"]))
+    client._http.mount("https://api.weixin.qq.com/cgi-bin/token", To(HUB))
+    client._http.mount("https://qyapi.weixin.qq.com/cgi-bin/gettoken", To(HUB))
 
 serve_sync(
     {"call": call, "upload": upload, "ticket": lambda: client.jsapi.get_ticket()["ticket"]},

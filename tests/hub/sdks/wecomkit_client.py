@@ -7,11 +7,12 @@ from typing import Any
 
 from wecomkit import AsyncWeComClient, WeComConfig
 
-from hub.sdks.driver import AGENTID, APPID, BASE, PICTURE, SECRET, TEXT, serve
+from hub.sdks.driver import AGENTID, HUB, KEY, PICTURE, TEXT, serve
+from hub.sdks.driver import APPID as CORPID
 
 
 async def main() -> None:
-    async with AsyncWeComClient(WeComConfig(APPID, SECRET, base_url=BASE)) as client:
+    async with AsyncWeComClient(WeComConfig(CORPID, KEY, base_url=HUB)) as client:
 
         async def call() -> Any:
             return await client.messages.send_text(agent_id=AGENTID, content=TEXT, to_user="witness")

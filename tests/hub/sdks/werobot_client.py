@@ -6,12 +6,12 @@ from typing import Any
 
 from werobot.client import Client
 
-from hub.sdks.driver import APPID, BASE, PICTURE, SECRET, TEXT, serve_sync
+from hub.sdks.driver import APPID, HUB, KEY, PICTURE, TEXT, serve_sync
 
 
-class Elsewhere(Client):  # type: ignore[misc]
+class AtTheHub(Client):  # type: ignore[misc]
     def request(self, method: str, url: str, **kwargs: Any) -> Any:
-        return super().request(method, url.replace("https://api.weixin.qq.com", BASE), **kwargs)
+        return super().request(method, url.replace("https://api.weixin.qq.com", HUB), **kwargs)
 
 
 def upload() -> Any:
@@ -19,5 +19,5 @@ def upload() -> Any:
         return client.upload_media("image", picture)
 
 
-client = Elsewhere({"APP_ID": APPID, "APP_SECRET": SECRET})
+client = AtTheHub({"APP_ID": APPID, "APP_SECRET": KEY})
 serve_sync({"call": lambda: client.send_text_message("oWitness", TEXT), "upload": upload}, lambda: client._token)
