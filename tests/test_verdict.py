@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import UserDict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ from wxmiddleware import (
     use_provider,
     with_token,
 )
-from wxmiddleware._rules.advice import ROWS
+from wxmiddleware._rules.advice import ROWS, Place
+from wxmiddleware._rules.errcodes import words_on
 from wxmiddleware.simulator import WeChat
 
 TEXT = "invalid openid rid: 6aac0063-7ed08fb9-1250f724"
@@ -431,6 +433,28 @@ def test_the_table() -> None:
     assert len(set(keys)) == len(keys)
     assert [] == [row for row in ROWS if not row.source.startswith(("https://", "reported"))]
     assert [] == [row for row in ROWS if not row.advice.endswith((".", "?")) or "{" in row.advice.replace("{ip}", "")]
+    assert [] == [
+        row for row in ROWS if not row.words.zh.endswith(("。", "？")) or not re.search("[一-鿿]", row.words.zh)
+    ]
+    assert [] == [row for row in ROWS if row.words.en.count("{ip}") != row.words.zh.count("{ip}")]
+
+
+@pytest.mark.parametrize(
+    ("place", "errcode", "errmsg", "en", "zh"),
+    [
+        (Place.TOKEN, 40125, "", "Check the AppSecret", "检查开发者密码(AppSecret)"),
+        (Place.TOKEN, 40164, "invalid ip 203.0.113.7, not in whitelist", "Add 203.0.113.7 to", "把 203.0.113.7 加入"),
+        (Place.TOKEN, 40164, "", "Add this machine's public IP to", "把 本机的公网 IP 加入该账号的IP白名单"),
+        (Place.PLATFORM, 50002, "", "The account is limited", "账号受限"),
+        (Place.API, 99999, "", "list of global return codes", "全局返回码"),
+    ],
+)
+def test_both_languages(place: Place, errcode: int, errmsg: str, en: str, zh: str) -> None:
+    """What to do is told in both languages, with the address that WeChat saw."""
+    words = words_on(place, errcode, errmsg)
+
+    assert en in words.en
+    assert zh in words.zh
 
 
 class TestWhyThereIsNoNewToken:

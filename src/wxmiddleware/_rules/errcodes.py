@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from .advice import Place, advice_at, causes_at
+from .advice import Place, Words, advice_at, causes_at, words_at
 from .models import Cause, Failure
 
 # A new token cures these, when an API call answers them. Never when a token endpoint does.
@@ -102,11 +102,33 @@ def api_error_text(errcode: int, errmsg: str, *, wecom: bool = False, because: s
     return f"{said} Request id ({'hint' if wecom else 'rid'}): {rid}." if rid else said
 
 
+_UNKNOWN_WORDS = Words(_UNKNOWN[1], "请查微信的全局返回码。")
+_OUR_ADDRESS = Words("this machine's public IP", "本机的公网 IP")
+
+
+def words_on(place: Place, errcode: int, errmsg: str = "") -> Words:
+    """
+    Say in both languages what to do about an errcode.
+
+    Args:
+        place: Where it was answered.
+        errmsg: WeChat's text, which may name the address that WeChat saw.
+    """
+    words = words_at(place, errcode) or (words_at(Place.TOKEN, errcode) if errcode in _EVERYWHERE else None)
+    address = address_in(errmsg)
+    return Words(
+        *(
+            text.replace("{ip}", address or ours)
+            for text, ours in zip(words or _UNKNOWN_WORDS, _OUR_ADDRESS, strict=True)
+        )
+    )
+
+
 def _filled(advice: str, errmsg: str) -> str:
-    return advice.replace("{ip}", _address(errmsg) or "this machine's public IP")
+    return advice.replace("{ip}", address_in(errmsg) or _OUR_ADDRESS.en)
 
 
-def _address(errmsg: str) -> str | None:
+def address_in(errmsg: str) -> str | None:
     """The address that WeChat saw, if its text names one."""
     seen = _IP.search(f"{errmsg} ")
     return seen[1] if seen and _is_address(seen[1]) else None
@@ -126,7 +148,7 @@ def with_addresses(failure: Failure, *earlier: Failure | None) -> Failure:
         earlier: What was told before.
     """
     told = _TO_ALLOW.search(failure.message)
-    if told is None or _address(failure.errmsg) is None:
+    if told is None or address_in(failure.errmsg) is None:
         return failure
     found = [address for one in (failure, *earlier) if one is not None for address in _told_addresses(one)]
     all_of_them = ", ".join(list(dict.fromkeys(found))[:_MOST_ADDRESSES])
