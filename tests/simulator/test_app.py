@@ -27,6 +27,7 @@ READS += ["/cgi-bin/media/get", "/cgi-bin/get_api_domain_ip", "/cgi-bin/getcallb
 WRITES = ["/cgi-bin/message/custom/send", "/cgi-bin/message/template/send", "/cgi-bin/menu/create"]
 WRITES += ["/cgi-bin/media/upload", "/cgi-bin/media/uploadimg", "/wxa/getwxacodeunlimit", "/cgi-bin/clear_quota"]
 WRITES += ["/wxa/business/getuserphonenumber", "/cgi-bin/callback/check", "/cgi-bin/openapi/quota/get"]
+WRITES += ["/cgi-bin/openapi/rid/get"]
 
 TEXT = {"touser": "oABC", "msgtype": "text", "text": {"content": "你好"}}
 TEMPLATE = {"touser": "oABC", "template_id": "T1", "data": {"name": {"value": "x"}}}
@@ -362,8 +363,35 @@ def test_callback_check(client: Client, wechat: WeChat, token: str) -> None:
     assert set(check("dns")) == {"dns"}
     assert check("x")["errcode"] == 40202
     assert check("all", "x")["errcode"] == 40203
+    wechat.accounts[wechat.appid].callback_loss = 100
+    assert check("ping")["ping"][0]["package_loss"] == "100%"
     wechat.accounts[wechat.appid].callback_url = None
     assert check("all")["errcode"] == 40201
+
+
+def test_rid(client: Client, wechat: WeChat, wechat_clock: SimulatedClock, token: str) -> None:
+    """WeChat's record of a request is there for the account whose it was, for seven days, without the whole token."""
+
+    def look(rid: object, access_token: str = token) -> Any:
+        return client.call("POST", "/cgi-bin/openapi/rid/get", access_token, json={"rid": rid}).json()
+
+    errmsg = client.call("GET", "/cgi-bin/user/info", token, params={"openid": "?"}).json()["errmsg"]
+    rid = errmsg.rpartition(" ")[2]
+    found = look(rid)
+    wechat.add_account("wx0000000000000002", "s2")
+    other = wechat.token("wx0000000000000002", "s2")["access_token"]
+
+    assert found["errcode"] == 0
+    assert found["request"]["invoke_time"] == int(wechat_clock())
+    assert found["request"]["client_ip"] == "127.0.0.1"
+    assert '"errcode":40003' in found["request"]["response_body"]
+    assert "/cgi-bin/user/info" in found["request"]["request_url"]
+    assert token not in str(found)
+    assert look(rid, other)["errcode"] == 76003
+    assert look("6aac0063-7ed08fb9-1250f724")["errcode"] == 76001
+    assert look("x")["errcode"] == look(None)["errcode"] == 76002
+    wechat_clock.advance(8 * 86400)
+    assert look(rid, wechat.token()["access_token"])["errcode"] == 76001
 
 
 # Quotas

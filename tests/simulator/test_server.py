@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -125,6 +127,15 @@ def test_own_failure_is_logged(
     assert client.call("GET", "/cgi-bin/nothing").status_code == 500
     wechat_server.stop()
     assert [record.name for record in caplog.records] == ["wxmiddleware.simulator"]
+
+
+@pytest.mark.parametrize("skew", [0.0, 3600.0, -3600.0])
+def test_date(wechat: WeChat, wechat_server: SimulatorServer, skew: float) -> None:
+    """The Date of an answer is the real time, set ahead or back by the knob, whatever the simulated clock shows."""
+    wechat.date_skew = skew
+    told = requests.get(f"{wechat_server.url}/cgi-bin/token", timeout=10).headers["Date"]
+
+    assert skew == pytest.approx(parsedate_to_datetime(told).timestamp() - time.time(), abs=60.0)
 
 
 def test_no_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:

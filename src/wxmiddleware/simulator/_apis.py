@@ -393,7 +393,8 @@ def _callback_check(call: Call, account: SimulatedAccount) -> Json:
     if action != "ping":
         result["dns"] = [{"ip": "111.161.64.40", "real_operator": "UNICOM"}]
     if action != "dns":
-        result["ping"] = [{"ip": "111.161.64.40", "from_operator": "UNICOM", "package_loss": "0%", "time": "23.079ms"}]
+        loss = f"{account.callback_loss}%"
+        result["ping"] = [{"ip": "111.161.64.40", "from_operator": "UNICOM", "package_loss": loss, "time": "23.079ms"}]
     return result
 
 
@@ -427,6 +428,15 @@ def _clear_quota_by_secret(call: Call) -> Json:
     if secret != account.secret:
         return call.fail(40125)
     return OK if call.wechat._desk.clear_quota(account) else call.fail(48006)
+
+
+@_api("POST", "/cgi-bin/openapi/rid/get")
+def _rid_get(call: Call, account: SimulatedAccount) -> Json:
+    body = call.posted()
+    if isinstance(body, int):
+        return call.fail(body)
+    found = call.wechat._rids.answer(body.get("rid"), account.appid, call.wechat.clock())
+    return call.fail(found) if isinstance(found, int) else {**OK, "request": found}
 
 
 @_api("POST", "/cgi-bin/openapi/quota/get")

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from ._door import Door, is_page
 from ._errors import error
 from ._faults import Fault, Interrupted, page
 from ._log import TOKEN_PATHS, shown_appid
+from ._rids import Remembered
 from ._routes import answer
 from ._wechat import WeChat
 
@@ -97,6 +99,7 @@ class _Exchange:
         self.call = Call(wechat, request, ip=request.remote_addr or "127.0.0.1")
         self.fault: Fault | None = None
         self.releases = 0
+        self.began = time.monotonic()
 
     def run(self) -> Response:
         # The body is read whole, whatever the answer: closing on unread bytes would reset the connection.
@@ -178,9 +181,18 @@ class _Exchange:
 
     def _sent(self, made: Answer) -> Response:
         self._log(made.status, made.errcode)
+        self._remember(made)
         return Response(
             made.data(), status=made.status, content_type=made.content_type or self.wechat.json_content_type
         )
+
+    def _remember(self, made: Answer) -> None:
+        if isinstance(made.body, dict) and self.call.appid is not None and self.wechat._knows(self.call.appid):
+            body = self.request.get_data(as_text=True) if self.request.content_length else ""
+            spent = time.monotonic() - self.began
+            at, answer = self.wechat.clock(), made.data().decode()
+            asked = Remembered(self.call.appid, at, spent, self.request.full_path, body, answer, self.call.ip)
+            self.wechat._rids.remember(made.body, asked)
 
     def _sent_in_pieces(self, data: bytes, pieces: Iterator[bytes]) -> Response:
         response = self._sent(Answer(data))

@@ -79,6 +79,10 @@ TEXTS: dict[int, str] = {
     61010: "code is expired",  # U
     61011: "invalid component",
     61023: "refresh_token is invalid",
+    76001: "rid not found",
+    76002: "rid is error",
+    76003: "could not query this rid,no permission",
+    76004: "rid time is error",
     76021: "cgi_path not found, please check",
     76022: "could not use this cgi_path，no permission",
     89501: "waiting for the administrator to confirm this ip",  # U

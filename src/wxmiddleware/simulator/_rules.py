@@ -72,6 +72,7 @@ class SimulatedAccount:
         frozen: Whether the owner froze the secret (40243).
         daily_quota: Calls of the classic endpoint a day, or ``None`` for WeChat's knob of that name.
         callback_url: Whether messages go anywhere; ``None`` makes ``callback/check`` answer 40201.
+        callback_loss: Percent of the packets to that URL that are lost, as ``callback/check`` tells it.
         unsubscribed: OpenIDs that do not follow the account. All others do.
         followers: OpenIDs that ``user/get`` lists.
         menu: The menu, as ``menu/create`` sent it, or ``None``.
@@ -99,6 +100,7 @@ class SimulatedAccount:
         self.frozen = frozen
         self.daily_quota = daily_quota
         self.callback_url: str | None = "https://example.com/wechat"
+        self.callback_loss = 0
         self.unsubscribed: set[str] = set()
         self.followers = [f"o{appid[-4:]}Simulated_follower_{n:03d}" for n in (1, 2)]
         self.menu: Json | None = None

@@ -20,6 +20,7 @@ from ._faults import Faults
 from ._log import Ledger, LogEntry
 from ._outbox import Desk, Sent, Upload, signed
 from ._platforms import Platforms, SimulatedPlatform
+from ._rids import Rids
 from ._rules import SLOTS, SimulatedAccount, TokenRules
 from ._settings import Knobs
 from ._wecom import Corps, SimulatedApp
@@ -129,6 +130,7 @@ class WeChat(Knobs):
         self._desk = Desk(self, self.clock, self._rules)
         self._corps = Corps(self, self.clock, self._ledger)
         self._platforms = Platforms(self, self.clock, self._rules, self._ledger, lambda: self.appid)
+        self._rids = Rids()
         self._routes: dict[str, Route] = {}
         self._serving = 0
         self._serving_lock = threading.Lock()
