@@ -47,6 +47,7 @@ _ACCOUNT = """\
 The account comes from WECHAT_APPID, WECHAT_SECRET and (optional) WECHAT_BASE_URL, WECHAT_REALM;
 with --wecom from WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET and (optional) WECOM_BASE_URL, WECOM_REALM.
 """
+_OF_A_CHECK = "exit codes: 0 if nothing has failed, else 1; 2 for a wrong option\n"
 _FROM_ENV = "WXM_STORE"
 _LIFE = 7200  # seconds that a token of WeChat's lives
 _NO_LATER = (
@@ -261,6 +262,18 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options, _url(options) or "")
 
 
+def _quota(options: argparse.Namespace) -> int:
+    from .doctor.command import quota
+
+    return quota(options, _url(options) or "")
+
+
+def _rid(options: argparse.Namespace) -> int:
+    from .doctor.command import rid
+
+    return rid(options, _url(options) or "")
+
+
 def _schema(options: argparse.Namespace) -> int:
     try:
         from ..stores.sql import _ddl, _table
@@ -406,6 +419,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_retry(commands)
     _add_inspect(commands)
     _add_doctor(commands)
+    _add_quota(commands)
+    _add_rid(commands)
     _add_schema(commands)
     _add_serve(commands)
     _add_simulate(commands)
@@ -504,11 +519,56 @@ def _add_doctor(commands: Any) -> None:
         "It fetches no token and changes nothing (the store gets a probe of its own for a moment), unless told:\n"
         "--list says what each check costs. In Chinese with WXM_LANG=zh, or by the locale.\n\n"
         f"{_ACCOUNT}",
-        epilog="exit codes: 0 if no check fails, else 1; 2 for a wrong option\n",
+        epilog=_OF_A_CHECK,
     )
     command.set_defaults(run=_doctor)
-    command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--list", action="store_true", help="print what checks there are and what they cost, and end")
+    command.add_argument("--rid", help="also show WeChat's own record of this request")
+    command.add_argument(
+        "--webhook",
+        metavar="URL",
+        help="also verify this URL as WeChat does, with WECHAT_TOKEN (and WECHAT_AES_KEY); and have WeChat see whether "
+        "it reaches the one on its site",
+    )
+    command.add_argument(
+        "--component", metavar="APPID", help="also look at the ticket of this third-party platform, in the store"
+    )
+    command.add_argument(
+        "--clear-quota", action="store_true", help="reset the day's counts of all APIs: ten times a month"
+    )
+    _add_examination_options(command)
+
+
+def _add_quota(commands: Any) -> None:
+    command = commands.add_parser(
+        "quota",
+        help="how much of the day's quota is used; reset it",
+        description="Tell how much of the day's quota an API has used, as WeChat counts it.\n"
+        "It takes the store's token.\n\n"
+        f"{_ACCOUNT}",
+        epilog=_OF_A_CHECK,
+    )
+    command.set_defaults(run=_quota)
+    command.add_argument("--path", help="of this API, such as /cgi-bin/user/info; by default the token endpoint")
+    command.add_argument("--clear", action="store_true", help="reset the day's counts of all APIs: ten times a month")
+    _add_examination_options(command)
+
+
+def _add_rid(commands: Any) -> None:
+    command = commands.add_parser(
+        "rid",
+        help="WeChat's own record of a request, by the rid in its errmsg",
+        description="Show WeChat's own record of a request of the last seven days. It takes the store's token.\n\n"
+        f"{_ACCOUNT}",
+        epilog=_OF_A_CHECK,
+    )
+    command.set_defaults(run=_rid)
+    command.add_argument("rid", metavar="RID", help="such as 61725984-6126f6f9-040f19c4")
+    _add_examination_options(command)
+
+
+def _add_examination_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument(
         "--active",
         action="store_true",

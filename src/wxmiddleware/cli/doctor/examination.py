@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from ...sources import TokenSource
 from ...stores._sealed import MARK
 from ...stores._urls import open_store
 from . import asking
+from .credentials import Word, word_of
 from .network import Reached
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ class Names(NamedTuple):
 
 
 _NAMES = Names()
+_QUOTA = "/cgi-bin/openapi/quota/get"
+# The quota of a path that is none is answered with an error, and so with a rid.
+_NO_PATH = "/cgi-bin/wxmiddleware/doctor"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,7 +130,7 @@ class Examination:
         self.problem = ""
         self.store_problem = ""
         self.secrets: set[str] = {settings.secret}
-        self.unmade = False  # the store's file is not there, and would be made by a look
+        self._quotas: dict[str, Said | None] = {}
         self.probed: Loaded | None = None  # what the store had under the probe's key
 
     # The account and the store
@@ -154,6 +159,12 @@ class Examination:
             return None
         return store
 
+    @cached_property
+    def unmade(self) -> bool:
+        """Whether the store's file is not there; a look would make it."""
+        file = getattr(self.store, "_file", None) or getattr(self.store, "path", None)
+        return isinstance(file, str) and not os.path.exists(file)
+
     @property
     def key(self) -> str:
         """The key of the account's record."""
@@ -163,12 +174,14 @@ class Examination:
     @cached_property
     def loaded(self) -> Loaded | StoreError | None:
         """The account's record as the store has it, or why it cannot be read; ``None`` without a store."""
-        if self.store is None or self.account is None:
+        if self.store is None or self.account is None or self.unmade:
             return None
         try:
             loaded = self.store.load(self.key)
         except StoreError as error:
             return error
+        except Exception as error:  # the client's own, which may quote the URL; the check of the store says more
+            return StoreError(type(error).__name__)
         record = loaded.record
         if record is None:
             return loaded
@@ -212,6 +225,12 @@ class Examination:
             self.secrets.add(got.value)
         return got
 
+    @cached_property
+    def word(self) -> Word | None:
+        """What the token endpoint said last, to us or to the fleet."""
+        mark = "" if self.account is None else self.account.mark
+        return word_of(self.fetched, self.record, self.now, mark)
+
     @property
     def harmless_source(self) -> TokenSource:
         """The endpoint to ask: never the classic one, which would end the token that others use."""
@@ -238,6 +257,22 @@ class Examination:
     def api(self) -> Said | None:
         """What an API answers that everybody may call; ``None`` without a token."""
         return self.call("/cgi-bin/get_api_domain_ip")
+
+    @cached_property
+    def address_by_rid(self) -> str | None:
+        """The address that WeChat has seen us come from, as its own record of a request of ours tells it."""
+        said = self.quota_of(_NO_PATH)
+        if said is None or said.rid is None or self.settings.wecom:
+            return None
+        seen = self.call("/cgi-bin/openapi/rid/get", {"rid": said.rid})
+        address = None if seen is None else seen.part("request").get("client_ip")
+        return address if isinstance(address, str) and address else None
+
+    def quota_of(self, path: str) -> Said | None:
+        """What WeChat says of an API's quota; ``None`` without a token."""
+        if path not in self._quotas:
+            self._quotas[path] = None if self.settings.wecom else self.call(_QUOTA, {"cgi_path": path})
+        return self._quotas[path]
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> Said | None:
         """Call an API with the token at hand; ``None`` if there is none."""

@@ -57,22 +57,22 @@ class Finding:
         return text.say(language, **fields)
 
 
-def ok(key: str, **fields: Any) -> Finding:
+def ok(key: str, /, **fields: Any) -> Finding:
     """All is as it should be."""
     return _finding(Level.OK, key, fields)
 
 
-def warn(key: str, **fields: Any) -> Finding:
+def warn(key: str, /, **fields: Any) -> Finding:
     """It works today."""
     return _finding(Level.WARN, key, fields)
 
 
-def fail(key: str, **fields: Any) -> Finding:
+def fail(key: str, /, **fields: Any) -> Finding:
     """It does not work."""
     return _finding(Level.FAIL, key, fields)
 
 
-def skip(key: str, **fields: Any) -> Finding:
+def skip(key: str, /, **fields: Any) -> Finding:
     """It was not looked at."""
     return _finding(Level.SKIP, key, fields)
 

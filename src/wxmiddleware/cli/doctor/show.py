@@ -145,8 +145,11 @@ def summary(results: Sequence[Result], screen: Screen) -> str:
     counts = FRAME["counts"].say(language, **each_level)
     if cause is None:
         return FRAME["sound"].say(language, counts=counts)
-    seen = screen.text(cause.finding.seen(language), cause.finding.shows)
-    return FRAME["cause"].say(language, name=cause.check.name, seen=seen, counts=counts)
+    finding = cause.finding
+    said = ("" if language is Language.CHINESE else " ").join(
+        each for each in (finding.seen(language), finding.todo(language)) if each
+    )
+    return FRAME["cause"].say(language, name=cause.check.name, said=screen.text(said, finding.shows), counts=counts)
 
 
 def list_of(table: Sequence[Check], language: Language) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._rules.models import Lease, Loaded, Record
@@ -45,12 +44,11 @@ def look_at_store(examination: Examination) -> Finding:
     store: Any = examination.store
     if store is None:
         return skip("store.none")
+    if examination.unmade:
+        return skip("store.new_file", store=repr(store))
     began = clock()
     try:
         _PINGS.get(kind_of(store), _ping_file)(store)
-    except FileNotFoundError:  # the next look would make it
-        examination.unmade = True
-        return warn("store.new_file", store=repr(store))
     except Exception as error:
         return fail("store.down", store=repr(store), problem=_told(error))
     seconds = clock() - began
@@ -64,8 +62,6 @@ def _ping_redis(store: Any) -> None:
 def _ping_sql(store: Any) -> None:
     import sqlalchemy as sa
 
-    if store._file is not None and not Path(store._file).exists():
-        raise FileNotFoundError
     store._run(lambda connection, _: connection.execute(sa.text("SELECT 1")).one())
 
 
@@ -173,6 +169,7 @@ def look_at_commands(examination: Examination) -> Finding:
         examination.probed = store.load(probe_of(store))
     except Exception as error:
         if _NOT_THERE in str(error) and kind_of(store) == "sql":
+            examination.unmade = True
             return warn("store_commands.table")
         return fail("store_commands.refused", problem=_told(error))
     return ok("store_commands.ok")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..._runtime.language import Text
-from . import network, settings, stores, workers
+from . import calls, credentials, network, records, rivals, settings, stores, webhooks, workers
 from .checks import Check, Cost
 
 __all__ = ["TABLE"]
@@ -75,4 +75,69 @@ TABLE: Final[tuple[Check, ...]] = (
         Cost.STORE,
         ("store_commands",),
     ),
+    Check(
+        "record", records.look_at_record, Text("the account's record", "账号的记录"), Cost.STORE, ("store_commands",)
+    ),
+    Check("lease", records.look_at_lease, Text("who is refreshing", "谁在刷新"), Cost.STORE, ("record",)),
+    Check(
+        "fetch",
+        credentials.look_at_fetch,
+        Text("does the token endpoint answer", "token 接口是否应答"),
+        Cost.FETCH,
+        ("wechat", "secret"),
+    ),
+    Check(
+        "account",
+        credentials.look_at_account,
+        Text("WeChat knows the AppID", "微信认识这个 AppID"),
+        Cost.FETCH,
+        ("fetch",),
+    ),
+    Check(
+        "credentials",
+        credentials.look_at_credentials,
+        Text("the secret is right", "密钥正确"),
+        Cost.FETCH,
+        ("account",),
+    ),
+    Check(
+        "frozen",
+        credentials.look_at_frozen,
+        Text("neither secret nor account are frozen", "密钥和账号没有被冻结"),
+        Cost.FETCH,
+        ("credentials",),
+    ),
+    Check(
+        "allowlist",
+        credentials.look_at_allowlist,
+        Text("this address may ask (IP allowlist)", "出口 IP 在IP白名单里"),
+        Cost.FETCH,
+        ("frozen",),
+    ),
+    Check("quota", calls.look_at_quota, Text("the day's quota", "当天的调用次数"), Cost.CALL, ("allowlist",)),
+    Check(
+        "pause",
+        credentials.look_at_pause,
+        Text("a back-off that is in force", "是否处于退避"),
+        Cost.STORE,
+        ("record", "allowlist", "quota"),
+    ),
+    Check("token", calls.look_at_token, Text("a token at hand", "手头的 token"), Cost.STORE, ("allowlist",)),
+    Check("api", calls.look_at_api, Text("an API accepts the token", "接口接受 token"), Cost.CALL, ("token",)),
+    Check(
+        "egress", calls.look_at_egress, Text("the address that WeChat sees", "微信看到的出口 IP"), Cost.CALL, ("api",)
+    ),
+    Check(
+        "rivals", rivals.look_at_rivals, Text("who else fetches tokens", "还有谁在获取 token"), Cost.CALL, ("record",)
+    ),
+    Check("webhook", webhooks.look_at_webhook, Text("the webhook from inside", "从内部看回调"), Cost.PUSH, ("appid",)),
+    Check("callback", webhooks.look_at_callback, Text("the webhook from outside", "从外部看回调"), Cost.CALL, ("api",)),
+    Check(
+        "ticket",
+        records.look_at_ticket,
+        Text("a platform's ticket", "第三方平台的 ticket"),
+        Cost.STORE,
+        ("store_commands",),
+    ),
+    Check("rid", calls.look_at_rid, Text("WeChat's record of a request", "微信对某个请求的记录"), Cost.CALL, ("api",)),
 )

@@ -43,8 +43,8 @@ FRAME: Final = {
         "wxmiddleware {version}, Python {python}, {system}. {appid} at {host}, kind {kind}.",
         "wxmiddleware {version}，Python {python}，{system}。账号 {appid}，位于 {host}，token 类型 {kind}。",
     ),
-    "cause": Text("The cause: {name}. {seen} {counts}", "原因：{name}。{seen}{counts}"),
-    "sound": Text("Nothing has failed. {counts}", "没有失败的检查。{counts}"),
+    "cause": Text("The cause: {name}. {said}\n{counts}", "原因：{name}。{said}\n{counts}"),
+    "sound": Text("Nothing has failed.\n{counts}", "没有失败的检查。\n{counts}"),
     "counts": Text(
         "{ok} ok, {warn} warn, {fail} fail, {skip} skip.", "正常 {ok}，注意 {warn}，失败 {fail}，跳过 {skip}。"
     ),
@@ -55,6 +55,11 @@ FRAME: Final = {
 _STORES: Final = Text(
     "Name the store of your services: --store, or WXM_STORE.", "请给出各服务共用的存储：--store 或 WXM_STORE。"
 )
+_ACTIVE: Final = Text(
+    "With --active the token endpoint is asked once (stable_token without force_refresh: it ends no token).",
+    "加 --active 会请求一次 token 接口（stable_token，不带 force_refresh，不会使任何 token 失效）。",
+)
+
 WORDS: Final[dict[str, Words]] = {
     "any.blocked": Words(Text("Means nothing until {name} is mended.", "{name} 未解决之前，这项没有意义。")),
     "any.broken": Words(
@@ -62,6 +67,8 @@ WORDS: Final[dict[str, Words]] = {
         Text("Please report it, with this output.", "请连同本次输出一起反馈给我们。"),
     ),
     "any.proxied": Words(Text("The proxy does that.", "由代理负责。")),
+    "any.no_token": Words(Text("There is no token at hand to ask with.", "手头没有可用的 token。"), _ACTIVE),
+    "any.wecom": Words(Text("WeCom has no such API.", "企业微信没有这个接口。")),
     # Settings
     "value.missing": Words(
         Text("{name} is not set.", "{name} 没有设置。"),
@@ -473,5 +480,403 @@ WORDS: Final[dict[str, Words]] = {
             "No token suffers: times are converted. But one of the two clocks is wrong.",
             "token 不受影响：时间会换算。但两个时钟里有一个不对。",
         ),
+    ),
+    # The record
+    "record.unknown": Words(Text("There is no record to look at.", "没有记录可查。")),
+    "record.ok": Words(
+        Text(
+            "{key}: a token for {seconds:.0f} s more, fetched {ago:.0f} s ago; generation {generation}.",
+            "{key}：token 还有 {seconds:.0f} 秒有效，{ago:.0f} 秒前获取；generation {generation}。",
+        )
+    ),
+    "record.refused": Words(
+        Text("{key}: no token yet, and why not is remembered.", "{key}：还没有 token，记录里写着原因。")
+    ),
+    "record.empty": Words(
+        Text("{key}: no token yet.", "{key}：还没有 token。"),
+        Text("Has a service been started, and asked for one?", "服务启动了吗？有没有请求过 token？"),
+    ),
+    "record.expired": Words(
+        Text("{key}: the token ended {seconds:.0f} s ago.", "{key}：token 已在 {seconds:.0f} 秒前过期。"),
+        Text(
+            "Nobody has asked for it since; the next call fetches. `wxmiddleware keep` keeps it young.",
+            "之后没有人用过；下一次调用会获取。`wxmiddleware keep` 可以让它一直有效。",
+        ),
+    ),
+    "record.none": Words(
+        Text("The store has no record of {key}.", "存储里没有 {key} 的记录。"),
+        Text(
+            "It is made with the first token. Is it the store that the services use, with the same prefix or table?",
+            "获取第一个 token 时会写入。服务用的是这个存储吗？前缀或表名一样吗？",
+        ),
+    ),
+    "record.other_kind": Words(
+        Text("The store has no record of {key}, but one of {other}.", "存储里没有 {key}，却有 {other}。"),
+        Text(
+            "The services use the other endpoint: say --source {kind}.",
+            "各服务用的是另一个接口：请加 --source {kind}。",
+        ),
+    ),
+    "record.other_realm": Words(
+        Text("The store has no record of {key}, but one of {other}.", "存储里没有 {key}，却有 {other}。"),
+        Text(
+            "Their realm is {realm}: set WECHAT_REALM (realm=) the same everywhere, or base_url.",
+            "它们的 realm 是 {realm}：各处的 WECHAT_REALM（realm=）或 base_url 要一致。",
+        ),
+    ),
+    "record.unreadable": Words(
+        Text("{key} cannot be read. {problem}", "{key} 读不了。{problem}"),
+        Text("Update this process, or give it the key.", "请升级本进程，或给它密钥。"),
+    ),
+    "record.garbage": Words(
+        Text("Under {key} lies something that is no record.", "{key} 下面放的不是记录。"),
+        Text(
+            "Another program has written it: give the store a prefix= (or table=) of its own.",
+            "是别的程序写的：请给存储单独的 prefix=（或 table=）。",
+        ),
+    ),
+    "lease.none": Words(Text("Nobody is refreshing.", "没有进程在刷新。")),
+    "lease.held": Words(
+        Text("{owner} is refreshing, for {seconds:.0f} s at most.", "{owner} 正在刷新，最多还有 {seconds:.0f} 秒。")
+    ),
+    "lease.gone": Words(
+        Text("{owner} was refreshing and has ended.", "{owner} 刷新到一半就结束了。"),
+        Text("Others go on at once: they see that it is gone.", "其他进程能看出它已结束，会立即接手。"),
+    ),
+    # What WeChat says
+    "fetch.passive": Words(
+        Text(
+            "The token endpoint was not asked, and the store does not tell.", "没有请求 token 接口，存储里也没有线索。"
+        ),
+        _ACTIVE,
+    ),
+    "fetch.no_secret": Words(
+        Text("Without a secret the token endpoint cannot be asked.", "没有密钥，无法请求 token 接口。")
+    ),
+    "fetch.ok": Words(Text("{when}: here is a token.", "{when}：给了 token。")),
+    "fetch.answered": Words(Text("{when}: errcode {errcode}; see below.", "{when}：errcode {errcode}；见下。")),
+    "fetch.pause": Words(Text("{when}: why there is none; see pause.", "{when}：没有 token 的原因；见 pause。")),
+    "fetch.silent": Words(
+        Text("{when}: nothing. {problem}", "{when}：没有结果。{problem}"),
+        Text("The first answer came, so look at what stands between.", "不带 token 的请求有应答，请检查中间的网络。"),
+    ),
+    "fetch.refused": Words(
+        Text("{when}: errcode {errcode}.", "{when}：errcode {errcode}。"), Text("{advice}", "{advice}")
+    ),
+    "word.unknown": Words(Text("WeChat was not asked.", "没有问过微信。")),
+    "word.silent": Words(Text("WeChat gave no answer that tells it.", "微信的应答没有说明。")),
+    "word.before": Words(
+        Text("Errcode {errcode} came first, and does not tell.", "先返回了 errcode {errcode}，看不出这一项。")
+    ),
+    "word.ok": Words(Text("{when}: all right.", "{when}：没有问题。")),
+    "word.fleet": Words(
+        Text(
+            "The fleet was given a token {ago:.0f} s ago; this machine is tried with --active.",
+            "各服务在 {ago:.0f} 秒前拿到了 token；加 --active 会从本机试一次。",
+        )
+    ),
+    "word.known": Words(
+        Text("{when}: it knows the account (errcode {errcode}).", "{when}：认识这个账号（errcode {errcode}）。")
+    ),
+    "word.refused": Words(
+        Text("{when}: errcode {errcode}.", "{when}：errcode {errcode}。"), Text("{advice}", "{advice}")
+    ),
+    "pause.none": Words(Text("No back-off is in force.", "没有处于退避。")),
+    "pause.on": Words(
+        Text(
+            "No request is sent to WeChat for {seconds:.0f} s more (back-off, failure {streak} in a row). {message}",
+            "退避中：{seconds:.0f} 秒内不向微信发请求（连续第 {streak} 次失败）。{message}",
+        ),
+        Text("Once it is mended: `wxmiddleware retry`.", "解决之后运行：`wxmiddleware retry`。"),
+    ),
+    "pause.other_secret": Words(
+        Text(
+            "A back-off of {seconds:.0f} s is in force for processes with another secret than ours.",
+            "使用另一个密钥的进程正在退避（{seconds:.0f} 秒）。",
+        ),
+        Text("Some of the services have an old secret: set it right there.", "有的服务用的是旧密钥：请在那里改正。"),
+    ),
+    # With a token
+    "token.record": Words(Text("The store has one.", "存储里有。")),
+    "token.fetched": Words(Text("It was fetched for this.", "为这次检查获取了一个。")),
+    "token.sealed": Words(
+        Text("The store's token is encrypted, and the key is not here.", "存储里的 token 是加密的，这里没有密钥。"),
+        _ACTIVE,
+    ),
+    "api.ok": Words(Text("An API accepts the token.", "接口接受这个 token。")),
+    "api.silent": Words(
+        Text("The API gave no answer. {problem}", "接口没有应答。{problem}"),
+        Text("Check what stands between: proxy, gateway, firewall.", "检查中间的代理、网关、防火墙。"),
+    ),
+    "api.rejected": Words(
+        Text(
+            "An API rejects the store's token (errcode {errcode}).", "接口拒绝了存储里的 token（errcode {errcode}）。"
+        ),
+        Text(
+            "The next call of a service replaces it. If it happens again, another system fetches tokens: see rivals.",
+            "服务的下一次调用会换掉它。如果反复出现，就是另一个系统也在获取 token：见 rivals。",
+        ),
+    ),
+    "api.rejected_new": Words(
+        Text(
+            "An API rejects a token that was fetched just now (errcode {errcode}).",
+            "接口拒绝了刚获取的 token（errcode {errcode}）。",
+        ),
+        Text(
+            "Do the token endpoint and the APIs have the same base URL? Else WeChat's APIs lag; try again.",
+            "token 接口和其他接口的 base_url 一样吗？如果一样，可能是微信的接口还没同步；请再试。",
+        ),
+    ),
+    "api.refused": Words(
+        Text("An API answers errcode {errcode}.", "接口返回 errcode {errcode}。"), Text("{advice}", "{advice}")
+    ),
+    "quota.ok": Words(
+        Text("{path}: {used} of {limit} calls of today are used.", "{path}：今天已用 {used} 次，上限 {limit} 次。")
+    ),
+    "quota.endless": Words(
+        Text(
+            "{path}: {used} calls today; WeChat names no limit a day.", "{path}：今天 {used} 次；微信没有给出每日上限。"
+        )
+    ),
+    "quota.nearly": Words(
+        Text("{path}: {used} of {limit} calls of today are used.", "{path}：今天已用 {used} 次，上限 {limit} 次。"),
+        Text(
+            "See who calls so often. `wxmiddleware quota --clear` resets it, ten times a month.",
+            "查一查是谁调用得这么频繁。`wxmiddleware quota --clear` 可以清零，每月十次。",
+        ),
+    ),
+    "quota.gone": Words(
+        Text("{path}: all {limit} calls of today are used ({used}).", "{path}：今天的 {limit} 次已用完（{used}）。"),
+        Text(
+            "See who calls so often. `wxmiddleware quota --clear` resets it, ten times a month.",
+            "查一查是谁调用得这么频繁。`wxmiddleware quota --clear` 可以清零，每月十次。",
+        ),
+    ),
+    "quota.spent": Words(
+        Text(
+            "{when}: the quota of token fetches is used up (errcode {errcode}).",
+            "{when}：获取 token 的次数用完了（errcode {errcode}）。",
+        ),
+        Text(
+            "See who else fetches. `wxmiddleware quota --clear` resets it, ten times a month; then `wxmiddleware "
+            "retry`.",
+            "查一查还有谁在获取。`wxmiddleware quota --clear` 可以清零，每月十次；然后运行 `wxmiddleware retry`。",
+        ),
+    ),
+    "quota.rejected": Words(Text("WeChat does not accept the token; see api.", "微信不接受这个 token；见 api。")),
+    "quota.no_path": Words(
+        Text("WeChat knows no API {path}.", "微信没有 {path} 这个接口。"),
+        Text(
+            "Write the path without host, as in /cgi-bin/message/custom/send.",
+            "请写不带域名的路径，如 /cgi-bin/message/custom/send。",
+        ),
+    ),
+    "quota.refused": Words(
+        Text("WeChat answers errcode {errcode}.", "微信返回 errcode {errcode}。"), Text("{advice}", "{advice}")
+    ),
+    "quota.cleared": Words(
+        Text(
+            "The day's counts are reset. That can be done {most} times a month.",
+            "当天的次数已清零。每月可清零 {most} 次。",
+        )
+    ),
+    "quota.clear_needs_secret": Words(
+        Text("To reset the quota the secret is needed.", "清零需要密钥。"),
+        Text("Set WECHAT_SECRET.", "请设置 WECHAT_SECRET。"),
+    ),
+    "quota.no_more_clears": Words(
+        Text("The {most} resets of this month are used up.", "本月的 {most} 次清零机会已用完。"),
+        Text("Wait for midnight in China, when the day's counts begin anew.", "请等到北京时间零点，次数会重新计算。"),
+    ),
+    "egress.ok": Words(Text("WeChat sees {addresses}.", "微信看到的出口 IP 是 {addresses}。")),
+    "egress.unknown": Words(Text("WeChat has not told which address it sees.", "微信没有告知看到的出口 IP。")),
+    "egress.several": Words(
+        Text("WeChat has seen several addresses: {addresses}.", "微信看到过多个出口 IP：{addresses}。"),
+        Text(
+            "Requests leave by more than one: add each to the IP allowlist (IP白名单).",
+            "请求从不止一个出口 IP 发出：请把每一个都加入IP白名单。",
+        ),
+    ),
+    "rid.none_asked": Words(Text("No --rid was given.", "没有给出 --rid。")),
+    "rid.form": Words(
+        Text("That is no rid.", "这不是 rid。"),
+        Text(
+            "One looks like 61725984-6126f6f9-040f19c4; it ends WeChat's errmsg.",
+            "rid 形如 61725984-6126f6f9-040f19c4，在微信 errmsg 的末尾。",
+        ),
+    ),
+    "rid.not_found": Words(
+        Text("WeChat does not know this request, or not any more.", "微信没有这个请求的记录，或已经没有了。"),
+        Text("It remembers each for seven days.", "记录只保留七天。"),
+    ),
+    "rid.other_account": Words(
+        Text("That was a request of another account.", "那是另一个账号的请求。"),
+        Text("Ask with the account whose request it was.", "请用发出该请求的账号来查。"),
+    ),
+    "rid.refused": Words(
+        Text("WeChat answers errcode {errcode}.", "微信返回 errcode {errcode}。"), Text("{advice}", "{advice}")
+    ),
+    "rid.ok": Words(
+        Text(
+            "{path} at {at}: {size} characters were sent from {address}; done in {ms} ms, errcode {errcode}.",
+            "{path}，{at}：从 {address} 发来 {size} 个字符；用时 {ms} 毫秒，errcode {errcode}。",
+        )
+    ),
+    "rid.error": Words(
+        Text(
+            "{path} at {at}: {size} characters were sent from {address}; answered in {ms} ms with errcode {errcode}"
+            ". {advice}",
+            "{path}，{at}：从 {address} 发来 {size} 个字符；用时 {ms} 毫秒，返回 errcode {errcode}。{advice}",
+        )
+    ),
+    # Who else
+    "rivals.none": Words(
+        Text("No token was replaced because an API rejected it.", "没有出现过 token 被拒后更换的情况。")
+    ),
+    "rivals.once": Words(
+        Text(
+            "{count} tokens were rejected and replaced since {since}.", "从 {since} 起有 {count} 个 token 被拒后更换。"
+        )
+    ),
+    "rivals.regular": Words(
+        Text(
+            "{count} tokens were rejected and replaced since {since}, about one every {every:.0f} s, the last at "
+            "{last}: that is a timer (cron) of another system.",
+            "从 {since} 起有 {count} 个 token 被拒后更换，大约每 {every:.0f} 秒一次，最近一次在 {last}：这是另一个系统"
+            "的定时任务（cron）。",
+        ),
+        Text(
+            "Find what runs every {every:.0f} s or so and fetches a token. Let one of the two own it: docs/beside.md.",
+            "找出大约每 {every:.0f} 秒运行一次、会获取 token 的任务。只留一个刷新方：见 docs/zh/beside.md。",
+        ),
+    ),
+    "rivals.irregular": Words(
+        Text(
+            "{count} tokens were rejected and replaced since {since}, the last at {last}, at no regular times.",
+            "从 {since} 起有 {count} 个 token 被拒后更换，最近一次在 {last}，时间没有规律。",
+        ),
+        Text(
+            "Another system fetches when it needs to, or processes of yours share no store: docs/beside.md.",
+            "另一个系统按需获取，或者你们有进程没有共享存储：见 docs/zh/beside.md。",
+        ),
+    ),
+    "rivals.counted": Words(
+        Text(
+            "WeChat has counted {used} fetches today, and this fleet has made {ours}: {theirs} are another system's.",
+            "微信统计今天获取了 {used} 次，本系统只获取了 {ours} 次：其余 {theirs} 次是别的系统。",
+        ),
+        Text(
+            "Each of them ends the token of this fleet. Let one of the two own it: docs/beside.md.",
+            "每一次都会使本系统的 token 失效。只留一个刷新方：见 docs/zh/beside.md。",
+        ),
+    ),
+    # Webhook
+    "webhook.none_asked": Words(Text("No --webhook was given.", "没有给出 --webhook。")),
+    "webhook.ok": Words(
+        Text(
+            "It answers a verification ({ms:.0f} ms), and refuses a forged one.",
+            "通过了验证（{ms:.0f} 毫秒），并拒绝了伪造的签名。",
+        )
+    ),
+    "webhook.wrong": Words(
+        Text("It cannot be pushed to. {problem}", "无法推送。{problem}"),
+        Text("Check --webhook, WECHAT_TOKEN and WECHAT_AES_KEY.", "检查 --webhook、WECHAT_TOKEN 和 WECHAT_AES_KEY。"),
+    ),
+    "webhook.late": Words(
+        Text("It does not answer within 5 s, after which WeChat gives up.", "5 秒内没有应答，微信会放弃。"),
+        Text("Answer at once, and do what takes long later.", "请先应答，耗时的事放到后面做。"),
+    ),
+    "webhook.lost": Words(
+        Text("The connection gave no answer.", "连接没有得到应答。"),
+        Text("Check the URL, and that the app runs.", "检查 URL，以及应用是否在运行。"),
+    ),
+    "webhook.status": Words(
+        Text("The HTTP status is {status}, not 200. {problem}", "HTTP 状态码是 {status}，不是 200。{problem}"),
+        Text(
+            "401 and 403: another token in the app, or a login or CSRF protection in front. 404: another path.",
+            "401、403：应用里的 Token 不一样，或前面有登录、CSRF 校验。404：路径不对。",
+        ),
+    ),
+    "webhook.echo": Words(
+        Text("It does not give echostr back. {problem}", "没有原样返回 echostr。{problem}"),
+        Text("Answer with echostr alone, as plain text.", "请只返回 echostr，纯文本。"),
+    ),
+    "webhook.let-in": Words(
+        Text("It takes a request with a forged signature.", "伪造签名的请求也被接受了。"),
+        Text(
+            "Anybody can push to it: check signatures, as WebhookMiddleware does.",
+            "任何人都能推送：请校验签名，WebhookMiddleware 会做这件事。",
+        ),
+    ),
+    "webhook.other": Words(
+        Text("WeChat would mind its answer. {problem}", "微信不会接受它的应答。{problem}"),
+        Text("`wxmiddleware push verify` shows it in full.", "`wxmiddleware push verify` 会显示完整内容。"),
+    ),
+    "callback.ok": Words(Text("WeChat reaches it ({count} ways tried).", "微信能连到它（试了 {count} 条线路）。")),
+    "callback.no_url": Words(
+        Text("No URL is entered on WeChat's site.", "微信后台没有填写服务器地址(URL)。"),
+        Text(
+            "Enter it at mp.weixin.qq.com, under the server's configuration (服务器配置).",
+            "请在 mp.weixin.qq.com 的服务器配置里填写。",
+        ),
+    ),
+    "callback.refused": Words(
+        Text("WeChat answers errcode {errcode}.", "微信返回 errcode {errcode}。"),
+        Text("Try again in a minute.", "请过一分钟再试。"),
+    ),
+    "callback.unknown_name": Words(
+        Text("WeChat cannot look up the name in the URL on its site.", "微信解析不了后台所填地址的域名。"),
+        Text("Check the domain's DNS, as seen from China.", "检查该域名的 DNS（从国内解析）。"),
+    ),
+    "callback.unreachable": Words(
+        Text("WeChat's packets to the URL on its site are lost.", "微信发往后台所填地址的数据包全部丢失。"),
+        Text(
+            "Open the firewall for WeChat's addresses (getcallbackip).", "请在防火墙放行微信的地址（getcallbackip）。"
+        ),
+    ),
+    # A platform
+    "ticket.none_asked": Words(Text("No --component was given.", "没有给出 --component。")),
+    "ticket.ok": Words(
+        Text(
+            "The component_verify_ticket came {minutes:.0f} min ago.",
+            "component_verify_ticket 是 {minutes:.0f} 分钟前收到的。",
+        )
+    ),
+    "ticket.sealed": Words(
+        Text("There is a component_verify_ticket, encrypted.", "有 component_verify_ticket，是加密的。")
+    ),
+    "ticket.late": Words(
+        Text(
+            "The component_verify_ticket came {minutes:.0f} min ago; WeChat pushes one every ten minutes.",
+            "component_verify_ticket 是 {minutes:.0f} 分钟前收到的；微信每十分钟推送一次。",
+        ),
+        Text(
+            "Does the webhook of the platform still take it? See its log.", "第三方平台的回调还能收到吗？看它的日志。"
+        ),
+    ),
+    "ticket.ended": Words(
+        Text(
+            "The last component_verify_ticket came {minutes:.0f} min ago, and is good for twelve hours.",
+            "最后一个 component_verify_ticket 是 {minutes:.0f} 分钟前收到的，有效期只有十二小时。",
+        ),
+        Text(
+            "Have the pushes started again (api_start_push_ticket), and look at the webhook's log.",
+            "请重新启动推送（api_start_push_ticket），并看回调的日志。",
+        ),
+    ),
+    "ticket.missing": Words(
+        Text("The store has no component_verify_ticket.", "存储里没有 component_verify_ticket。"),
+        Text(
+            "Hand each push to Platform.remember_ticket(); have the pushes started (api_start_push_ticket).",
+            "把每次推送交给 Platform.remember_ticket()；并启动推送（api_start_push_ticket）。",
+        ),
+    ),
+    "ticket.wrong": Words(
+        Text("--component is no AppID. {problem}", "--component 不是 AppID。{problem}"),
+        Text("Give the platform's AppID.", "请给出第三方平台的 AppID。"),
+    ),
+    "ticket.unreadable": Words(
+        Text("The ticket cannot be read. {problem}", "ticket 读不了。{problem}"),
+        Text("Mend that; the platform cannot read it either.", "请解决：第三方平台同样读不了。"),
     ),
 }
