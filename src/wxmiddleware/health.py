@@ -23,9 +23,10 @@ from typing import Any, Final, Protocol, runtime_checkable
 from ._engine.provider import TokenProvider
 from ._rules.models import Cause
 from ._runtime.checks import has_members_of, kind
-from .exceptions import ConfigurationError
+from ._runtime.language import Text
+from .exceptions import ConfigurationError, StoreError
 from .stores import TokenStore
-from .stores._advice import advise, name_of
+from .stores._advice import advice_on, name_of, translated
 
 __all__ = ["HasProviders", "Health", "StoreHealth", "liveness", "ping", "readiness"]
 
@@ -144,15 +145,29 @@ def ping(store: TokenStore) -> StoreHealth:
     Raises:
         ConfigurationError: It is no store.
     """
+    return pinged(store)[0]
+
+
+def pinged(store: TokenStore) -> tuple[StoreHealth, Text | None]:
+    """
+    Do what `ping` does, and say what is wrong in both languages.
+
+    Raises:
+        ConfigurationError: It is no store.
+    """
     if not has_members_of(TokenStore, store):
         raise ConfigurationError(f"ping(store) takes a token store, not {kind(store)}.")
     name, shared = name_of(store), bool(getattr(store, "shared", True))
-    begun, problem = time.perf_counter(), None
+    begun, said = time.perf_counter(), None
     try:
         store.load(_PROBE)
+    except StoreError as error:  # of a store of ours: it quotes nothing
+        said = translated(str(error))
     except Exception as error:  # a client's own text may quote the URL
-        problem = f"It failed ({type(error).__name__}). {advise(error)}".rstrip()
-    return StoreHealth(name, shared, problem is None, time.perf_counter() - begun, problem)
+        what, advice = type(error).__name__, advice_on(error)
+        said = Text(f"It failed ({what}). {advice.en}".rstrip(), f"出错（{what}）。{advice.zh}".rstrip())
+    seconds = time.perf_counter() - begun
+    return StoreHealth(name, shared, said is None, seconds, None if said is None else said.en), said
 
 
 def providers_of(sources: Iterable[TokenProvider | HasProviders]) -> list[TokenProvider]:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -38,16 +39,47 @@ from .sources.component import wants_ticket
 from .stores import TokenStore
 
 if TYPE_CHECKING:
-    from ._engine.token import CachedToken
+    from ._engine.token import CachedToken, Status
 
-__all__ = ["Platform"]
+__all__ = ["Platform", "PlatformStatus", "TicketState"]
 
 _TICKET_LIFE = 12 * 3600.0
+_TICKET_LATE = 1800.0  # seconds: WeChat pushes one every ten minutes, so three have not come
 _FORGETFUL = (
     "{store} may forget, and with a refresh token an authorisation is lost. Give Platform a store that keeps what it "
     "is given: SQLStore or JSONFileStore. A Redis of yours that writes to disk and evicts nothing will do, too: say "
     "durable=True."
 )
+
+
+class TicketState(StrEnum):
+    """What a platform's ticket is like."""
+
+    GOOD = "good"
+    LATE = "late"  # it still serves, but WeChat's pushes do not arrive any more
+    OVER = "over"
+    MISSING = "missing"  # none has ever been kept
+    UNKNOWN = "unknown"  # the store failed
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformStatus:
+    """
+    What a platform is like: its own token, and the ticket that is needed to fetch that.
+
+    Attributes:
+        token: The status of the ``component_access_token``.
+        ticket: The state of the ``component_verify_ticket`` in the store. It says nothing of the tickets themselves.
+        ticket_age: Seconds since it was pushed; ``None`` if there is none.
+        ticket_ends_in: Seconds for which it is good; ``None`` if there is none.
+        problem: What went wrong with the store, if its state is not known.
+    """
+
+    token: Status
+    ticket: TicketState
+    ticket_age: float | None = None
+    ticket_ends_in: float | None = None
+    problem: str | None = None
 
 
 class Platform(fork.InOneProcess):
@@ -173,6 +205,29 @@ class Platform(fork.InOneProcess):
     def providers(self) -> list[TokenProvider]:
         """The provider of the platform's own token, for a status page. Those of authorised accounts are yours."""
         return [self.provider]
+
+    def status(self) -> PlatformStatus:
+        """
+        Tell what its token and its ticket are like. It reads the ticket in the store; a store that fails is told.
+
+        Raises:
+            ProviderClosed: After ``platform.provider.close()``.
+        """
+        token = self.provider.status()
+        try:
+            record = self._tickets.read()
+        except StoreError as error:
+            return PlatformStatus(token, TicketState.UNKNOWN, problem=str(error))
+        if record.value is None:
+            return PlatformStatus(token, TicketState.MISSING)
+        now = self._clock()
+        age, left = now - record.received_at, record.expires_at - now
+        found = TicketState.OVER if left <= 0 else TicketState.LATE if age > _TICKET_LATE else TicketState.GOOD
+        return PlatformStatus(token, found, max(0.0, age), max(0.0, left))
+
+    async def astatus(self) -> PlatformStatus:
+        """Tell what it is like: `status` for tasks of asyncio and trio."""
+        return await run_in_thread(self.status)
 
     def authorize(self, auth_code: str) -> TokenProvider:
         """

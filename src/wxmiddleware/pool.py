@@ -23,13 +23,34 @@ from cachetools import LRUCache
 
 from ._engine.flight import Flight, start_task
 from ._engine.provider import TokenProvider
+from ._rules.policies import State, state
 from ._runtime import checks, fork
 from .exceptions import ConfigurationError, TokenUnavailable
 
-__all__ = ["ProviderPool"]
+__all__ = ["PoolStatus", "ProviderPool"]
 
 _STILL_AT_IT = "The provider of this account is still being made. Is make(appid) slow?"
 _BROKEN_OFF = "The making of this account's provider was broken off."
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """
+    What the providers of a pool are like, added up.
+
+    Attributes:
+        count: How many there are.
+        maxsize: How many there may be.
+        states: How many are in each state, as `Status` names it; those that none is in are missing.
+        backing_off: How many of them send no request to WeChat for a while (back-off).
+        being_made: How many are being made at this moment.
+    """
+
+    count: int
+    maxsize: int
+    states: dict[str, int]
+    backing_off: int
+    being_made: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +172,27 @@ class ProviderPool(fork.InOneProcess):
         """The providers that are in the pool now."""
         with self._lock:
             return list(self._providers.values())
+
+    def status(self) -> PoolStatus:
+        """
+        Tell how many tokens are in which state, from this process's memory: no I/O.
+
+        It looks at each provider for some microseconds, so that ten thousand of them are no burden.
+        """
+        states, backing_off = dict.fromkeys(State, 0), 0
+        providers = self.providers()
+        for provider in providers:
+            own = provider._own
+            now, cooldown = own.runtime.clock(), own.cooldown
+            states[state(own.snapshot, now)] += 1
+            backing_off += cooldown is not None and now < cooldown.until
+        return PoolStatus(
+            len(providers),
+            int(self._providers.maxsize),
+            {each.value: number for each, number in states.items() if number},
+            backing_off,
+            len(self._making),
+        )
 
     def __len__(self) -> int:
         """The number of providers in the pool."""

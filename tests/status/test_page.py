@@ -77,7 +77,7 @@ def test_json(server: SimulatorServer, provider: TokenProvider) -> None:
     provider.get_token(rejected=token)
     # Events are told after the callers have their token.
     assert server.wechat.wait_for(lambda: len(page._history.marks((server.wechat.appid, None, "stable"))) == 3)
-    assert server.wechat.wait_for(lambda: len(page._history.events()) == 3)
+    assert server.wechat.wait_for(lambda: len(page._history.events({(server.wechat.appid, None, "stable")}, 9)) == 3)
     found = page.facts()
 
     assert (1, 1) == (found["count"], found["with_token"])

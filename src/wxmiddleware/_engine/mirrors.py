@@ -79,6 +79,20 @@ def checked_mirrors(mirrors: Iterable[Layout], source: TokenSource, *, follow: b
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorStatus:
+    """
+    What a mirror is like in this process.
+
+    Attributes:
+        name: The program's layout and the key, table or file.
+        problem: Why the token is not there, and what to do; ``None`` if nothing is known to be wrong.
+    """
+
+    name: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Newest:
     """The newest token, and its end in seconds since 1970."""
 
@@ -154,6 +168,10 @@ class Mirror(fork.InOneProcess):
                 self._hold(busy=True)
                 self._works = start_thread(self._run, "wxmiddleware-mirror") is not None
                 self._hold(busy=self._works)
+
+    def status(self) -> MirrorStatus:
+        """Tell whether the token could be written; from memory."""
+        return MirrorStatus(self._name, self._told or None)
 
     def close(self) -> None:
         """Write no more."""

@@ -33,7 +33,7 @@ _IN_ITS_WAY = (
 )
 if TYPE_CHECKING:
     from ..layouts import Layout
-    from .mirrors import Mirror
+    from .mirrors import Mirror, MirrorStatus
     from .warmer import Warmer
 
 _LONGEST_WAIT = 1e6  # seconds; more than threads can wait is an error to them
@@ -387,6 +387,10 @@ class TokenProvider(fork.Closing):
             ProviderClosed: After `close`.
         """
         return self._live().status()
+
+    def mirrors(self) -> list[MirrorStatus]:
+        """Tell of each mirror whether the token could be written there, from memory; none after `close`."""
+        return [mirror.status() for mirror in self._mirrors]
 
     @property
     def observers(self) -> tuple[Observer, ...]:

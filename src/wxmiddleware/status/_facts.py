@@ -1,29 +1,24 @@
-"""What the page says, as plain values: gathered once for each request, and given as JSON as it is."""
+"""What the page says, as plain values; its JSON is these as they are."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from .._rules.models import Record
-from .._rules.policies import china_day
-from .._runtime import process
-from ..exceptions import StoreError
-from ..health import StoreHealth, ping
-from ._history import History, Mark
+from .._runtime.language import Text
+from ._history import Mark
 
 if TYPE_CHECKING:
-    from .._engine.events import TokenEvent
-    from .._engine.provider import TokenProvider
-    from ..stores import TokenStore
+    from .._engine.mirrors import MirrorStatus
+    from ..health import StoreHealth
+    from ..platform import PlatformStatus
+    from ..pool import PoolStatus
 
-_GOOD: Final = ("fresh", "ahead")
-_SHOWN_EVENTS: Final = 20
-_SHOWN_ACCOUNTS: Final = 200
+GOOD: Final = ("fresh", "ahead")  # the states in which callers are given a token
+
+Process = tuple[str, str]  # its machine, and its number there
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +34,17 @@ class AccountFacts:
         state: As `Status` has it.
         expires_in: Seconds that are left of its life.
         renews_in: Seconds until it is renewed.
+        since: When this process took it, in seconds since 1970.
         generation: Which token.
         backing_off: Seconds for which no request is sent to WeChat.
         failure: Why, and what to do.
         errcode: WeChat's error code, if that is why.
+        advice: What to do about that, in both languages.
         fetches_today: Fetches of the whole fleet today (China's day), if the store counts them.
         forced_today: How many of these with the forced mode.
         rejections: Fetches in a row after a rejection that cured nothing.
         refreshed_by: Which process refreshes it at this moment.
+        mirrors: Where else it is written, and whether that works.
         marks: What happened to it while this process looked on.
     """
 
@@ -57,27 +55,51 @@ class AccountFacts:
     state: str
     expires_in: float | None
     renews_in: float | None
+    since: float | None
     generation: int
     backing_off: float | None
     failure: str | None
     errcode: int | None = None
+    advice: Text | None = None
     fetches_today: int | None = None
     forced_today: int = 0
     rejections: int = 0
-    refreshed_by: str | None = None
+    refreshed_by: Process | None = None
+    mirrors: list[MirrorStatus] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
     @property
     def has_token(self) -> bool:
         """Whether callers are given a token."""
-        return self.state in _GOOD
+        return self.state in GOOD
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it has one, and nothing asks for a person."""
+        return self.has_token and self.failure is None and all(each.problem is None for each in self.mirrors)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """How a store answers, and what is wrong with it in both languages."""
+
+    health: StoreHealth
+    said: Text | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFacts:
+    """A platform; its status is not known where its store has not answered."""
+
+    appid: str
+    status: PlatformStatus | None
 
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
     """One event, as a person reads it."""
 
-    at: str
+    at: float
     name: str
     appid: str
     kind: str
@@ -86,138 +108,102 @@ class EventFacts:
     rid: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """
     Everything that the page shows.
 
     Attributes:
         now: In seconds since 1970.
-        process: This process: its machine and its number.
-        accounts: The tokens, those without first.
-        others: Of accounts that are not shown, whether each has a token.
-        stores: The stores behind them.
+        process: This process.
+        states: How many tokens are in which state.
+        accounts: The tokens, those that need somebody first; of very many only some.
+        stores: The stores behind these.
+        stores_left_out: How many stores were not asked.
+        platforms: The platforms among what is shown.
+        pools: The pools among what is shown.
         processes: Who was seen refreshing a token, this process among them, and when last.
-        pushes: How many requests the webhook has answered, by outcome.
+        pushes: How many requests the webhooks of this process have answered, by outcome.
+        pushed_at: When the last of them came, in seconds since 1970.
         events: The last events, the newest first.
     """
 
     now: float
-    process: str
+    process: Process
+    states: dict[str, int]
     accounts: list[AccountFacts]
-    others: list[bool]
-    stores: list[StoreHealth]
-    processes: dict[str, float]
+    stores: list[StoreFacts]
+    stores_left_out: int
+    platforms: list[PlatformFacts]
+    pools: list[PoolStatus]
+    processes: dict[Process, float]
     pushes: dict[str, int]
+    pushed_at: float | None
     events: list[EventFacts]
-
-    @cached_property
-    def with_token(self) -> int:
-        """How many accounts have a token."""
-        return sum(account.has_token for account in self.accounts) + sum(self.others)
 
     @property
     def count(self) -> int:
         """How many accounts there are."""
-        return len(self.accounts) + len(self.others)
+        return sum(self.states.values())
+
+    @property
+    def with_token(self) -> int:
+        """How many of them have a token."""
+        return sum(number for state, number in self.states.items() if state in GOOD)
+
+    @property
+    def unwell(self) -> int:
+        """How many of those that are shown need somebody, although they have a token."""
+        return sum(each.has_token and not each.is_well for each in self.accounts)
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain values, times in ISO 8601 and numbers with a useful length."""
-        whole = asdict(self) | {
-            "time": _iso(self.now),
+        """The same as plain values, times in ISO 8601 and numbers of a useful length."""
+        return {
+            "time": iso(self.now),
+            "process": _name(self.process),
             "count": self.count,
             "with_token": self.with_token,
-            "processes": [{"name": name, "seen": _iso(at)} for name, at in self.processes.items()],
+            "states": self.states,
+            "accounts": [_account(each) for each in self.accounts],
+            "stores": [
+                asdict(each.health) | {"seconds": round(each.health.seconds, 4), "said": _both(each.said)}
+                for each in self.stores
+            ],
+            "platforms": [_plain(asdict(each)) for each in self.platforms],
+            "pools": [asdict(each) for each in self.pools],
+            "processes": [{"name": _name(who), "seen": iso(at)} for who, at in self.processes.items()],
+            "pushes": self.pushes,
+            "pushed_at": None if self.pushed_at is None else iso(self.pushed_at),
+            "events": [asdict(each) | {"at": iso(each.at)} for each in self.events],
         }
-        del whole["now"], whole["others"]
-        return {name: _short(value) for name, value in whole.items()}
 
 
-def gather(providers: Iterable[TokenProvider], history: History, seen: dict[str, float]) -> Facts:
-    """
-    Look at everything once: memory, and each record in its store.
-
-    Args:
-        providers: Whose tokens.
-        history: What this process has seen of them.
-        seen: Processes that were seen refreshing, and when; is added to.
-    """
-    now, live = time.time(), [each for each in providers if not each.closed]
-    live.sort(key=lambda each: (each.status().state in _GOOD, each.account.appid))
-    stores: dict[int, TokenStore] = {id(each._own.store): each._own.store for each in live}
-    asked = {key: ping(store) for key, store in stores.items()}
-    answering = {key for key, store in asked.items() if store.ok}
-    accounts = [_account(each, history, seen, now, answering) for each in live[:_SHOWN_ACCOUNTS]]
-    seen[process.host_and_pid(process.name())] = now
-    return Facts(
-        now,
-        process.host_and_pid(process.name()),
-        accounts,
-        [each.status().state in _GOOD for each in live[_SHOWN_ACCOUNTS:]],
-        list(asked.values()),
-        dict(sorted(seen.items(), key=lambda pair: -pair[1])),
-        history.pushes(),
-        [_event(each) for each in history.events()[:_SHOWN_EVENTS]],
-    )
-
-
-def _account(
-    provider: TokenProvider, history: History, seen: dict[str, float], now: float, answering: set[int]
-) -> AccountFacts:
-    status, cached = provider.status(), provider._own
-    record = None
-    if id(cached.store) in answering:
-        try:
-            record = cached.link.read()
-        except StoreError:
-            answering.discard(id(cached.store))  # a hundred more would each take their time
-    cooldown = cached.cooldown
-    known = _of_record(record, now, seen, cached.runtime.clock())
-    whose = (status.appid, provider.account._app() or None, status.kind)
-    return AccountFacts(
-        *whose,
-        status.host,
-        status.state,
-        status.expires_in,
-        status.renews_in,
-        status.generation,
-        status.backing_off,
-        status.failure,
-        errcode=None if cooldown is None or status.backing_off is None else cooldown.failure.errcode,
-        marks=history.marks(whose),
-        **known,
-    )
-
-
-def _of_record(record: Record | None, now: float, seen: dict[str, float], clock: float) -> dict[str, Any]:
-    """What the fleet knows, beyond this process."""
-    if record is None:
-        return {}
-    today, lease = china_day(now), record.lease
-    by = None if lease is None or lease.until <= clock else process.host_and_pid(lease.owner)
-    if by is not None:
-        seen[by] = now
-    return {
-        "fetches_today": record.fetched if record.fetched_day == today else 0,
-        "forced_today": record.forced if record.forced_day == today else 0,
-        "rejections": record.rejections,
-        "refreshed_by": by,
-    }
-
-
-def _event(event: TokenEvent) -> EventFacts:
-    return EventFacts(
-        _iso(event.at), event.name.value, event.appid, event.kind, event.message, event.errcode, event.rid
-    )
-
-
-def _iso(time: float) -> str:
+def iso(time: float) -> str:
+    """Write a time as programs read it."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
 
 
-def _short(value: Any) -> Any:
+def _account(one: AccountFacts) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(asdict(one))
+    return plain | {
+        "since": None if one.since is None else iso(one.since),
+        "advice": _both(one.advice),
+        "refreshed_by": None if one.refreshed_by is None else _name(one.refreshed_by),
+        "marks": [asdict(each) | {"at": iso(each.at)} for each in one.marks],
+    }
+
+
+def _both(text: Text | None) -> dict[str, str] | None:
+    return None if text is None else text._asdict()
+
+
+def _name(process: Process) -> str:
+    return f"process {process[1]} on {process[0]}"
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 1)
     if isinstance(value, Mapping):
-        return {name: _short(each) for name, each in value.items()}
-    return [_short(each) for each in value] if isinstance(value, list) else value
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value

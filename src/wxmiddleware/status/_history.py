@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -14,9 +15,10 @@ from .._engine.events import EventType, TokenEvent
 from .._engine.measures import Measure, Measurement
 from .._runtime import fork
 
-_EVENTS: Final = 100
+_EVENTS: Final = 500
 _OF_ONE: Final = 64  # marks of one token's row: more than its hours can show
 _TOKENS: Final = 1000
+_LIFE: Final = 7500.0  # seconds: WeChat gives 7200
 
 _NEW: Final = (EventType.FETCH_DONE, EventType.ADOPTED)
 _TROUBLE: Final = (EventType.FETCH_FAILED, EventType.REJECTED)
@@ -47,6 +49,7 @@ class History:
     def __init__(self) -> None:
         self._events: deque[TokenEvent] = deque(maxlen=_EVENTS)
         self._pushes: dict[str, int] = {}
+        self._pushed_at: float | None = None
         self._marks: LRUCache[Whose, deque[Mark]] = LRUCache(_TOKENS)
         fork.begin(self)
 
@@ -69,16 +72,24 @@ class History:
         if measurement.name is Measure.PUSH:
             with self._lock:
                 self._pushes[measurement.outcome] = self._pushes.get(measurement.outcome, 0) + 1
+                self._pushed_at = measurement.at
 
-    def pushes(self) -> dict[str, int]:
-        """How many requests a webhook of this process has answered, by outcome."""
+    def pushes(self) -> tuple[dict[str, int], float | None]:
+        """How many requests the webhooks of this process have answered, by outcome, and when the last one came."""
         with self._lock:
-            return dict(self._pushes)
+            return dict(self._pushes), self._pushed_at
 
-    def events(self) -> list[TokenEvent]:
-        """The last events that say something to a person, the newest first."""
+    def events(self, whose: Collection[Whose], most: int) -> list[TokenEvent]:
+        """
+        The last events that say something to a person, the newest first.
+
+        Args:
+            whose: Of which tokens: a page that shows one tenant's says nothing of the others'.
+            most: How many at most.
+        """
         with self._lock:
-            return list(reversed(self._events))
+            found = [each for each in self._events if (each.appid, each.app, each.kind) in whose]
+        return found[-most:][::-1]
 
     def marks(self, whose: Whose) -> list[Mark]:
         """What happened to one token, the oldest first."""
@@ -87,6 +98,6 @@ class History:
 
 
 def lives(marks: list[Mark], now: float) -> list[tuple[float, float]]:
-    """From when until when each token was in use: until the next one came."""
+    """From when until when each token was in use: until the next one came, or its life was over."""
     begun = [mark.at for mark in marks if mark.what == "token"]
-    return list(pairwise([*begun, now])) if begun else []
+    return [(at, min(after, at + _LIFE)) for at, after in pairwise([*begun, now])]

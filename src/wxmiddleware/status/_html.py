@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from markupsafe import Markup
 
 from .._runtime.language import Language, Text
-from ..health import StoreHealth
+from ..pool import PoolStatus
 from . import _words as words
-from ._facts import AccountFacts, Facts
+from ._facts import AccountFacts, EventFacts, Facts, PlatformFacts, Process, StoreFacts, iso
 from ._picture import BACK, Row, picture
-from ._words import duration
+from ._style import STYLE
+from ._words import ago, both, duration
 
-_STYLE: Final = """
-:root{color-scheme:light dark;--bg:#f6f7f8;--card:#fff;--text:#1c2126;--soft:#5b6670;--line:#dfe3e6;--good:#12753f;
---bad:#b3261e;--warn:#8a5a00;--bar:#2e9e62;--bar2:#57b884;--left:#cdebd9;--ahead:#f3dfae;--space:#e9ecee}
-@media(prefers-color-scheme:dark){:root{--bg:#14181b;--card:#1d2327;--text:#e7ebee;--soft:#9aa6af;--line:#313a40;
---good:#6fd49b;--bad:#ff8a80;--warn:#f0c264;--bar:#37a86b;--bar2:#2a7f52;--left:#214433;--ahead:#5a4a1c;--space:#262d32}}
-*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--text);font:16px/1.5 system-ui,"PingFang SC",
-"Microsoft YaHei",sans-serif}main{max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.35rem;line-height:1.3;
-margin:.5rem 0 1rem}h2{font-size:1rem;margin:1.6rem 0 .5rem;color:var(--soft);font-weight:600}
-.card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.8rem 1rem;margin:0 0 .6rem}
-.name{font-weight:600;overflow-wrap:anywhere}.state{float:right;font-weight:600}.good{color:var(--good)}
-.bad{color:var(--bad)}.warn{color:var(--warn)}dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));
-gap:.3rem 1rem;margin:.5rem 0 0}dt{color:var(--soft);font-size:.8rem}dd{margin:0;font-variant-numeric:tabular-nums;
-overflow-wrap:anywhere}dl div{min-width:0}p{margin:.4rem 0;overflow-wrap:anywhere}.soft{color:var(--soft);
-font-size:.85rem}svg{display:block;width:100%;height:2.25rem;margin-top:.6rem}.space{fill:var(--space)}
-.l0{fill:var(--bar)}.l1{fill:var(--bar2)}.left{fill:var(--left)}.ahead{fill:var(--ahead)}.rejected{fill:var(--bad)}
-.failed{fill:var(--warn)}.now{stroke:var(--text);stroke-width:2}ul{list-style:none;padding:0;margin:0}
-li+li{border-top:1px solid var(--line);padding-top:.4rem;margin-top:.4rem}time{color:var(--soft);font-size:.85rem}
-a{color:inherit}
-"""
-POLICY: Final = (
-    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-"
-    + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    + "'"
-)
-
+_EMPTY: Final = Markup("")
 _PAGE: Final = Markup(
     '<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" '
     'content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="{seconds}">'
     '<meta name="robots" content="noindex"><title>{title}</title><style>{style}</style></head><body><main>'
-    '<h1 class="{tone}">{first}</h1>{parts}<p class="soft">{foot} · <a href="?lang={other}" lang="{other}">{switch}</a>'
-    "</p></main></body></html>"
+    '<h1 class="{tone}">{first}</h1>{parts}<p class="soft">{at} · <a href="?lang={other}" lang="{other}">{switch}</a>'
+    '</p><p class="soft">{foot}</p></main></body></html>'
 )
+_ENTRY: Final = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
+_CARD: Final = Markup('<section class="card"><div class="head"><span>{} {}</span>{}</div>{}</section>')
+_NAME: Final = Markup('<bdi class="name">{}</bdi>')
+_SOFT: Final = Markup('<span class="soft">{}</span>')
+_STATE: Final = Markup('<span class="state {}">{}</span>')
+_WRONG: Final = Markup('<p class="{}">{}</p>')
+_ORIGINAL: Final = Markup('<p class="soft" lang="en">{}</p>')
 
 
 def page(facts: Facts, language: Language, seconds: int) -> str:
@@ -60,28 +43,18 @@ def page(facts: Facts, language: Language, seconds: int) -> str:
         seconds: After how many the browser loads it anew.
     """
     other = Language.ENGLISH if language is Language.CHINESE else Language.CHINESE
-    parts = Markup("").join(
-        [
-            _section(words.ACCOUNTS, [_account(each, facts.now, language) for each in facts.accounts], language),
-            _more(facts, language),
-            Markup('<p class="soft">{}</p>').format(words.LEGEND.say(language)),
-            _section(words.STORES, [_store(each, language) for each in facts.stores], language),
-            _pushes(facts, language),
-            _processes(facts, language),
-            _events(facts, language),
-        ]
-    )
     return _PAGE.format(
         lang="zh-CN" if language is Language.CHINESE else "en",
         seconds=seconds,
         title=words.TITLE.say(language),
-        style=Markup(_STYLE),  # noqa: S704 - our own
-        tone="good" if _is_well(facts) else "bad",
+        style=Markup(STYLE),  # noqa: S704 - our own
+        tone=_tone(facts),
         first=first_line(facts, language),
-        parts=parts,
-        foot=words.THIS_PROCESS.say(language, name=facts.process, at=_clock(facts.now)),
+        parts=_Page(facts, language).parts(),
+        at=_exactly(facts.now),
         other=other.value,
         switch=words.OTHER_LANGUAGE.say(language),
+        foot=words.ONE_OF_MANY.say(language, name=_process(facts.process, language), seconds=seconds),
     )
 
 
@@ -90,134 +63,227 @@ def first_line(facts: Facts, language: Language) -> str:
     if not facts.count:
         return words.NO_ACCOUNT.say(language)
     if facts.count == 1:
-        said = (words.ONE_WELL if facts.with_token else words.ONE_ILL).say(language)
+        said = [(words.ONE_WELL if facts.with_token else words.ONE_ILL).say(language)]
     else:
-        said = words.ALL_WELL.say(language, n=facts.with_token, all=facts.count)
+        said = [words.ALL_WELL.say(language, n=facts.with_token, all=facts.count)]
+    if facts.unwell and facts.count > 1:
+        said.append(words.UNWELL.say(language, n=facts.unwell))
+    said.append(_of_stores([each for each in facts.stores if each.health.shared], language))
     joint, end = ("；", "。") if language is Language.CHINESE else ("; ", ".")
-    return f"{said}{joint}{_of_stores([each for each in facts.stores if each.shared], language)}{end}"
+    return joint.join(said) + end
 
 
-def _of_stores(stores: list[StoreHealth], language: Language) -> str:
+def _of_stores(stores: list[StoreFacts], language: Language) -> str:
     if not stores:
         return words.OWN_MEMORY.say(language)
-    times = [each.seconds * 1000 for each in stores if each.ok]
+    times = [each.health.seconds * 1000 for each in stores if each.health.ok]
     if len(times) < len(stores):
         return words.STORE_ILL.say(language)
     slowest = f"{max(times):.1f}"
-    return (
-        words.STORE_WELL.say(language, ms=slowest)
-        if len(times) == 1
-        else words.STORES_WELL.say(language, n=len(times), ms=slowest)
-    )
+    if len(times) == 1:
+        return words.STORE_WELL.say(language, ms=slowest)
+    return words.STORES_WELL.say(language, n=len(times), ms=slowest)
 
 
-def _is_well(facts: Facts) -> bool:
-    return facts.count == facts.with_token and all(each.problem is None for each in facts.stores)
+def _tone(facts: Facts) -> str:
+    if facts.with_token < facts.count:
+        return "bad"
+    stores_well = all(each.health.ok for each in facts.stores)
+    tickets_well = all(each.status is None or each.status.ticket == "good" for each in facts.platforms)
+    return "good" if not facts.unwell and stores_well and tickets_well else "warn"
 
 
-def _section(title: Text, parts: list[Markup], language: Language) -> Markup:
-    if not parts:
-        return Markup("")
-    return Markup("<h2>{}</h2>{}").format(title.say(language), Markup("").join(parts))
+class _Page:
+    """The parts of one page, in one language."""
 
+    def __init__(self, facts: Facts, language: Language) -> None:
+        self._facts, self._language = facts, language
 
-def _account(one: AccountFacts, now: float, language: Language) -> Markup:
-    said: list[tuple[Text, str]] = []
-    if one.has_token and one.expires_in is not None:
-        said.append((words.ENDS, duration(one.expires_in, language)))
-        said.append((words.RENEWS, duration(one.renews_in or 0.0, language)))
-    said.append((words.GENERATION, str(one.generation)))
-    if one.fetches_today is not None:
-        said.append((words.TODAY, str(one.fetches_today)))
-    said += [(text, str(number)) for text, number in _unusual(one) if number]
-    said.append((words.HOST, one.host))
-    rows = Markup("").join(
-        Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(text.say(language), value) for text, value in said
-    )
-    marks = [mark for mark in one.marks if mark.at >= now - BACK]
-    label = words.PICTURE.say(
-        language,
-        n=sum(mark.what == "token" for mark in marks),
-        bad=sum(mark.what != "token" for mark in marks),
-    )
-    drawn = picture(Row(now, one.marks, _then(now, one.expires_in, one), _then(now, one.renews_in, one), label))
-    name = one.appid if one.app is None else f"{one.appid} / {one.app}"
-    state = words.STATES.get(one.state)
-    return Markup(
-        '<section class="card"><span class="state {}">{}</span><span class="name">{}</span> '
-        '<span class="soft">{}</span>{}<dl>{}</dl>{}</section>'
-    ).format(
-        "good" if one.has_token else "bad",
-        one.state if state is None else state.say(language),
-        name,
-        one.kind,
-        _why(one, language),
-        rows,
-        drawn,
-    )
-
-
-def _then(now: float, seconds: float | None, one: AccountFacts) -> float | None:
-    return now + seconds if one.has_token and seconds is not None else None
-
-
-def _unusual(one: AccountFacts) -> list[tuple[Text, int | str | None]]:
-    return [
-        (words.FORCED, one.forced_today),
-        (words.REJECTIONS, one.rejections),
-        (words.REFRESHED_BY, one.refreshed_by),
-    ]
-
-
-def _why(one: AccountFacts, language: Language) -> Markup:
-    if one.failure is None:
-        return Markup("")
-    pause = "" if one.backing_off is None else f"{words.PAUSE.say(language)} {duration(one.backing_off, language)}. "
-    return Markup('<p class="bad">{}{}</p>').format(pause, one.failure)
-
-
-def _more(facts: Facts, language: Language) -> Markup:
-    if not facts.others:
-        return Markup("")
-    return Markup('<p class="soft">{}</p>').format(words.MORE.say(language, n=len(facts.others)))
-
-
-def _store(one: StoreHealth, language: Language) -> Markup:
-    shared = (words.SHARED if one.shared else words.ALONE).say(language)
-    state = f"{one.seconds * 1000:.1f} ms" if one.ok else "✗"
-    why = Markup("") if one.problem is None else Markup('<p class="bad">{}</p>').format(one.problem)
-    return Markup(
-        '<section class="card"><span class="state {}">{}</span><span class="name">{}</span> '
-        '<span class="soft">{}</span>{}</section>'
-    ).format("good" if one.problem is None else "bad", state, one.name, shared, why)
-
-
-def _pushes(facts: Facts, language: Language) -> Markup:
-    rows = [
-        Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(outcome, number)
-        for outcome, number in sorted(facts.pushes.items())
-    ]
-    return (
-        _section(words.PUSHES, [Markup('<dl class="card">{}</dl>').format(Markup("").join(rows))], language)
-        if (rows)
-        else Markup("")
-    )
-
-
-def _processes(facts: Facts, language: Language) -> Markup:
-    rows = [Markup("<li>{} <time>{}</time></li>").format(name, _clock(at)) for name, at in facts.processes.items()]
-    return _section(words.PROCESSES, [Markup('<ul class="card">{}</ul>').format(Markup("").join(rows))], language)
-
-
-def _events(facts: Facts, language: Language) -> Markup:
-    rows = [
-        Markup("<li><time>{}</time> <strong>{}</strong> {} <span class=soft>{}</span></li>").format(
-            each.at, each.name, each.message, each.appid
+    def parts(self) -> Markup:
+        facts = self._facts
+        return _EMPTY.join(
+            [
+                self._section(words.POOLS, map(self._pool, facts.pools)),
+                self._section(words.PLATFORMS, map(self._platform, facts.platforms)),
+                self._section(words.ACCOUNTS, map(self._account, facts.accounts)),
+                self._more(),
+                self._soft(words.LEGEND) if facts.accounts else _EMPTY,
+                self._section(words.STORES, map(self._store, facts.stores)),
+                _SOFT.format(self._say(words.MORE_STORES, n=facts.stores_left_out))
+                if facts.stores_left_out
+                else _EMPTY,
+                self._section(words.PUSHES, [self._pushes()]),
+                self._section(words.EVENTS, [self._list(map(self._event, facts.events), words.NOTHING_YET)]),
+                self._section(words.PROCESSES, [self._list(map(self._seen, facts.processes), words.NOTHING_YET)]),
+            ]
         )
-        for each in facts.events
-    ] or [Markup('<li class="soft">{}</li>').format(words.NOTHING_YET.say(language))]
-    return _section(words.EVENTS, [Markup('<ul class="card">{}</ul>').format(Markup("").join(rows))], language)
+
+    def _say(self, text: Text, **fields: object) -> str:
+        return text.say(self._language, **fields)
+
+    def _soft(self, text: Text) -> Markup:
+        return Markup('<p class="soft">{}</p>').format(self._say(text))
+
+    def _section(self, title: Text, parts: Iterable[Markup]) -> Markup:
+        joined = _EMPTY.join(parts)
+        return Markup("<h2>{}</h2>{}").format(self._say(title), joined) if joined else _EMPTY
+
+    def _list(self, rows: Iterable[Markup], nothing: Text) -> Markup:
+        joined = _EMPTY.join(rows) or Markup('<li class="soft">{}</li>').format(self._say(nothing))
+        return Markup('<ul class="card">{}</ul>').format(joined)
+
+    def _entries(self, said: Iterable[tuple[object, object]], kind: str = "") -> Markup:
+        joined = _EMPTY.join(_ENTRY.format(name, value) for name, value in said)
+        return Markup("<dl{}>{}</dl>").format(Markup(' class="card"') if kind else "", joined) if joined else _EMPTY
+
+    def _state(self, state: str) -> str:
+        return self._say(words.STATES[state]) if state in words.STATES else state
+
+    def _states(self, states: dict[str, int]) -> str:
+        joint = "，" if self._language is Language.CHINESE else ", "
+        return joint.join(f"{self._state(name)} {number}" for name, number in states.items()) or "0"
+
+    def _until(self, seconds: float) -> Markup:
+        return Markup("{} {}").format(
+            duration(seconds, self._language), _time(self._facts.now + seconds, self._facts.now)
+        )
+
+    def _ago(self, at: float) -> Markup:
+        return Markup("{} {}").format(ago(self._facts.now - at, self._language), _time(at, self._facts.now))
+
+    def _account(self, one: AccountFacts) -> Markup:
+        name = one.appid if one.app is None else f"{one.appid} / {one.app}"
+        tone = "bad" if not one.has_token else "good" if one.is_well else "warn"
+        body = [self._why(one, tone), *self._mirrors(one), self._entries(self._said(one)), self._drawn(one)]
+        state = _STATE.format(tone, self._state(one.state))
+        return _CARD.format(_NAME.format(name), _SOFT.format(one.kind), state, _EMPTY.join(body))
+
+    def _said(self, one: AccountFacts) -> Iterable[tuple[object, object]]:
+        say = self._say
+        if one.has_token and one.expires_in is not None:
+            yield say(words.ENDS), self._until(one.expires_in)
+            due = one.renews_in is None or one.renews_in <= 0
+            yield say(words.RENEWS), say(words.RENEWS_NOW) if due else self._until(one.renews_in or 0.0)
+        if one.generation:
+            yield say(words.GENERATION), one.generation
+        if one.fetches_today is not None:
+            yield say(words.TODAY), one.fetches_today
+        if one.forced_today:
+            yield say(words.FORCED), one.forced_today
+        if one.rejections:
+            yield say(words.REJECTIONS), one.rejections
+        if one.refreshed_by is not None:
+            yield say(words.REFRESHED_BY), _process(one.refreshed_by, self._language)
+        yield say(words.HOST), one.host
+        yield from ((say(words.MIRROR), each.name) for each in one.mirrors if each.problem is None)
+
+    def _drawn(self, one: AccountFacts) -> Markup:
+        now, marks = self._facts.now, [mark for mark in one.marks if mark.at >= self._facts.now - BACK]
+        tokens = sum(mark.what == "token" for mark in marks)
+        label = self._say(words.PICTURE, n=tokens, bad=len(marks) - tokens)
+        ends, renews = (
+            now + each if one.has_token and each is not None else None for each in (one.expires_in, one.renews_in)
+        )
+        axis = (*(self._say(words.HOURS, n=each) for each in ("\u22124", "\u22122")), self._say(words.NOW))
+        axis += (self._say(words.HOURS, n="+2"),)
+        return Markup('{}<div class="axis" aria-hidden="true">{}</div>').format(
+            picture(Row(now, one.marks, one.since, ends, renews, label)),
+            _EMPTY.join(Markup("<span>{}</span>").format(each) for each in axis),
+        )
+
+    def _why(self, one: AccountFacts, tone: str) -> Markup:
+        if one.failure is None:
+            return _EMPTY
+        off = one.backing_off
+        pause = self._say(words.PAUSE, time=duration(off, self._language)) if off else ""
+        if self._language is Language.ENGLISH or one.advice is None:
+            return _WRONG.format(tone, " ".join(filter(None, [one.failure, pause])))
+        advice = f"{both(one.advice, self._language)}{pause}"
+        return _WRONG.format(tone, advice) + _ORIGINAL.format(one.failure)
+
+    def _mirrors(self, one: AccountFacts) -> list[Markup]:
+        title = self._say(words.MIRROR)
+        return [_WRONG.format("warn", f"{title} {each.name}: {each.problem}") for each in one.mirrors if each.problem]
+
+    def _more(self) -> Markup:
+        left_out = self._facts.count - len(self._facts.accounts)
+        if left_out <= 0:
+            return _EMPTY
+        said = self._say(words.MORE, n=left_out, states=self._states(self._facts.states))
+        return Markup('<p class="soft">{}</p>').format(said)
+
+    def _pool(self, one: PoolStatus) -> Markup:
+        said = self._say(
+            words.POOL,
+            count=one.count,
+            maxsize=one.maxsize,
+            states=self._states(one.states),
+            off=one.backing_off,
+            made=one.being_made,
+        )
+        return Markup('<p class="card">{}</p>').format(said)
+
+    def _platform(self, one: PlatformFacts) -> Markup:
+        found = one.status
+        ticket = "unknown" if found is None else found.ticket.value
+        tone = {"good": "good", "late": "warn", "unknown": "warn"}.get(ticket, "bad")
+        said: list[tuple[object, object]] = []
+        if found is not None and found.ticket_age is not None:
+            said.append((self._say(words.TICKET_AGE), self._ago(self._facts.now - found.ticket_age)))
+        if found is not None and found.ticket_ends_in:
+            said.append((self._say(words.TICKET_ENDS), self._until(found.ticket_ends_in)))
+        state = _STATE.format(tone, self._say(words.TICKETS[ticket]))
+        return _CARD.format(_NAME.format(one.appid), _SOFT.format(self._say(words.TICKET)), state, self._entries(said))
+
+    def _store(self, one: StoreFacts) -> Markup:
+        health = one.health
+        shared = _SOFT.format(self._say(words.SHARED if health.shared else words.ALONE))
+        answer = f"{health.seconds * 1000:.1f} ms" if health.ok else self._say(words.NOT_ANSWERING)
+        why = _EMPTY if one.said is None else _WRONG.format("bad", both(one.said, self._language))
+        return _CARD.format(
+            _NAME.format(health.name), shared, _STATE.format("good" if health.ok else "bad", answer), why
+        )
+
+    def _pushes(self) -> Markup:
+        facts = self._facts
+        if not facts.pushes:
+            return Markup('<p class="card soft">{}</p>').format(self._say(words.NO_PUSH))
+        said: list[tuple[object, object]] = [
+            (self._say(words.OUTCOMES[each]) if each in words.OUTCOMES else each, number)
+            for each, number in sorted(facts.pushes.items())
+        ]
+        if facts.pushed_at is not None:
+            said.append((self._say(words.LAST_PUSH), self._ago(facts.pushed_at)))
+        return self._entries(said, "card")
+
+    def _seen(self, one: Process) -> Markup:
+        return Markup("<li>{} {}</li>").format(_process(one, self._language), self._ago(self._facts.processes[one]))
+
+    def _event(self, one: EventFacts) -> Markup:
+        name, kinds = words.EVENT_NAMES.get(one.name), Markup(' class="warn"')  # type: ignore[call-overload]
+        return Markup(
+            '<li><strong{}>{}</strong> {} <bdi class="soft">{}</bdi><br><span lang="en">{}</span></li>'
+        ).format(
+            kinds if one.name in words.TROUBLE else "",
+            one.name if name is None else self._say(name),
+            self._ago(one.at),
+            one.appid,
+            one.message,
+        )
 
 
-def _clock(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _process(process: Process, language: Language) -> str:
+    return words.PROCESS.say(language, host=process[0], pid=process[1]) if process[1] else process[0]
+
+
+def _time(at: float, now: float) -> Markup:
+    """A time of this process's zone, as its logs have it; the day, too, if that is not today."""
+    local = datetime.fromtimestamp(at).astimezone()
+    today = local.date() == datetime.fromtimestamp(now).astimezone().date()
+    shown = local.strftime("%H:%M:%S" if today else "%m-%d %H:%M:%S")
+    return Markup('<time datetime="{}">{}</time>').format(iso(at), shown)
+
+
+def _exactly(at: float) -> Markup:
+    local = datetime.fromtimestamp(at).astimezone()
+    return Markup('<time datetime="{}">{}</time>').format(iso(at), local.isoformat(" ", "seconds"))
