@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware import TokenProvider, TokenUnavailable
+from wxmiddleware import TokenProvider, TokenRefused, TokenUnavailable
 from wxmiddleware.hub import Hub
 from wxmiddleware.sources import RemoteToken
 
@@ -112,3 +112,31 @@ def test_a_ticket(world: World, follow: Callable[..., TokenProvider]) -> None:
         follower.get_token(rejected=ticket)
 
     assert 0 == world.wechat.calls("/cgi-bin/get_api_domain_ip")
+
+
+@pytest.mark.parametrize(
+    ("caller", "path", "said"),
+    [
+        ("sdk", "", r"tokens do not leave the hub for this caller .*Check what the hub lets this caller do"),
+        ("nobody", "", r"knows no caller with this key.*Check the key"),
+        ("direct", "x", r"does not know it, or not for this caller.*Check the AppID in the URL"),
+        ("direct", "/x", r"nothing at this path"),
+        ("direct", "?kind=x", r"kind is access_token, .*Check the URL"),
+    ],
+)
+def test_refused(world: World, server: Running, caller: str, path: str, said: str) -> None:
+    """What the hub says is told, without the key."""
+    key = world.keys.get(caller, "k" * 43)
+    source = RemoteToken(f"{server.url}/v1/tokens/{world.appid}{path}", key=key)
+    with TokenProvider(world.provider.account, source=source) as follower, pytest.raises(TokenRefused, match=said):
+        follower.get_token()
+
+
+def test_no_token(world: World, follow: Callable[[], TokenProvider]) -> None:
+    """Of WeChat's refusal the hub tells the code, and when to come again, which is soon."""
+    world.wechat.faults.add("/cgi-bin/stable_token", "errcode", errcode=40164)
+    with pytest.raises(TokenUnavailable, match="WeChat says 40164") as caught:
+        follow().get_token()
+
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after <= 5.0

@@ -148,6 +148,25 @@ def test_theft_while_a_thousand_wait(replicas: Replicas, record_property: Any) -
     assert max(each) < MOST_MEMORY
 
 
+def test_the_end_of_a_replica(replicas: Replicas) -> None:
+    """Who waits at a replica that is told to end is answered at once, and may ask the other one."""
+    tag = replicas.ask(0).headers["etag"]
+    replicas.ask(1)
+
+    async def main() -> list[tuple[float, int, dict[str, Any]]]:
+        herd = Herd(replicas, tag)
+        await herd.wait(20)
+        await asyncio.to_thread(replicas.ask, 0)
+        replicas.hubs[0].process.terminate()
+        assert 0 == await asyncio.to_thread(replicas.hubs[0].process.wait, 25)
+        replicas.hubs[1].process.terminate()
+        found = await herd.answers()
+        await herd.leave()
+        return found
+
+    assert [304] * 20 == [status for _, status, _ in asyncio.run(main())]
+
+
 def test_a_herd_that_comes_again_and_again(replicas: Replicas) -> None:
     """Clients that leave before they are answered leave nothing behind."""
     tag = replicas.ask(0).headers["etag"]

@@ -313,7 +313,8 @@ class TokenProvider(fork.Closing):
         Keep the token young also when nobody asks for it (cache warming), until what this gives is closed.
 
         A thread asks for the token all the while this process lives, so that a neighbour that can only read the store
-        never meets a dead one. Several processes may do so: one fetches. Write ``with provider.keep():`` around the
+        never meets a dead one. Where a `RemoteToken` asks a hub of this package, the thread waits there for the next
+        token (long poll). Several processes may do so: one fetches. Write ``with provider.keep():`` around the
         life of an app, in a lifespan for example; in gunicorn call it in ``post_fork``, as a forked child has no such
         thread. For a process of its own there is the command ``wxmiddleware keep``.
 

@@ -27,7 +27,9 @@ _TAG = re.compile(r'(W/)?"[!#-~]{0,200}"')
 _HUB = "Wxmiddleware"  # the header of a hub of this package, in requests and answers
 _KEY = (Cause.PERMANENT, "Check the key.")
 _WHOSE = (Cause.PERMANENT, "Check the AppID in the URL: the hub does not know it, or not for this key.")
+_MAY = (Cause.PERMANENT, "Check what the hub lets this caller do.")
 _ADVICE = {**causes_at(Place.TOKEN), 40001: _KEY, 40125: _KEY, 40013: _WHOSE}
+_OURS = {**_ADVICE, 48001: _MAY, 40035: (Cause.PERMANENT, "Check the URL.")}
 
 
 class _Known(NamedTuple):
@@ -210,20 +212,23 @@ class RemoteToken(Elsewhere, Endpoint):
     def _read(self, target: Target, answer: Answer | Failure) -> Grant | Failure:
         if isinstance(answer, Failure):
             return answer
-        problem = _no(target, answer)
+        ours = answer.headers.get(_HUB) == "1"
+        problem = None if ours else _no(target, answer)
         if problem is not None:
             return problem
-        errors = ErrorTable(f"{target.host} gives no token", _ADVICE)
-        found = read(target, answer, errors, () if self.key is None else (self.key,))
+        errors = ErrorTable(f"{target.host} gives no token", _OURS if ours else _ADVICE)
+        # It says what is wrong in its body, better than a status can.
+        said = answer._replace(status=200) if ours and answer.status >= 400 else answer
+        found = read(target, said, errors, () if self.key is None else (self.key,))
         if isinstance(found, Failure):
-            return found
+            return dataclasses.replace(found, retry_after=_later(answer)) if ours else found
         self._newest.asked = True
         now, end = time.time(), find(found, self.expires_field)
         grant = granted(target.host, find(found, self.token_field), end, now=now, since=now)
         if isinstance(grant, Grant):
             tag = answer.headers.get("ETag", "")
             ends = None if end is None else clock() + grant.expires_in
-            generation = found.get("generation") if answer.headers.get(_HUB) == "1" else None
+            generation = found.get("generation") if ours else None
             numbered = type(generation) is int and found.get("kind") == "access_token"  # a ticket is not told of there
             known = _Known(tag, grant.value, ends, generation if numbered else None)
             self._newest.answer = known if _TAG.fullmatch(tag) else None
@@ -237,11 +242,14 @@ def _no(target: Target, answer: Answer) -> Failure | None:
     if answer.status == 404:
         return Failure(Cause.PERMANENT, f"{target.host} has nothing at this URL (HTTP 404). Check its path.")
     if answer.status in (429, 503):
-        wait = answer.headers.get("Retry-After", "")
-        later = min(float(wait), 600.0) if wait.isascii() and wait.isdigit() and len(wait) < 10 and int(wait) else None
         said = f"{target.host} cannot give a token now (HTTP {answer.status})."
-        return Failure(Cause.TRANSIENT, said, retry_after=later)
+        return Failure(Cause.TRANSIENT, said, retry_after=_later(answer))
     return None
+
+
+def _later(answer: Answer) -> float | None:
+    wait = answer.headers.get("Retry-After", "")
+    return min(float(wait), 600.0) if wait.isascii() and wait.isdigit() and len(wait) < 10 and int(wait) else None
 
 
 def _check_key(key: object) -> None:
