@@ -277,23 +277,23 @@ class TestGivingUp:
     class Provider(ScriptedProvider):
         def __init__(self, *tokens: str | BaseException) -> None:
             super().__init__(*tokens)
-            self.given_up = 0
+            self.given_up: list[int | None] = []
 
-        def give_up(self) -> None:
-            self.given_up += 1
+        def give_up(self, errcode: int | None) -> None:
+            self.given_up.append(errcode)
 
     @pytest.mark.parametrize(
         ("tokens", "second", "rewind", "given_up"),
         [
-            (("T1", "T2"), CallResult(OK, errcode=0), True, 0),
-            (("T1", "T2"), CallResult(REJECTED, errcode=40001), True, 1),
-            (("T1", "T2"), CallResult(error=TimeoutError()), True, 1),
-            (("T1", "T2"), CallResult(OK, errcode=0), False, 1),
-            (("T1", TokenUnavailable("No.")), None, True, 1),
+            (("T1", "T2"), CallResult(OK, errcode=0), True, []),
+            (("T1", "T2"), CallResult(REJECTED, errcode=42001), True, [42001]),
+            (("T1", "T2"), CallResult(error=TimeoutError()), True, [None]),
+            (("T1", "T2"), CallResult(OK, errcode=0), False, [40001]),
+            (("T1", TokenUnavailable("No.")), None, True, [40001]),
         ],
         ids=["healed", "rejected again", "no answer", "not sent again", "no token"],
     )
-    def test_told(self, tokens: Any, second: CallResult | None, rewind: bool, given_up: int) -> None:
+    def test_told(self, tokens: Any, second: CallResult | None, rewind: bool, given_up: list[Any]) -> None:
         provider = self.Provider(*tokens)
         rule = _rule(provider, rewind=rewind)
         next(rule)

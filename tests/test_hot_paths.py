@@ -15,10 +15,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from wxmiddleware import Account, Runtime, TokenProvider, with_token
 from wxmiddleware._runtime import fork
 from wxmiddleware.asgi import TokenMiddleware as ASGIMiddleware
+from wxmiddleware.otel import WxmiddlewareInstrumentor
+from wxmiddleware.prometheus import instrument, uninstrument
 from wxmiddleware.testing import ScriptedSource
 from wxmiddleware.wsgi import TokenMiddleware as WSGIMiddleware
 
@@ -178,6 +181,19 @@ def test_instructions(path: Callable[[TokenProvider], Call], provider: TokenProv
     counted = max(instructions(call) for _ in range(3))  # Python 3.12 and later begin to count in the second round
 
     assert 0 < counted <= LIMITS[path]
+
+
+@paths
+def test_instructions_with_metrics(path: Callable[[TokenProvider], Call], provider: TokenProvider) -> None:
+    """Who counts for Prometheus and OpenTelemetry counts nothing of such a call: it executes no more instructions."""
+    registry = CollectorRegistry()
+    instrument(registry)
+    WxmiddlewareInstrumentor().instrument()
+    try:
+        test_instructions(path, provider)
+    finally:
+        WxmiddlewareInstrumentor().uninstrument()
+        uninstrument(registry)
 
 
 @paths

@@ -150,6 +150,8 @@ def test_refresh(exported: Exported) -> None:
         "wxmiddleware.refresh.waiting": 3,
         "wxmiddleware.token.generation": provider.status().generation,
     } == dict(refresh.attributes or {})
+    (observer,) = meters_of()
+    assert 0 == len(observer._spans._flights)  # type: ignore[attr-defined]
     assert 3 == sum(event.name == "wxmiddleware.waited" for span in exported.spans("request") for event in span.events)
 
 
@@ -191,6 +193,8 @@ def test_events_of_a_call(exported: Exported, answers: list[int], name: str) -> 
 
     told = [event.name.removeprefix("wxmiddleware.") for event in span.events if event.name != "wxmiddleware.waited"]
     assert ["rejected", name] == told
+    codes = [(event.attributes or {}).get("wechat.errcode") for event in span.events if event.name.endswith(name)]
+    assert codes == ([40001] if name == "not_healed" else [None])
     assert f"wxcall{name}-T" not in span.to_json()
 
 

@@ -254,7 +254,8 @@ class TestBounds:
             for provider in providers:
                 provider.get_token()
 
-            assert 120 == scraped.sum("token_fetches_today")
+            assert 120 == sum(scraped.sum("token_fetches_today", appid=f"wxall{number}") for number in range(120))
+            assert 0 == scraped.sum("token_fetches_total", appid="other")
         finally:
             uninstrument(scraped.registry)
 

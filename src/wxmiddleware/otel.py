@@ -169,7 +169,7 @@ class _Spans:
     def event(self, event: TokenEvent) -> None:
         """Put an event on the span of the caller, in whose thread it is told."""
         if event.name in (EventType.HEALED, EventType.NOT_HEALED):
-            _on_span(event.name.value, _token(event))
+            _on_span(event.name.value, _token(event) | _code(event))
 
     def measure(self, told: Measurement) -> None:
         """Take a measurement: on the caller's span, or for the refresh's."""
@@ -249,11 +249,12 @@ def _result(told: Measurement) -> dict[str, Any]:
     found: dict[str, Any] = {ATTRIBUTES["outcome"]: told.outcome}
     if told.outcome != "ok":
         found["error.type"] = told.outcome if told.errcode is None else str(told.errcode)
-    if told.errcode is not None:
-        found[ATTRIBUTES["errcode"]] = told.errcode
-    if told.rid is not None:
-        found["wechat.rid"] = told.rid
-    return found
+    return found | _code(told)
+
+
+def _code(told: TokenEvent | Measurement) -> dict[str, Any]:
+    found: dict[str, Any] = {ATTRIBUTES["errcode"]: told.errcode, "wechat.rid": told.rid}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _attributes(labels: Labels) -> dict[str, Any]:

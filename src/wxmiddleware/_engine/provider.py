@@ -277,13 +277,16 @@ class TokenProvider(fork.Closing):
         """
         self._live().cured(token)
 
-    def give_up(self) -> None:
+    def give_up(self, errcode: int | None = None) -> None:
         """
         Tell that a call whose token was rejected could not be healed: not repeated, or not accepted either.
 
         `with_token` and the auth classes do so. Observers are told `EventType.NOT_HEALED`, and nothing else happens.
+
+        Args:
+            errcode: What WeChat answered at last, if it did.
         """
-        self._live().gave_up()
+        self._live().gave_up(errcode)
 
     def with_source(self, source: TokenSource) -> TokenProvider:
         """

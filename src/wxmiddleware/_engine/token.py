@@ -835,9 +835,10 @@ class CachedToken:
             self._launch(launch, awaited=False)
         self.notify([self.event(EventType.HEALED, "A rejected call was repeated and accepted.")])
 
-    def gave_up(self) -> None:
+    def gave_up(self, errcode: int | None) -> None:
         """Tell that a call whose token was rejected was not repeated, or in vain."""
-        self.notify([self.event(EventType.NOT_HEALED, "A rejected call was not repeated, or not accepted either.")])
+        told = "A rejected call was not repeated, or not accepted either."
+        self.notify([self.event(EventType.NOT_HEALED, told, errcode=errcode)])
 
     # Telling
 

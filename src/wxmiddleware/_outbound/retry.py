@@ -122,12 +122,12 @@ def retry_rule(
         # WeChat's own answer is what the caller asked for; why there was no newer token is told along with it.
         if why is not None:
             note_not_renewed(first.answer, first.error, why)
-        _give_up(provider)
+        _give_up(provider, first)
         return first
     note_refreshed(provider, token)
     if not rewind():
         logger.warning(ONLY_ONCE)
-        _give_up(provider)
+        _give_up(provider, first)
         return first
     second: CallResult = yield Send(token)
     if second.came_back and not is_rejection(second.errcode, codes):
@@ -135,15 +135,15 @@ def retry_rule(
         with contextlib.suppress(ProviderClosed):
             provider.confirm(token)
     else:
-        _give_up(provider)
+        _give_up(provider, second)
     return second
 
 
-def _give_up(provider: TokenProvider) -> None:
+def _give_up(provider: TokenProvider, last: CallResult) -> None:
     give_up = getattr(provider, "give_up", None)  # somebody's own provider need not have it
     if give_up is not None:
         with contextlib.suppress(ProviderClosed):
-            give_up()
+            give_up(last.errcode)
 
 
 def _another(token: str | TokenError | None, secret: str) -> tuple[str, TokenError | None]:
