@@ -35,7 +35,7 @@ TERMS = [
 # Names of pages, numbers of sections and keys of sources that lead nowhere in this repository.
 STALE = re.compile(
     r"(?<![#/\w])(?:wecom-providers|wecom-aibot|platforms-2|refresh-rules)\b"
-    r"|(?<![#/\w])(?<!co-)(?<!co-wechat-api, )(?<!co-wechat-api、)wechat-api\b"  # the packages are no pages
+    r"|(?<![#/\w])(?<!co-)(?<!co-wechat-api, )(?<!co-wechat-api、)wechat-api\b(?!`)"  # the packages are no pages
     r"|\bsections? [0-9]"
     r"|\[(?:[WD][0-9]{5,6}|(?:SK|W|C|I|LIM|GAT|GST|ERR|WPY|WXJ|PROBE)-[A-Za-z0-9-]+"
     r"|PUSH|RSM|CBIP|CVT|CAT|AAT|LIM|GAT|GST|ATU|PROBE|JSSDK|RID|CLR2?|QGET|QCLR|WPY|WXJ)\]"
