@@ -204,34 +204,40 @@ class _Lines(logging.Handler):
 
 
 @contextlib.contextmanager
+def served(hub: Hub, kind: str) -> Iterator[int]:
+    """Serve a hub by one of the servers, and give the port."""
+    if kind == "patient":
+        server = _server.server(hub, leave=lambda: None, grace=1, connections=1000)
+    else:
+        config = uvicorn.Config(hub, http=kind, ws="none", log_config=None, access_log=False, interface="asgi3")
+        server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        thread = threading.Thread(target=server.run, args=[[listener]])
+        thread.start()
+        try:
+            until(lambda: server.started)
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+
+
+@contextlib.contextmanager
 def door(kind: str) -> Iterator[Door]:
     """Serve a hub by one of the servers, before a `RawWeChat`."""
     wechat, key = RawWeChat(), new_key()
     account = Account(APPID, APPSECRET, base_url=wechat.url)
     made = Door(wechat, key, 0)
-    lines = _Lines(made.audit)
-    level = _audit.logger.level
-    with TokenProvider(account, source=EndlessSource("T{number}", kind="raw")) as provider:
-        hub = Hub([provider], callers=[Caller("shop", [hash_key(key)], [APPID])], secrets=[SIGNS])
-        if kind == "patient":
-            server = _server.server(hub, leave=lambda: None, grace=1, connections=1000)
-        else:
-            config = uvicorn.Config(hub, http=kind, ws="none", log_config=None, access_log=False, interface="asgi3")
-            server = uvicorn.Server(config)
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        made.port = listener.getsockname()[1]
-        thread = threading.Thread(target=server.run, args=[[listener]])
-        _audit.logger.addHandler(lines)
-        _audit.logger.setLevel(logging.INFO)
-        thread.start()
-        try:
-            until(lambda: server.started)
-            yield made
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
-            listener.close()
-            wechat.close()
-            _audit.logger.removeHandler(lines)
-            _audit.logger.setLevel(level)
+    lines, level = _Lines(made.audit), _audit.logger.level
+    _audit.logger.addHandler(lines)
+    _audit.logger.setLevel(logging.INFO)
+    try:
+        with TokenProvider(account, source=EndlessSource("T{number}", kind="raw")) as provider:
+            hub = Hub([provider], callers=[Caller("shop", [hash_key(key)], [APPID])], secrets=[SIGNS])
+            with served(hub, kind) as made.port:
+                yield made
+    finally:
+        wechat.close()
+        _audit.logger.removeHandler(lines)
+        _audit.logger.setLevel(level)
     assert not wechat.failures
