@@ -16,7 +16,7 @@ from wxmiddleware.sources import ClassicToken, StableToken, TokenSource
 
 from .raw import PATH, SIGNS, served, until
 
-CLIENTS, CALLS = 8, 150
+CLIENTS, CALLS = 8, 60
 
 
 @pytest.mark.parametrize("source", [StableToken(), ClassicToken()], ids=lambda source: source.kind)

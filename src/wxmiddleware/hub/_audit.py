@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from .._rules.models import one_line
 
 logger = logging.getLogger("wxmiddleware.hub.audit")
+_LIKE_KEY = re.compile(r"[\w.-]{40,}|[0-9A-Fa-f]{32}")  # somebody may have put one into a base URL
 _LONGEST = 200  # characters of what a stranger chose
 
 
@@ -66,7 +68,7 @@ class Entry:
             "account": self.account or None,
             "face": self.face,
             "method": one_line(self.method, 20),
-            "path": one_line(self.path, _LONGEST),
+            "path": one_line(_LIKE_KEY.sub("***", self.path), _LONGEST),
             "result": self.result,
             "status": self.status,
             "errcode": self.errcode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections import deque
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ._tokens import Claims, Tokens
 from .keys import hash_key, same
 
 _KEY_SHOWN = len("sha256:") + 16  # of a key's hash, in a token
+_LIKE_ONE = re.compile(r"[A-Za-z0-9_.-]{40,}")
 _REMEMBERED = 4  # tokens of WeChat's by which an account is still known
 
 
@@ -45,6 +47,7 @@ class Callers:
         self._settings = settings
         self._tokens = Tokens(settings.secrets) if settings.secrets else None
         self._keys = [(key, caller) for caller in settings.by_caller.values() for key in caller.keys]
+        self._hashes = frozenset(key for key, _ in self._keys)
         self._buckets = {
             name: Bucket(max(1.0, caller.rate / 4), caller.rate / 60)
             for name, caller in settings.by_caller.items()
@@ -133,10 +136,16 @@ class Callers:
         if token not in self._wechats[account.name]:
             self._wechats[account.name].append(token)
 
+    def credential_in(self, text: str) -> bool:
+        """Tell whether somebody's key, or a token of the hub's own, stands in a text, where none belongs."""
+        return any(hash_key(each) in self._hashes or self._is_own(each) for each in _LIKE_ONE.findall(text))
+
+    def _is_own(self, token: str) -> bool:
+        return self._tokens is not None and self._tokens.read(token) is not None
+
     def is_the_hubs(self, token: str) -> bool:
         """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
-        own = self._tokens is not None and self._tokens.read(token) is not None
-        return own or self._account_with(token) is not None
+        return self._is_own(token) or self._account_with(token) is not None
 
     def only_account_of(self, caller: Caller) -> HubAccount | None:
         """Get the caller's account, if it has no other."""

@@ -65,7 +65,10 @@ class Gateway:
         """
         query = Query(request.scope.get("query_string", b""))
         length = length_of(request.scope["headers"])
-        if path.lower() in _WITH_SECRET:
+        with_secret = path.lower() in _WITH_SECRET
+        if self._callers.credential_in(path) or query.has_elsewhere(self._callers.credential_in, with_secret):
+            raise Refusal(WRONG_PARAMETER, "invalid parameters: a key or a token stands where none belongs")
+        if with_secret:
             visitor, account = self._by_key_in_secret(request, here, query)
             callers: Sequence[Caller] = [visitor.caller]
         else:
@@ -76,11 +79,21 @@ class Gateway:
             if not caller.may_call(path):
                 raise Refusal(NOT_ALLOWED, "api unauthorized: this caller may not call this path")
         _check(request.method, path)
-        offered = [bearer(request.headers) or "", query.get(TOKEN) or "", query.get("secret") or ""]
         signed, secrets = await self._prepared(path, query, account, callers)
-        headers = list(onward(request.scope["headers"], offered))
-        upstream = self._upstream
-        return Forward(Call(account, request.method, path, query, headers, length, signed, secrets, upstream, entry))
+        return Forward(
+            Call(
+                account,
+                request.method,
+                path,
+                query,
+                list(onward(request.scope["headers"], self._callers.credential_in)),
+                length,
+                signed,
+                secrets,
+                self._upstream,
+                entry,
+            )
+        )
 
     def _by_key_or_token(
         self, request: Request, here: HubAccount | None, path: str, query: Query
@@ -137,12 +150,13 @@ class Gateway:
             query.put("secret", secret)
             return False, [secret]
         users, token = path.lower().startswith(_USERS), query.get(TOKEN)
-        kept = users or (all(caller.keep_token for caller in callers) and bool(token))
-        if kept and token and self._callers.is_the_hubs(token):
-            if users:
-                raise Refusal(INVALID_TOKEN, "invalid access_token: sns/ takes a user's, and this is the hub's")
-            kept = False
-        return not kept, []
+        if not users and (not token or not all(caller.keep_token for caller in callers)):
+            return True, []
+        if token and not users and self._callers.is_the_hubs(token):
+            return True, []
+        if token and (self._callers.is_the_hubs(token) or self._callers.credential_in(token)):
+            raise Refusal(INVALID_TOKEN, "invalid access_token: a key or a token of the hub's is none here")
+        return False, []
 
 
 def _check(method: str, path: str) -> None:

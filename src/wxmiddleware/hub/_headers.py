@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ._answers import Refusal
 
@@ -25,24 +25,24 @@ _OWN_KINDS = (b"x-forwarded-", b"x-wxmiddleware-", b"sec-", b"proxy-")
 _THEIRS = frozenset(
     b"set-cookie set-cookie2 alt-svc strict-transport-security public-key-pins date server via clear-site-data".split()
 )
+_SHORTEST = 40  # characters of a key or a token
 _WELL_WRITTEN = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
-def onward(headers: Pairs, secrets: Collection[str]) -> Iterator[tuple[str, str]]:
+def onward(headers: Pairs, credential_in: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
     """
     Give the headers that go to WeChat.
 
     Args:
         headers: The caller's, with names in small letters.
-        secrets: What must not go on, whatever the header is called: the key or the token that the caller came with.
+        credential_in: Finds a key or a token in a text. It does not go on, whatever the header is called.
     """
     headers = list(headers)
     named = _named(headers)
-    hidden = [each.encode() for each in secrets if each]
     for name, value in headers:
         if name in _HOP or name in _OWN or name in named or name.startswith(_OWN_KINDS):
             continue
-        if any(each in value for each in hidden):
+        if len(value) >= _SHORTEST and credential_in(value.decode("latin-1")):
             continue
         try:
             yield name.decode("ascii"), value.decode()

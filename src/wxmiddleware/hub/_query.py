@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote_plus
 
 from ._answers import Refusal
@@ -12,6 +13,7 @@ TOKEN = "access_token"  # noqa: S105 - a parameter
 _PLAIN = re.compile(rb"[!$-~]*")  # what may stand in a URL; not "#", which ends a query
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _SECRET = re.compile(r"\w*secret")
+_SHORTEST = 40  # characters of a key or a token
 _SEPARATOR = re.compile("[&;]")
 
 
@@ -59,6 +61,18 @@ class Query:
     def without(self, name: str) -> None:
         """Leave a parameter out."""
         self._parts = [part for part in self._parts if part.partition("=")[0] != name]
+
+    def has_elsewhere(self, credential_in: Callable[[str], bool], secret: bool) -> bool:
+        """
+        Tell whether a key or a token stands under another name than its own.
+
+        Args:
+            credential_in: Finds one in a text.
+            secret: Whether ``secret`` is such a name, too.
+        """
+        own = (TOKEN, "secret") if secret else (TOKEN,)
+        others = [part for part in self._parts if part.partition("=")[0] not in own]
+        return any(len(part) >= _SHORTEST and credential_in(unquote_plus(part)) for part in others)
 
     @property
     def has_secret(self) -> bool:
