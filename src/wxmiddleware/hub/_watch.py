@@ -8,6 +8,7 @@ tells it: so while somebody waits the store is looked at about once a second, on
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -134,11 +135,13 @@ class Watches:
 
     def __init__(self) -> None:
         self._found: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[TokenProvider, Watch]] = WeakKeyDictionary()
+        self._lock = threading.RLock()  # a signal handler may end what its own thread begins
         self._over = False
 
     def of(self, provider: TokenProvider) -> Watch:
         """Give the one of a provider."""
-        here = self._found.setdefault(asyncio.get_running_loop(), {})
+        with self._lock:
+            here = self._found.setdefault(asyncio.get_running_loop(), {})
         found = here.get(provider)
         if found is None:
             found = here[provider] = Watch(provider)
@@ -149,9 +152,10 @@ class Watches:
     def end(self) -> None:
         """Let nobody wait any more, from now on. It may be called in any thread."""
         self._over = True
-        for here in list(self._found.values()):
-            for watch in list(here.values()):
-                watch.end()
+        with self._lock:
+            watches = [watch for here in self._found.values() for watch in list(here.values())]
+        for watch in watches:
+            watch.end()
 
 
 async def _departure(receive: Receive) -> None:
