@@ -158,6 +158,43 @@ def test_end_with_a_request_under_way(served: Served) -> None:
     assert 0 == served.process.wait(PATIENCE)
 
 
+def test_end_with_a_download_under_way(served: Served) -> None:
+    """Who reads slowly gets all of it."""
+    picture = bytes(range(256)) * 100_000
+    served.wechat.route("/cgi-bin/material/get_material", picture, method="GET")
+    served.start()
+    bearer = {"Authorization": f"Bearer {served.key}"}
+    url = f"/{served.wechat.appid}/cgi-bin/material/get_material"
+    with served.http.stream("GET", url, headers=bearer) as answer:
+        chunks = answer.iter_raw()
+        got = [next(chunks)]
+        served.signal(signal.SIGTERM)
+        until(lambda: refused(served))
+        got += chunks
+
+    assert picture == b"".join(got)
+    assert 0 == served.process.wait(PATIENCE)
+
+
+def test_end_with_a_follower_that_waits(served: Served) -> None:
+    """Who waits for the next token is answered at once; the end does not wait for it."""
+    served.write("grace = 10\n", served.top, served.account, served.caller)
+    served.start()
+    headers = {"Authorization": f"Bearer {served.key}", "Wxmiddleware": "1"}
+    path = f"/v1/tokens/{served.wechat.appid}"
+    first = served.http.get(path, headers=headers)
+    lines = [f"GET {path}?wait=60 HTTP/1.1", "Host: hub", f"If-None-Match: {first.headers['etag']}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    with served.connect() as follower:
+        follower.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert 200 == served.http.get("/livez").status_code  # by then the follower's request was read
+        served.signal(signal.SIGTERM)
+        answer = follower.makefile("rb").read()
+
+    assert answer.startswith(b"HTTP/1.1 304 ")
+    assert 0 == served.process.wait(PATIENCE)
+
+
 def refused(served: Served) -> bool:
     try:
         served.connect().close()
