@@ -82,6 +82,28 @@ def test_wecom() -> None:
     assert out.getvalue().count(env["WECOM_SECRET"]) == 1
 
 
+def test_suite() -> None:
+    """What it prints of a suite leads to a corp's permanent code."""
+    out, stop = Paper(), threading.Event()
+    thread = threading.Thread(target=lambda: simulate.simulate(out=out, stop=stop, suite=True))
+    thread.start()
+    try:
+        assert out.wait_for("steal")
+        env = exported(out.getvalue())
+        url = f"{env['WECOM_BASE_URL']}/cgi-bin/service"
+        asked = {"suite_id": env["WECOM_SUITE_ID"], "suite_secret": env["WECOM_SUITE_SECRET"]}
+        asked["suite_ticket"] = env["WECOM_SUITE_TICKET"]
+        query = requests.post(f"{url}/get_suite_token", json=asked, timeout=10).json()
+        code = {"auth_code": env["WECOM_AUTH_CODE"]}
+        answer = requests.post(f"{url}/get_permanent_code", params=query, json=code, timeout=10).json()
+    finally:
+        stop.set()
+        thread.join(10)
+
+    assert answer["permanent_code"]
+    assert env["WECOM_PROVIDER_SECRET"]
+
+
 def test_accounts_and_platform() -> None:
     """Each account is another one, and the platform's ticket and codes are good for it."""
     out, stop = Paper(), threading.Event()

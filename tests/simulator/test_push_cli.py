@@ -150,6 +150,35 @@ def test_notice(url: str, webhook: Webhook) -> None:
     assert "component_verify_ticket" == webhook.messages[0]["InfoType"]
 
 
+@pytest.mark.parametrize(
+    ("words", "variable"),
+    [
+        (["notice", "suite_ticket"], "WECOM_SUITE_ID"),
+        (["verify"], "WECOM_PROVIDER_CORPID"),
+        (["text", "a"], "WECOM_CORPID"),
+    ],
+)
+@pytest.mark.usefixtures("encrypted")
+def test_suite(
+    url: str,
+    webhook: Webhook,
+    words: list[str],
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each kind of push to a suite has its own receiver, whose variable is asked for."""
+    webhook.reply = lambda message: "success"
+    monkeypatch.delenv(variable, raising=False)
+    assert main(["push", *words, "--suite", "--to", url]) == 2
+    assert f"Set {variable} to" in capsys.readouterr().err
+    monkeypatch.setenv(variable, APPID)
+    main(["push", *words, "--suite", "--json", "--to", url])
+
+    attempt = json.loads(capsys.readouterr().out)["tries"][0]
+    assert 200 == attempt["status"]  # this webhook reads what is for APPID only
+
+
 def test_json_body(url: str, webhook: Webhook) -> None:
     """--body json pushes as to a mini program."""
     webhook.reply = lambda message: '{"a":1}'

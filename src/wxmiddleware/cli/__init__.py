@@ -308,6 +308,7 @@ def _simulate(options: argparse.Namespace) -> int:
     where = {"host": options.host, "port": options.port, "admin": options.admin, "hosts": options.allow_host}
     try:
         there = {"accounts": options.accounts, "platform": options.platform, "wecom": options.wecom}
+        there |= {"suite": options.suite}
         return simulate(**where, **there, quiet=options.quiet, speed=options.speed, **knobs)
     except OSError as error:  # the port is taken, or not ours to take
         return _fail(f"{error.strerror or error}", UNEXPECTED)
@@ -670,6 +671,7 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument("--accounts", type=int, default=1, metavar="N", help="how many accounts there are (1)")
     command.add_argument("--platform", action="store_true", help="have a third-party platform there, too")
     command.add_argument("--wecom", action="store_true", help="have a WeCom corp with an app there, too")
+    command.add_argument("--suite", action="store_true", help="have a provider of WeCom with a suite there, too")
     command.add_argument("--quiet", action="store_true", help="print no line per request")
     command.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (1)")
     command.add_argument("--appid", help="AppID of the simulated account; by default a new one")
@@ -686,7 +688,8 @@ def _add_push(commands: Any) -> None:
     about = (
         "Push to a webhook as WeChat does, and say what WeChat thinks of the answer.\n\n"
         "The webhook's token comes from WECHAT_TOKEN; for encrypted modes the EncodingAESKey from WECHAT_AES_KEY and\n"
-        "the receiver (AppID, CorpID) from WECHAT_APPID."
+        "the receiver (AppID, CorpID) from WECHAT_APPID. With --suite they are three: WECOM_SUITE_ID for notices,\n"
+        "WECOM_PROVIDER_CORPID for verify, and WECOM_CORPID for what a corp's users say."
     )
     push = commands.add_parser(
         "push",
@@ -701,7 +704,7 @@ def _add_push(commands: Any) -> None:
         ("text", "TEXT", "a text that a user writes"),
         ("message", "TYPE", "a message of another type, such as image; its fields by --field"),
         ("event", "EVENT", "an event, such as subscribe or SCAN"),
-        ("notice", "TYPE", "a platform's or suite's notice, such as component_verify_ticket; with --component"),
+        ("notice", "TYPE", "a platform's or suite's notice, such as suite_ticket; with --component or --suite"),
     ):
         command = kinds.add_parser(kind, help=text, description=about, epilog=_EXIT_CODES, parents=[common])
         command.set_defaults(run=_push, value=None, field=[], openid=None)
@@ -719,7 +722,8 @@ def _push_options() -> argparse.ArgumentParser:
     common.add_argument("--mode", choices=modes, help="by default safe if WECHAT_AES_KEY is set, else plain")
     common.add_argument("--body", choices=("xml", "json"), help="how messages and replies are written (xml)")
     profiles = common.add_mutually_exclusive_group()
-    for name, what in (("wecom", "WeCom"), ("component", "a third-party platform, or a suite of WeCom its notices")):
+    names = ("wecom", "WeCom"), ("component", "a third-party platform"), ("suite", "a suite of WeCom")
+    for name, what in names:
         profiles.add_argument(
             f"--{name}", dest="profile", action="store_const", const=name, help=f"push as to {what}; always encrypted"
         )

@@ -42,7 +42,8 @@ def push(
         openid: Who writes.
         forged: Sign it wrongly; then it is right not to be answered.
         as_json: Print one JSON object.
-        environ: Where WECHAT_TOKEN, WECHAT_AES_KEY and WECHAT_APPID are; WECHAT_BASE_URL if it is waited.
+        environ: Where WECHAT_TOKEN, WECHAT_AES_KEY and WECHAT_APPID are; WECHAT_BASE_URL if it is waited. For a suite
+            WECOM_SUITE_ID, WECOM_PROVIDER_CORPID and WECOM_CORPID take the place of WECHAT_APPID.
         wait: Seconds to wait for a reply through the customer-service API of the simulated WeChat that the app calls,
             if the push is not answered with one.
         out: Where to print; by default the standard output.
@@ -64,7 +65,10 @@ def push(
     encrypted = options.get("profile", "mp") != "mp" or options.get("mode", "plain") != "plain"
     if encrypted and aes_key is None:
         raise ConfigurationError("Set WECHAT_AES_KEY to the EncodingAESKey that stands beside the token.")
-    if aes_key is not None and appid is None:
+    if options.get("profile") == "suite":
+        options |= _suite_ids(environ, kind)
+        appid = None
+    elif aes_key is not None and appid is None:
         raise ConfigurationError("Set WECHAT_APPID (the CorpID for --wecom): encrypted messages name their receiver.")
     mailbox = None if wait is None else Mailbox(environ.get("WECHAT_BASE_URL"), openid or DEFAULT_OPENID, wait)
     with Pusher(WeChat(appid=appid), to, token=token, aes_key=aes_key, **options) as pusher:
@@ -79,6 +83,16 @@ def push(
     elif waited:
         print("\n".join(_came_late(late, wait)), file=out)
     return 0 if delivery.ok and (late or not waited) else 1
+
+
+def _suite_ids(environ: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Whom pushes to a suite are addressed to: notices, verifications and messages have a receiver each."""
+    needed = {"notice": "WECOM_SUITE_ID", "verify": "WECOM_PROVIDER_CORPID"}.get(kind, "WECOM_CORPID")
+    if not environ.get(needed):
+        what = {"notice": "the suite id", "verify": "the provider's CorpID"}.get(kind, "the CorpID of the corp")
+        raise ConfigurationError(f"Set {needed} to {what}: with --suite, {kind} is encrypted for that.")
+    names = {"receiver": "WECOM_SUITE_ID", "provider": "WECOM_PROVIDER_CORPID", "to_user": "WECOM_CORPID"}
+    return {"receiver": "none", **{name: environ[key] for name, key in names.items() if environ.get(key)}}
 
 
 def _came_late(late: Sequence[tuple[float, Mapping[str, Any]]], wait: float | None) -> list[str]:

@@ -30,6 +30,7 @@ def simulate(
     accounts: int = 1,
     platform: bool = False,
     wecom: bool = False,
+    suite: bool = False,
     quiet: bool = False,
     speed: float = 1.0,
     out: TextIO | None = None,
@@ -47,6 +48,7 @@ def simulate(
         accounts: How many accounts there are.
         platform: Have a third-party platform there, too, with a ticket, and an ``auth_code`` of each account.
         wecom: Have a WeCom corp with an app there, too.
+        suite: Have a provider of WeCom with a suite there, too, with a ticket, and the ``auth_code`` of a corp.
         quiet: Print no line per request.
         speed: Simulated seconds per real second; 60 lets a token die after two minutes.
         out: Where to print; by default the standard output.
@@ -74,6 +76,8 @@ def simulate(
             names |= {f"WECHAT_APPID_{number}": account.appid, f"WECHAT_SECRET_{number}": account.secret}
         if platform:
             names |= _platform(wechat)
+        if suite:
+            names |= {**_suite(wechat), "WECOM_BASE_URL": server.url}
         if wecom:
             corpid, secret = f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32)
             app = wechat.add_app(corpid, secret)
@@ -107,6 +111,14 @@ def _platform(wechat: WeChat) -> dict[str, str]:
     for number, appid in enumerate(wechat.accounts, 1):
         names["WECHAT_AUTH_CODE" if number == 1 else f"WECHAT_AUTH_CODE_{number}"] = made.authorise(appid)
     return names
+
+
+def _suite(wechat: WeChat) -> dict[str, str]:
+    provider = wechat.add_provider(f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32))
+    made = provider.add_suite(f"ww{secrets.token_hex(8)}", secrets.token_urlsafe(32))
+    names = {"WECOM_PROVIDER_CORPID": provider.corpid, "WECOM_PROVIDER_SECRET": provider.secret}
+    names |= {"WECOM_SUITE_ID": made.suite_id, "WECOM_SUITE_SECRET": made.secret}
+    return {**names, "WECOM_SUITE_TICKET": made.push_ticket(), "WECOM_AUTH_CODE": made.install("ww0000000000000001")}
 
 
 def _follow(wechat: WeChat, stop: threading.Event, out: TextIO | None) -> None:

@@ -31,6 +31,7 @@ from ._faults import Fault, Faults
 from ._log import LogEntry
 from ._outbox import Sent, Upload
 from ._platforms import SimulatedPlatform
+from ._providers import SimulatedProvider, SimulatedSuite
 from ._pusher import Attempt, Delivery, Pusher
 from ._rules import SimulatedAccount
 from ._server import SimulatorServer
@@ -55,6 +56,8 @@ __all__ = [
     "SimulatedApp",
     "SimulatedClock",
     "SimulatedPlatform",
+    "SimulatedProvider",
+    "SimulatedSuite",
     "SimulatorServer",
     "Transport",
     "Upload",

@@ -35,6 +35,14 @@ __all__ = ["create_app"]
 
 STOPPING = "wxmiddleware.simulator.stopping"
 _BODY_LIMIT = 64 * 1024 * 1024
+# Where a token endpoint's body says whose token it is.
+_NAMED = {
+    "stable": "appid",
+    "component": "component_appid",
+    "suite": "suite_id",
+    "provider": "corpid",
+    "corp": "auth_corpid",
+}
 
 
 class AnswerLost(ConnectionError):
@@ -169,9 +177,9 @@ class _Exchange:
             self.call.appid = None if owner is None else owner.appid
             return
         appid: object = self.request.args.get("corpid" if slot == "wecom" else "appid")
-        if slot in ("stable", "component"):
+        if slot in _NAMED:
             body = self.call.posted()
-            appid = body.get("component_appid" if slot == "component" else "appid") if isinstance(body, dict) else None
+            appid = body.get(_NAMED[slot]) if isinstance(body, dict) else None
         self.call.appid = appid if isinstance(appid, str) else None
         self.wechat._rules.count_fetch(appid, slot)
 

@@ -18,7 +18,7 @@ from ._transports import PushAnswer
 
 Mode = Literal["plain", "compatible", "safe"]
 Format = Literal["xml", "json"]
-Profile = Literal["mp", "wecom", "component"]
+Profile = Literal["mp", "wecom", "component", "suite"]
 
 # What a reply of each kind has to hold: fields, or paths of fields. Those that docs/wechat.md#replies does not name
 # are WeChat's published shapes.
@@ -89,7 +89,7 @@ class Judge:
             return _status(answer)
         if answer.body == echostr.encode():
             return None
-        what = "the decrypted echostr" if self.profile == "wecom" else "echostr unchanged"
+        what = "the decrypted echostr" if self.profile in ("wecom", "suite") else "echostr unchanged"
         if answer.body.strip(b' \t\r\n"\xef\xbb\xbf') == echostr.encode():
             return Problem("echo", f"The answer is {what}, but with quotes, a BOM or white space around it.")
         return Problem("echo", f"The answer is not {what}.")
@@ -114,10 +114,15 @@ class Judge:
         """
         if answer.status != 200:
             return Verdict((_status(answer),))
-        if answer.body in (b"", b"success"):
+        notice = message is not None and "InfoType" in message
+        if answer.body == b"success" or (answer.body == b"" and not (notice and self.profile == "suite")):
             return Verdict(())
-        if message is not None and "InfoType" in message:
-            return Verdict((Problem("garbage", "A platform's notice is answered with success and nothing else."),))
+        if notice:
+            whose = "suite" if self.profile == "suite" else "platform"
+            shown = " WeCom shows anything else to the corp's admin as an error." if whose == "suite" else ""
+            return Verdict(
+                (Problem("garbage", f"A {whose}'s notice is answered with success and nothing else.{shown}"),)
+            )
         outer = self._parsed(answer.body)
         if isinstance(outer, Problem):
             return Verdict((outer,))
@@ -175,7 +180,7 @@ class Judge:
                 yield Problem("swapped", f"{ours} of the reply is not {theirs} of the message: swap the two.")
         if strict and not str(reply.get("CreateTime", "")).isdecimal():
             yield Problem("content", "CreateTime of the reply is not a number of seconds.")
-        kinds = _OF_WECOM if self.profile == "wecom" else _OF_MP
+        kinds = _OF_WECOM if self.profile in ("wecom", "suite") else _OF_MP
         kind = reply.get("MsgType")
         if kind in kinds if isinstance(kind, str) else False:
             for path in kinds[str(kind)]:
@@ -188,7 +193,7 @@ class Judge:
     def _beyond(self, kind: str, reply: Mapping[str, Any]) -> Iterator[Problem]:
         size = len(str(reply.get("Content", "")).encode("utf-8", "replace"))  # JSON has halves of emoji
         if kind == "text" and size > _TEXT_LIMIT:
-            what = "WeCom cuts it." if self.profile == "wecom" else "WeChat takes none of more than 2048."
+            what = "WeCom cuts it." if self.profile in ("wecom", "suite") else "WeChat takes none of more than 2048."
             yield Problem("content", f"The text has {size} bytes in UTF-8, and may have {_TEXT_LIMIT}: {what}")
         if kind == "news" and reply.get("Articles"):
             count, said = len(_articles(reply["Articles"])), str(reply.get("ArticleCount"))

@@ -16,6 +16,9 @@ TOKEN_PATHS = {
     "/cgi-bin/stable_token": "stable",
     "/cgi-bin/gettoken": "wecom",
     "/cgi-bin/component/api_component_token": "component",
+    "/cgi-bin/service/get_suite_token": "suite",
+    "/cgi-bin/service/get_provider_token": "provider",
+    "/cgi-bin/service/get_corp_token": "corp",
 }
 _PATHS_COUNTED = 2000  # a scanner that tries every path does not fill the memory
 _APPID = re.compile(r"wx[0-9a-f]{16}", re.ASCII)

@@ -35,6 +35,9 @@ DEFAULT_URL = "http://service.test/wechat"
 _KEPT = 1000
 _LOOK = 0.005  # real seconds between two looks at a clock that may be moved from elsewhere
 _TEXT = {"xml": "text/xml", "json": "application/json"}
+_OF_WECOM = ("wecom", "suite")
+# Notices of an authorisation, which WeCom has answered within a second.
+_HURRIED = ("create_auth", "change_auth", "cancel_auth", "reset_permanent_code")
 _UNTOLD = {"late", "lost", "status"}  # nothing that can be read came back
 
 
@@ -133,15 +136,19 @@ class Pusher:
         mode: ``plain``, ``compatible`` or ``safe``; by default ``safe`` with an ``aes_key`` and ``plain`` without.
             WeCom and platforms know ``safe`` only.
         body: ``xml`` or ``json`` (mini programs), for pushes and replies alike.
-        profile: ``mp`` for official accounts and mini programs, ``wecom``, or ``component`` for a third-party
-            platform (its notices by :meth:`notice`, its accounts' messages as usual).
+        profile: ``mp`` for official accounts and mini programs, ``wecom``, ``component`` for a third-party platform,
+            or ``suite`` for a suite of WeCom (their notices by :meth:`notice`, their accounts' messages as usual).
         receiver: What the encryption is addressed to; by default ``wechat.appid``. Give the CorpID for ``wecom``
-            (or the SuiteID, or ""), the component's AppID for ``component``.
-        to_user: ``ToUserName`` of the messages: by default an id like ``gh_97417a04a28d``, or the CorpID.
+            (or ""), the component's AppID for ``component``, and for ``suite`` the suite id, which its notices are
+            addressed to.
+        to_user: ``ToUserName`` of the messages: by default an id like ``gh_97417a04a28d``, or the CorpID. A suite's
+            messages are addressed to it, too: the corp's id as the provider knows it.
+        provider: The provider's CorpID, which verifications of a suite's URLs are addressed to. For ``suite`` only.
         openid: Who writes, if a call does not say.
         agent_id: WeCom's ``AgentID``.
         url: With a transport: the URL that the app is to see.
-        patience: Seconds that WeChat waits. 5; a WeCom verification has 1 (docs/wechat.md#verifying-a-webhook).
+        patience: Seconds that WeChat waits. 5; a WeCom verification has 1 (docs/wechat.md#verifying-a-webhook), and so
+            has a suite's notice of an authorisation (docs/wechat.md#wecom-providers).
         tries: How often one message is pushed at most. 3; uncertain, it may be 4
             (docs/wechat.md#deadlines-and-repeats).
         retry_signs_anew: Whether a repeat has a new timestamp, nonce, ciphertext and signature. Uncertain; off means
@@ -180,6 +187,7 @@ class Pusher:
         profile: Profile = "mp",
         receiver: str | None = None,
         to_user: str | None = None,
+        provider: str | None = None,
         openid: str = DEFAULT_OPENID,
         agent_id: int = 1000002,
         url: str = DEFAULT_URL,
@@ -217,11 +225,14 @@ class Pusher:
         self._carrier = transport_to(to)
         self._token = token
         receiver = wechat.appid if receiver is None else receiver
-        self._seal = None if aes_key is None else Seal(aes_key, receiver)
         self._profile, self._mode, self._format = profile, mode, body
-        self._judge = Judge(profile, mode, body, token, self._seal)
         self._receiver, self._agent_id = receiver, agent_id
-        self._to_user = to_user or (receiver if profile == "wecom" else f"gh_{secrets.token_hex(6)}")
+        self._to_user = to_user or (f"gh_{secrets.token_hex(6)}" if profile in ("mp", "component") else receiver)
+        self._seal = None if aes_key is None else Seal(aes_key, receiver)
+        self._own_seals: dict[bool, Seal] = {}  # a suite's: of what verifies its URL, and of what its corps' users say
+        if aes_key is not None and profile == "suite":
+            self._own_seals = {True: Seal(aes_key, provider or receiver), False: Seal(aes_key, self._to_user)}
+        self._judge = Judge(profile, mode, body, token, self._own_seals.get(False, self._seal))
         self._msgids = itertools.count(secrets.randbits(62) | 1 << 61)  # 64-bit, beyond what a float can hold
         self._lock = threading.Lock()
         self._deliveries: deque[Delivery] = deque(maxlen=_KEPT)
@@ -268,7 +279,7 @@ class Pusher:
 
     def notice(self, info_type: str = "component_verify_ticket", /, *, forged: bool = False, **fields: Any) -> Delivery:
         """
-        Push a notice to a third-party platform, by default a new ticket.
+        Push a notice to a third-party platform or to a suite, by default a new ticket.
 
         Args:
             info_type: ``InfoType``.
@@ -276,15 +287,27 @@ class Pusher:
             fields: The other fields, such as ``AuthorizerAppid``.
 
         Raises:
-            ConfigurationError: The profile is not ``component``.
+            ConfigurationError: The profile is neither ``component`` nor ``suite``.
         """
+        if self._profile == "suite":
+            return self._suite_notice(info_type, forged, fields)
         if self._profile != "component":
             raise ConfigurationError(
-                'Notices go to platforms, and to suites of WeCom: Pusher(profile="component"), push --component.'
+                'Notices go to platforms, and to suites of WeCom: Pusher(profile="component") or "suite", '
+                "push --component or --suite."
             )
         notice = {"AppId": self._receiver, "CreateTime": self._now(), "InfoType": info_type, **fields}
         if info_type == "component_verify_ticket":
             notice.setdefault("ComponentVerifyTicket", f"ticket@@@{secrets.token_urlsafe(48)}")
+        return self.push(notice, forged=forged)
+
+    def _suite_notice(self, info_type: str, forged: bool, fields: Mapping[str, Any]) -> Delivery:
+        info_type = "suite_ticket" if info_type == "component_verify_ticket" else info_type
+        notice = {"SuiteId": self._receiver, "InfoType": info_type, "TimeStamp": self._now(), **fields}
+        if info_type == "suite_ticket":
+            notice.setdefault("SuiteTicket", f"tk-{secrets.token_urlsafe(48)}")
+        if info_type in ("create_auth", "reset_permanent_code"):
+            notice.setdefault("AuthCode", f"AC-{secrets.token_urlsafe(60)}")
         return self.push(notice, forged=forged)
 
     def push(self, message: Mapping[str, Any], *, forged: bool = False) -> Delivery:
@@ -330,7 +353,7 @@ class Pusher:
 
     def _head(self, openid: str | None) -> dict[str, Any]:
         head = {"ToUserName": self._to_user, "FromUserName": openid or self.openid, "CreateTime": self._now()}
-        return {**head, "AgentID": self._agent_id} if self._profile == "wecom" else head
+        return {**head, "AgentID": self._agent_id} if self._profile in _OF_WECOM else head
 
     def _written(self, fields: Mapping[str, Any]) -> bytes:
         if self._format == "xml":
@@ -342,12 +365,14 @@ class Pusher:
 
     def _request(self, sketch: _Sketch) -> PushRequest:
         if sketch.stamps is None or self.retry_signs_anew:
-            sealed = "" if self._seal is None else self._seal.encrypt(sketch.plain)
+            seal = self._seal if "InfoType" in sketch.message else self._own_seals.get(sketch.echostr is not None)
+            seal = seal or self._seal
+            sealed = "" if seal is None else seal.encrypt(sketch.plain)
             sketch.stamps = (str(self._now()), str(secrets.randbelow(9 * 10**8) + 10**8), sealed)
         timestamp, nonce, sealed = sketch.stamps
         sign = partial(signature, f"{self._token}, forged" if sketch.forged else self._token, timestamp, nonce)
         query = {"timestamp": timestamp, "nonce": nonce}
-        if self._profile == "wecom":
+        if self._profile in _OF_WECOM:
             query["msg_signature"] = sign(sealed)
             if sketch.echostr is not None:
                 return PushRequest("GET", self._with({**query, "echostr": sealed}))
@@ -365,11 +390,13 @@ class Pusher:
     def _envelope(self, message: Mapping[str, Any], sealed: str) -> dict[str, Any]:
         if self._mode == "compatible":
             return {**message, "Encrypt": sealed}
+        if self._profile == "suite" and "InfoType" in message:
+            return {"ToUserName": self._receiver, "Encrypt": sealed, "AgentID": ""}
         if self._profile == "wecom" and self._format == "json":
             return {"tousername": self._to_user, "encrypt": sealed, "agentid": str(self._agent_id)}
         name = "AppId" if "InfoType" in message else "ToUserName"
         envelope = {name: message.get(name, self._to_user), "Encrypt": sealed}
-        return {**envelope, "AgentID": str(self._agent_id)} if self._profile == "wecom" else envelope
+        return {**envelope, "AgentID": str(self._agent_id)} if self._profile in _OF_WECOM else envelope
 
     def _with(self, query: Mapping[str, str]) -> str:
         return f"{self.url}{'&' if urlsplit(self.url).query else '?'}{urlencode(query)}"
@@ -398,7 +425,8 @@ class Pusher:
 
     def _try(self, sketch: _Sketch) -> tuple[Attempt, Verdict]:
         request = self._request(sketch)
-        limit = min(self.patience, 1.0) if sketch.echostr is not None and self._profile == "wecom" else self.patience
+        hurried = sketch.echostr is not None or (self._profile == "suite" and sketch.kind in _HURRIED)
+        limit = min(self.patience, 1.0) if hurried and self._profile in _OF_WECOM else self.patience
         at = self.wechat.clock()
         answer, took = self._answer(request, at, limit)
         if isinstance(answer, Problem):
@@ -438,7 +466,9 @@ class Pusher:
 
     def _is_repeated(self, verdict: Verdict) -> bool:
         codes = {problem.code for problem in verdict.problems}
-        return bool(codes & {"late", "lost"}) or ("status" in codes and (self.retry_status or self._profile == "wecom"))
+        return bool(codes & {"late", "lost"}) or (
+            "status" in codes and (self.retry_status or self._profile in _OF_WECOM)
+        )
 
     def _suspended(self) -> bool:
         with self._lock:
@@ -450,7 +480,7 @@ class Pusher:
         failed = any(problem.code in _UNTOLD for problem in verdict.problems)
         with self._lock:
             self._failures = self._failures + 1 if failed else 0
-            if self._profile != "wecom" and 0 < self.suspend_after <= self._failures:
+            if self._profile not in _OF_WECOM and 0 < self.suspend_after <= self._failures:
                 self._failures = 0
                 self._suspended_until = self.wechat.clock() + self.suspension
 

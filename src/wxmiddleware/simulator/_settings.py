@@ -162,6 +162,40 @@ class Knobs:
     refresh_keeps_previous = Knob(flag)
     """Whether the refresh token before the newest is still taken. Uncertain, so it is not (61023)."""
 
+    suite_sticky = Knob(flag)
+    """Whether a suite, a provider and an authorised corp get the same token until its end. WeCom's staff say so of
+    suites, its page of providers (docs/wechat.md#wecom-providers); off, each call mints one, and the others live on."""
+
+    suite_ticket_life = Knob(seconds)
+    """Seconds for which a pushed ``suite_ticket`` is taken. WeCom: 30 minutes, whatever came after it."""
+
+    suite_ticket_repeats = Knob(flag)
+    """Whether the same ``suite_ticket`` is pushed again. Uncertain: WeCom's staff say that each is another one, a user
+    has seen one twice; it counts as new each time."""
+
+    suite_ticket_first = Knob(flag)
+    """Whether get_suite_token looks at the ticket (40085) before the secret (40080). Uncertain; off by default."""
+
+    suite_success_errcode = Knob(flag)
+    """Whether successful token answers of providers have an ``errcode`` of 0. Uncertain: the samples show one, the text
+    says that it comes only on failure, and a captured answer has none; off by default."""
+
+    suite_expired_errcode = Knob(one_of(42009, 40082))
+    """Errcode for a suite's token past its lifetime."""
+
+    provider_expired_errcode = Knob(one_of(42001, 40082))
+    """Errcode for a provider's token past its lifetime. WeCom's staff: 42001."""
+
+    suite_needs_corp = Knob(flag)
+    """Whether a suite's token is refused (40082) while no corp has authorised it. Seen once; off by default."""
+
+    permanent_code_overlap = Knob(seconds)
+    """Seconds for which the secret of a developed app goes on working after a newer one was fetched. Uncertain: a
+    remark says that it does, not for how long; 0 is strict."""
+
+    cancelled_errcode = Knob(one_of(40014, 48004))
+    """Errcode for a corp's token right after the corp has cancelled. Uncertain."""
+
     reject_unicode_escapes = Knob(flag)
     """Whether a JSON body with ``\\uXXXX`` gets 40033. Uncertain: the table lists it, most APIs do not mind."""
 

@@ -20,6 +20,7 @@ from ._faults import Faults
 from ._log import Ledger, LogEntry
 from ._outbox import Desk, Sent, Upload, signed
 from ._platforms import Platforms, SimulatedPlatform
+from ._providers import Providers, SimulatedProvider
 from ._rids import Rids
 from ._rules import SLOTS, SimulatedAccount, TokenRules
 from ._settings import Knobs
@@ -81,6 +82,16 @@ class WeChat(Knobs):
         wecom_sticky: bool = True,
         refresh_rotates: bool = True,
         refresh_keeps_previous: bool = False,
+        suite_sticky: bool = True,
+        suite_ticket_life: float = 1800.0,
+        suite_ticket_repeats: bool = False,
+        suite_ticket_first: bool = False,
+        suite_success_errcode: bool = False,
+        suite_expired_errcode: int = 42009,
+        provider_expired_errcode: int = 42001,
+        suite_needs_corp: bool = False,
+        permanent_code_overlap: float = 3600.0,
+        cancelled_errcode: int = 40014,
         reject_unicode_escapes: bool = False,
         token_length: int = 157,
         json_content_type: str = "application/json; encoding=utf-8",
@@ -118,6 +129,12 @@ class WeChat(Knobs):
         self.wecom_sticky = wecom_sticky
         self.refresh_rotates = refresh_rotates
         self.refresh_keeps_previous = refresh_keeps_previous
+        self.suite_sticky, self.suite_ticket_life = suite_sticky, suite_ticket_life
+        self.suite_ticket_repeats, self.suite_ticket_first = suite_ticket_repeats, suite_ticket_first
+        self.suite_success_errcode = suite_success_errcode
+        self.suite_expired_errcode, self.provider_expired_errcode = suite_expired_errcode, provider_expired_errcode
+        self.suite_needs_corp = suite_needs_corp
+        self.permanent_code_overlap, self.cancelled_errcode = permanent_code_overlap, cancelled_errcode
         self.reject_unicode_escapes = reject_unicode_escapes
         self.token_length = token_length
         self.json_content_type = json_content_type
@@ -129,6 +146,7 @@ class WeChat(Knobs):
         self._rules = TokenRules(self, self.clock, self._ledger)
         self._desk = Desk(self, self.clock, self._rules)
         self._corps = Corps(self, self.clock, self._ledger)
+        self._providers = Providers(self, self.clock, self._ledger, self._corps)
         self._platforms = Platforms(self, self.clock, self._rules, self._ledger, lambda: self.appid)
         self._rids = Rids()
         self._routes: dict[str, Route] = {}
@@ -202,6 +220,20 @@ class WeChat(Knobs):
             ConfigurationError: There is such a platform already, or a value is of no use.
         """
         return self._platforms.add(appid, secret, ip_allowlist)
+
+    def add_provider(self, corpid: str, secret: str, *, ip_allowlist: Iterable[str] | None = None) -> SimulatedProvider:
+        """
+        Add a service provider (服务商) of WeCom; its ``add_suite()`` adds suites, which corps can authorise.
+
+        Args:
+            corpid: The provider's own CorpID.
+            secret: The ``provider_secret``.
+            ip_allowlist: Addresses and networks that may ask; ``None`` lets everyone (no 60020).
+
+        Raises:
+            ConfigurationError: There is such a provider already, or a value is of no use.
+        """
+        return self._providers.add(SimulatedProvider(corpid, secret, ip_allowlist, self._providers))
 
     @overload
     def route(self, path: str, *, method: Literal["GET", "POST"] | None = None) -> Callable[[HandlerT], HandlerT]: ...
@@ -329,7 +361,8 @@ class WeChat(Knobs):
         """
         Count the clients' requests that WeChat's token endpoints judged, whatever the answer.
 
-        Slots are ``classic``, ``stable``, ``authorizer``, ``component`` and ``wecom``.
+        Slots are ``classic``, ``stable``, ``authorizer``, ``component`` and ``wecom``; of providers ``suite``,
+        ``provider`` and ``corp``.
 
         An injected ``errcode`` counts as such an answer. A request that a fault cut off before it took effect does
         not; it is in ``calls("/cgi-bin/token")``. ``steal()`` does not count here.
@@ -448,7 +481,8 @@ class WeChat(Knobs):
         return self._desk.issue_phone_code(self._known(appid), number)
 
     def _knows(self, appid: object) -> bool:
-        everyone: tuple[Container[object], ...] = (self.accounts, self._corps.corpids, self._platforms.known)
+        suites: tuple[Container[object], ...] = (self._providers.known, self._providers.suites)
+        everyone = (self.accounts, self._corps.corpids, self._platforms.known, *suites)
         return any(appid in some for some in everyone)
 
     def _known(self, appid: str | None) -> str:

@@ -29,16 +29,32 @@ _TEXTS: dict[int, str] = {
     40001: "invalid credential",  # U
     40013: "invalid corpid",
     40014: "invalid access_token",
+    40058: "invalid Request Parameter",  # U
+    40077: "invalid pre_auth_code",  # U
+    40078: "invalid auth_code",  # U
+    40080: "invalid suite_secret",  # U
+    40082: "invalid suite_acccess_token or provider_access_token",  # three c, as seen
+    40083: "invalid suite_id",  # U
+    40084: "invalid permanent_code",  # U
+    40085: "invalid suite_ticket",  # U
     41001: "access_token missing",
     41002: "corpid missing",  # U
     41004: "corpsecret missing",
+    41021: "suite_id missing",  # U
+    41022: "suite_access_token missing",  # U
+    41023: "suite_ticket missing",  # U
+    41024: "secret missing",  # U
+    41025: "permanent_code missing",  # U
     43001: "require GET method",  # U
     43002: "require POST method",  # U
     42001: "access_token expired",
+    42007: "pre_auth_code expired",  # U
+    42009: "suite_access_token expired",
     44002: "empty post data",
     44004: "empty content",
     45009: "api freq out of limit",
     47001: "data format error",
+    48004: "invalid authorization",  # U
     50003: "app is disabled",  # U
     60020: "not allow to access from your ip",  # U
     301002: "not allow operate another agent with this accesstoken",  # U
@@ -60,6 +76,7 @@ class _Token:
     app: SimulatedApp
     expires_at: float
     void: bool = False
+    why: int = 40014  # what a call with it gets then
 
 
 class SimulatedApp:
@@ -140,14 +157,38 @@ class Corps:
             app.fetches += 1
             if not app._account.admits(ip):
                 return error(60020, now, ip)
-            token = app._token
-            if token is None or token.void or now >= token.expires_at or not self._knobs.wecom_sticky:
-                token = app._token = _Token(secrets.token_urlsafe(160)[:214], app, now + self._knobs.lifetime)
-                self._tokens[token.value] = token
-                if len(self._tokens) > _REMEMBERED:
-                    self._tokens.popitem(last=False)
-                self._ledger.minted_one(corpid, "wecom", stolen=False)
+            token = self._minted(app, sticky=self._knobs.wecom_sticky, slot="wecom")
             return {**OK, "access_token": token.value, "expires_in": int(token.expires_at - now + 1e-6)}
+
+    def _minted(self, app: SimulatedApp, *, sticky: bool, slot: str) -> _Token:
+        now, token = self._clock(), app._token
+        if token is None or token.void or now >= token.expires_at or not sticky:
+            token = app._token = _Token(secrets.token_urlsafe(160)[:214], app, now + self._knobs.lifetime)
+            self._tokens[token.value] = token
+            if len(self._tokens) > _REMEMBERED:
+                self._tokens.popitem(last=False)
+            self._ledger.minted_one(app.corpid, slot, stolen=False)
+        return token
+
+    def mint(self, app: SimulatedApp, *, sticky: bool, slot: str) -> str:
+        """The token of an app that a provider asks for."""
+        with self._lock:
+            app.fetches += 1
+            return self._minted(app, sticky=sticky, slot=slot).value
+
+    def end(self, app: SimulatedApp) -> float:
+        """When the app's token ends."""
+        with self._lock:
+            return self._clock() if app._token is None else app._token.expires_at
+
+    def remove(self, app: SimulatedApp, errcode: int) -> None:
+        """Take away an app: its tokens get this errcode from now on, and no secret of its opens anything."""
+        with self._lock:
+            for token in self._tokens.values():
+                if token.app is app:
+                    token.void, token.why = True, errcode
+            for which in [which for which, one in self.apps.items() if one is app]:
+                del self.apps[which]
 
     def judge(self, access_token: str | None) -> SimulatedApp | int:
         """Whose token this is, or the errcode that it deserves."""
@@ -156,7 +197,7 @@ class Corps:
                 return 41001
             token = self._tokens.get(access_token)
             if token is None or token.void:
-                return 40014
+                return 40014 if token is None else token.why
             return token.app if self._clock() < token.expires_at else 42001
 
     def app(self, access_token: str | None) -> SimulatedApp | None:
