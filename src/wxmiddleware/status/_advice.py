@@ -6,7 +6,7 @@ from typing import Final
 
 from .._rules.advice import Place
 from .._rules.errcodes import words_on
-from .._rules.models import Cause, Failure
+from .._rules.models import Cause
 from .._runtime.language import Text
 
 _PLACES: Final = {
@@ -35,15 +35,17 @@ _CAUSES: Final = {
 }
 
 
-def advice_on(kind: str, failure: Failure) -> Text:
+def advice_on(kind: str, cause: Cause, errcode: int | None, errmsg: str = "") -> Text:
     """
     Say what to do.
 
     Args:
         kind: The kind of token.
-        failure: What went wrong.
+        cause: The kind of failure.
+        errcode: WeChat's error code, if that is why.
+        errmsg: WeChat's text, which may name the address that it does not allow.
     """
     place = _PLACES.get(kind)
-    if place is None or failure.errcode is None:
-        return _CAUSES[failure.cause]
-    return Text(*words_on(place, failure.errcode, failure.errmsg))
+    if place is None or errcode is None:
+        return _CAUSES[cause]
+    return Text(*words_on(place, errcode, errmsg))

@@ -106,6 +106,7 @@ class EventFacts:
     message: str
     errcode: int | None
     rid: str | None
+    advice: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Facts:
             "processes": [{"name": _name(who), "seen": iso(at)} for who, at in self.processes.items()],
             "pushes": self.pushes,
             "pushed_at": None if self.pushed_at is None else iso(self.pushed_at),
-            "events": [asdict(each) | {"at": iso(each.at)} for each in self.events],
+            "events": [asdict(each) | {"at": iso(each.at), "advice": _both(each.advice)} for each in self.events],
         }
 
 

@@ -128,7 +128,7 @@ def _account(
         backing_off=status.backing_off,
         failure=status.failure,
         errcode=None if failure is None else failure.errcode,
-        advice=None if failure is None else advice_on(status.kind, failure),
+        advice=None if failure is None else advice_on(status.kind, failure.cause, failure.errcode, failure.errmsg),
         mirrors=_mirrors(own),
         marks=history.marks((status.appid, app, status.kind)),
         **_of_record(record, now, seen, own.runtime.clock()),
@@ -173,4 +173,7 @@ def _last(seen: dict[Process, float]) -> dict[Process, float]:
 
 
 def _event(event: TokenEvent) -> EventFacts:
-    return EventFacts(event.at, event.name.value, event.appid, event.kind, event.message, event.errcode, event.rid)
+    advice = advice_on(event.kind, event.cause, event.errcode) if event.cause is not None else None
+    return EventFacts(
+        event.at, event.name.value, event.appid, event.kind, event.message, event.errcode, event.rid, advice
+    )

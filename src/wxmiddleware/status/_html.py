@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from .._runtime.language import Language, Text
 from ..pool import PoolStatus
+from ..stores._advice import translated
 from . import _words as words
 from ._facts import AccountFacts, EventFacts, Facts, PlatformFacts, Process, StoreFacts, iso
 from ._picture import BACK, Row, picture
@@ -25,9 +26,10 @@ _PAGE: Final = Markup(
     '</p><p class="soft">{foot}</p></main></body></html>'
 )
 _ENTRY: Final = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
-_CARD: Final = Markup('<section class="card"><div class="head"><span>{} {}</span>{}</div>{}</section>')
+_WIDE: Final = Markup('<div class="wide"><dt>{}</dt><dd>{}</dd></div>')
+_CARD: Final = Markup('<section class="card"><div class="head"><span dir="ltr">{} {}</span>{}</div>{}</section>')
 _NAME: Final = Markup('<bdi class="name">{}</bdi>')
-_SOFT: Final = Markup('<span class="soft">{}</span>')
+_SOFT: Final = Markup('<bdi class="soft">{}</bdi>')
 _STATE: Final = Markup('<span class="state {}">{}</span>')
 _WRONG: Final = Markup('<p class="{}">{}</p>')
 _ORIGINAL: Final = Markup('<p class="soft" lang="en">{}</p>')
@@ -154,7 +156,9 @@ class _Page:
     def _account(self, one: AccountFacts) -> Markup:
         name = one.appid if one.app is None else f"{one.appid} / {one.app}"
         tone = "bad" if not one.has_token else "good" if one.is_well else "warn"
-        body = [self._why(one, tone), *self._mirrors(one), self._entries(self._said(one)), self._drawn(one)]
+        entries = _EMPTY.join(_ENTRY.format(text, value) for text, value in self._said(one))
+        known = Markup("<dl>{}{}</dl>").format(entries, self._places(one))
+        body = [self._why(one, tone), *self._mirrors(one), known, self._drawn(one)]
         state = _STATE.format(tone, self._state(one.state))
         return _CARD.format(_NAME.format(name), _SOFT.format(one.kind), state, _EMPTY.join(body))
 
@@ -174,8 +178,11 @@ class _Page:
             yield say(words.REJECTIONS), one.rejections
         if one.refreshed_by is not None:
             yield say(words.REFRESHED_BY), _process(one.refreshed_by, self._language)
-        yield say(words.HOST), one.host
-        yield from ((say(words.MIRROR), each.name) for each in one.mirrors if each.problem is None)
+
+    def _places(self, one: AccountFacts) -> Markup:
+        """Where it comes from and goes to: words that may be long."""
+        mirrors = [(words.MIRROR, each.name) for each in one.mirrors if each.problem is None]
+        return _EMPTY.join(_WIDE.format(self._say(text), name) for text, name in [(words.HOST, one.host), *mirrors])
 
     def _drawn(self, one: AccountFacts) -> Markup:
         now, marks = self._facts.now, [mark for mark in one.marks if mark.at >= self._facts.now - BACK]
@@ -202,8 +209,9 @@ class _Page:
         return _WRONG.format(tone, advice) + _ORIGINAL.format(one.failure)
 
     def _mirrors(self, one: AccountFacts) -> list[Markup]:
+        failing = [(each.name, translated(each.problem)) for each in one.mirrors if each.problem]
         title = self._say(words.MIRROR)
-        return [_WRONG.format("warn", f"{title} {each.name}: {each.problem}") for each in one.mirrors if each.problem]
+        return [_WRONG.format("warn", f"{title} {name}: {both(said, self._language)}") for name, said in failing]
 
     def _more(self) -> Markup:
         left_out = self._facts.count - len(self._facts.accounts)
@@ -260,14 +268,18 @@ class _Page:
         return Markup("<li>{} {}</li>").format(_process(one, self._language), self._ago(self._facts.processes[one]))
 
     def _event(self, one: EventFacts) -> Markup:
-        name, kinds = words.EVENT_NAMES.get(one.name), Markup(' class="warn"')  # type: ignore[call-overload]
+        name = words.EVENT_NAMES.get(one.name)  # type: ignore[call-overload]
+        advised = self._language is Language.CHINESE and one.advice is not None
+        advice = Markup("<br>{}").format(both(one.advice, self._language)) if advised and one.advice else _EMPTY
         return Markup(
-            '<li><strong{}>{}</strong> {} <bdi class="soft">{}</bdi><br><span lang="en">{}</span></li>'
+            '<li><strong{}>{}</strong> {} <bdi class="soft">{}</bdi>{}<br><span lang="en"{}>{}</span></li>'
         ).format(
-            kinds if one.name in words.TROUBLE else "",
+            Markup(' class="warn"') if one.name in words.TROUBLE else "",
             one.name if name is None else self._say(name),
             self._ago(one.at),
             one.appid,
+            advice,
+            Markup(' class="soft"') if advised else "",
             one.message,
         )
 
