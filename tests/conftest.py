@@ -1,5 +1,6 @@
 """What all tests may use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def _forgetful() -> Iterator[None]:
     yield
     registry._lately.clear()
     process_store(clock)._records.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _english() -> None:
+    """Let commands speak English, whatever the developer's locale is."""
+    os.environ["WXM_LANG"] = "en"
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ A text that is there in both is a `Text`, so that the two stand side by side and
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Language", "Text", "language", "of_code"]
+__all__ = ["Language", "Text", "columns", "language", "of_code"]
 
 _OURS = "WXM_LANG"
 # The order of POSIX: the first that is set and not empty counts.
@@ -51,6 +52,11 @@ def language(environ: Mapping[str, str] | None = None) -> Language:
     environ = os.environ if environ is None else environ
     said = next((environ[name] for name in (_OURS, *_LOCALE) if environ.get(name)), "")
     return of_code(said) or Language.ENGLISH
+
+
+def columns(text: str) -> int:
+    """Tell how many columns of a terminal a text takes: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def of_code(code: str) -> Language | None:

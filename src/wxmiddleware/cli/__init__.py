@@ -147,6 +147,9 @@ def _keep(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
+    from .._runtime.language import language
+    from .words import SAID
+
     with _store(options) as store:
         if store is None:
             raise ConfigurationError(
@@ -162,7 +165,7 @@ def _retry(options: argparse.Namespace) -> int:
             status = provider.status()
     if status.failure is not None:
         return _fail(status.failure, UNAVAILABLE)
-    print(f"There is a token, for {status.expires_in or 0:.0f} s; the other processes take it from the store.")
+    print(SAID["there is one"].say(language(), seconds=status.expires_in or 0.0))
     return OK
 
 
@@ -195,6 +198,7 @@ def _renewed(provider: TokenProvider, token: str, options: argparse.Namespace) -
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from .._runtime.language import language
     from .inspect import print_json, print_tables, rows_of_status
 
     if options.store is not None:
@@ -209,7 +213,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print_json(status)
     else:
-        print_tables([rows_of_status(status)])
+        print_tables([rows_of_status(status, language())], language())
     if failure is None:
         return OK
     code, text = _code_of(failure), _text_of(failure)
@@ -217,6 +221,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _inspect_store(options: argparse.Namespace) -> int:
+    from .._runtime.language import language
     from .account import account_of, is_wanted
     from .inspect import keys_of, look, print_json, print_tables, rows_of_held
 
@@ -234,7 +239,7 @@ def _inspect_store(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found)
     else:
-        print_tables([rows_of_held(held) for held in found])
+        print_tables([rows_of_held(held, language()) for held in found], language())
     if unlisted:
         print(f"wxmiddleware: {unlisted}", file=sys.stderr)
     if not found:

@@ -15,8 +15,11 @@ from .._rules.identity import key_parts, record_key
 from .._rules.models import Account, Loaded, Record, WeComAccount
 from .._rules.policies import FORCED_PER_DAY, State, Timing, ahead_at, china_day
 from .._runtime import process
+from .._runtime.language import Language, columns
 from ..exceptions import StoreError
 from ..sources import ClassicToken, StableToken, WeComToken
+from ..stores._advice import translated
+from .words import CAUSES, LABELS, SAID, STATES, reason
 
 if TYPE_CHECKING:
     from .._engine.token import Status
@@ -180,78 +183,85 @@ def _state(record: Record, kind: str, now: float) -> str:
 # Showing
 
 
-def rows_of_status(status: Status) -> Rows:
+def rows_of_status(status: Status, language: Language = Language.ENGLISH) -> Rows:
     """Make the rows that show the status of a provider's token."""
     rows = [("appid", status.appid), ("kind", status.kind), ("host", status.host), ("state", status.state)]
     if status.expires_in is not None:
-        rows.append(("ends in", f"{status.expires_in:.0f} s"))
+        rows.append(("ends in", SAID["seconds"].say(language, seconds=status.expires_in)))
     if status.renews_in is not None:
-        rows.append(("renews in", f"{status.renews_in:.0f} s"))
+        rows.append(("renews in", SAID["seconds"].say(language, seconds=status.renews_in)))
     if status.generation:
         rows.append(("generation", str(status.generation)))
     if status.backing_off is not None:
-        rows.append(("back-off", f"{status.backing_off:.0f} s: no request is sent to WeChat"))
+        rows.append(("back-off", SAID["back-off"].say(language, seconds=status.backing_off)))
     if status.failure is not None:
         rows.append(("reason", status.failure))
     return rows
 
 
-def rows_of_held(held: Held) -> Rows:
+def rows_of_held(held: Held, language: Language = Language.ENGLISH) -> Rows:
     """Make the rows that show the status of a token in a store."""
     rows = [("appid", held.appid), ("kind", held.kind), ("realm", held.realm), ("state", held.state)]
     if held.app is not None:
         rows.insert(1, ("app", held.app))
     if held.problem is not None:
-        return [*rows, ("reason", held.problem)]
+        return [*rows, ("reason", translated(held.problem).say(language))]
     if held.expires_in is not None:
-        rows.append(("ends in", f"{held.expires_in:.0f} s"))
+        rows.append(("ends in", SAID["seconds"].say(language, seconds=held.expires_in)))
     if held.generation:
         rows.append(("generation", str(held.generation)))
     if held.fetched_at is not None:
-        rows.append(("fetched", f"{held.fetched_at}, {held.fetched_ago:.0f} s ago"))
+        rows.append(("fetched", SAID["ago"].say(language, at=held.fetched_at, seconds=held.fetched_ago)))
     if held.lease is not None:
-        left = "which has ended" if held.lease.ended else f"for {held.lease.seconds:.0f} s at most"
-        rows.append(("being renewed", f"by {held.lease.owner}, {left}"))
+        said = SAID["lease of one that has ended" if held.lease.ended else "lease"]
+        rows.append(("being renewed", said.say(language, owner=held.lease.owner, seconds=held.lease.seconds)))
     if held.cooldown is not None:
-        rows += _rows_of_cooling(held.cooldown)
-    rows.append(("rejected", f"{held.rejections} in a row"))
+        rows += _rows_of_cooling(held.cooldown, held.kind == WeComToken.kind, language)
+    rows.append(("rejected", SAID["in a row"].say(language, count=held.rejections)))
     rows.append(("fetches today", str(held.fetches_today)))
-    rows.append(("forced today", f"{held.forced_today} of {FORCED_PER_DAY}"))
+    rows.append(("forced today", SAID["of"].say(language, count=held.forced_today, most=FORCED_PER_DAY)))
     return rows
 
 
-def _rows_of_cooling(cooling: Cooling) -> Rows:
+def _rows_of_cooling(cooling: Cooling, wecom: bool, language: Language) -> Rows:
+    cause = CAUSES[cooling.cause].say(language)
     rows = [
-        ("back-off", f"{cooling.seconds:.0f} s: no request is sent to WeChat"),
-        ("cause", f"{cooling.cause}, {cooling.streak} in a row"),
+        ("back-off", SAID["back-off"].say(language, seconds=cooling.seconds)),
+        ("cause", SAID["streak"].say(language, cause=cause, count=cooling.streak)),
     ]
     if cooling.errcode is not None:
         rows.append(("errcode", str(cooling.errcode)))
     if cooling.errmsg:
         rows.append(("WeChat's text", cooling.errmsg))
-    return [*rows, ("reason", cooling.message)]
+    return [*rows, ("reason", reason(language, cooling.message, cooling.errcode, cooling.errmsg, wecom=wecom))]
 
 
-def print_tables(tables: Sequence[Rows]) -> None:
+def print_tables(tables: Sequence[Rows], language: Language = Language.ENGLISH) -> None:
     """Print tables for people, with an empty line between two."""
     for number, rows in enumerate(tables):
         if number:
             print()
         # What is in a store may have been written by anybody, and a terminal obeys control characters.
-        _print_table([(name, "".join(c if c.isprintable() else "?" for c in value)) for name, value in rows])
+        clean = [(name, "".join(c if c.isprintable() else "?" for c in value)) for name, value in rows]
+        _print_table(clean, language)
 
 
-def _print_table(rows: Rows) -> None:
+def _print_table(rows: Rows, language: Language) -> None:
     if sys.stdout.isatty():
         with contextlib.suppress(ImportError):
-            return _print_rich(rows)
-    width = max(len(name) for name, _ in rows)
+            return _print_rich(rows, language)
+    width = max(columns(LABELS[name].say(language)) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:{width}}  {value}")
+        label = LABELS[name].say(language)
+        print(f"{label}{' ' * (width - columns(label))}  {_shown(name, value, language)}")
     return None
 
 
-def _print_rich(rows: Rows) -> None:
+def _shown(name: str, value: str, language: Language) -> str:
+    return STATES[value].say(language) if name == "state" and value in STATES else value
+
+
+def _print_rich(rows: Rows, language: Language) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -260,7 +270,7 @@ def _print_rich(rows: Rows) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         colour = colours.get(value, "red") if name == "state" else ""
-        table.add_row(Text(name, "dim"), Text(value, colour))
+        table.add_row(Text(LABELS[name].say(language), "dim"), Text(_shown(name, value, language), colour))
     Console(highlight=False).print(table)
 
 

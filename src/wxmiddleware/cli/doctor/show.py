@@ -7,14 +7,13 @@ import json
 import os
 import platform
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ..._rules.models import one_line
-from ..._runtime.language import Language
+from ..._runtime.language import Language, columns
 from ..._runtime.masking import MASK, mask, mask_data
 from .checks import Check, Result, cause_of
 from .findings import Level
@@ -75,7 +74,8 @@ def secrets_of(examination: Examination) -> set[str]:
     names = ("WECHAT_SECRET", "WECOM_SECRET", "WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_COMPONENT_SECRET")
     found |= {os.environ.get(name, "") for name in names}
     account = examination.account
-    urls = [examination.url, "" if account is None else proxy_of(account.base_url) or ""]
+    proxy = None if account is None else proxy_of(account.base_url)
+    urls = [examination.url, examination.options.webhook, proxy or ""]
     for url in urls:
         with suppress(ValueError):
             parts = urlsplit(url)
@@ -125,17 +125,12 @@ def lines_of(result: Result, width: int, screen: Screen) -> list[str]:
     """
     finding, language = result.finding, screen.language
     level = LEVELS[finding.level].say(language)
-    before = f"{level}{' ' * (5 - _columns(level))} {result.check.name:{width}}  "
+    before = f"{level}{' ' * (5 - columns(level))} {result.check.name:{width}}  "
     lines = [before + screen.text(finding.seen(language), finding.shows)]
     todo = finding.todo(language)
     if todo and finding.level is not Level.OK:
         lines.append(" " * (8 + width) + screen.text(todo, finding.shows))
     return lines
-
-
-def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def summary(results: Sequence[Result], screen: Screen) -> str:
