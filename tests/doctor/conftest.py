@@ -83,7 +83,7 @@ def doctor(wechat: WeChat, environment: pytest.MonkeyPatch, capsys: pytest.Captu
             again = main([command, *options])
             text, more = capsys.readouterr()
             environment.delenv("WXM_LANG")
-        hidden = {*secrets, wechat.secret, *wechat._rules._tokens}
+        hidden = {*secrets, wechat.secret, *wechat._rules._tokens, *wechat._corps._tokens}
         shown = out + err + text + more + log.getvalue()
 
         assert [] == [each for each in hidden if each in shown]

@@ -21,7 +21,7 @@ from wxmiddleware.cli.doctor.credentials import Word, judge_fetch, judge_pause, 
 from wxmiddleware.cli.doctor.findings import Level
 from wxmiddleware.cli.doctor.records import judge_record, judge_ticket
 from wxmiddleware.cli.doctor.rivals import judge_rivals, period
-from wxmiddleware.simulator import SimulatorServer, WeChat
+from wxmiddleware.simulator import SimulatedApp, SimulatorServer, WeChat
 from wxmiddleware.stores import Loaded, record_key
 from wxmiddleware.stores.jsonfile import JSONFileStore
 
@@ -166,6 +166,38 @@ class TestWord:
 
         assert Level.SKIP is judge_word(word, "allowlist", frozenset({40164})).level
         assert Level.SKIP is judge_word(Word(NO), "account", frozenset({40013})).level
+
+
+class TestWeCom:
+    CORPID, SECRET = "ww8a1b2c3d4e5f6a7b", "s3cr3t-0f-the-app-0123456789012345678901234"
+
+    @pytest.fixture(autouse=True)
+    def app(self, environment: pytest.MonkeyPatch, wechat: WeChat, wechat_server: SimulatorServer) -> SimulatedApp:
+        """An app of a corp, in the environment."""
+        for name, value in (("CORPID", self.CORPID), ("SECRET", self.SECRET), ("AGENTID", "7")):
+            environment.setenv(f"WECOM_{name}", value)
+        environment.setenv("WECOM_BASE_URL", wechat_server.url)
+        return wechat.add_app(self.CORPID, self.SECRET, agentid=7)
+
+    def test_sound(self, doctor: Doctor) -> None:
+        """An app of WeCom is looked at, too; what WeCom has not is skipped."""
+        visit = doctor("--wecom", "--active", secrets=(self.SECRET,))
+
+        assert {"ok", "skip"} == {each["level"] for each in visit.checks.values()}
+        assert ("api.ok", "any.wecom") == tuple(visit.checks[name]["finding"] for name in ("api", "quota"))
+
+    def test_wrong_secret(self, doctor: Doctor, environment: pytest.MonkeyPatch) -> None:
+        """A wrong secret is the cause."""
+        environment.setenv("WECOM_SECRET", "wr0ng-secret")
+        found = doctor("--wecom", "--active", secrets=("wr0ng-secret",)).only("credentials", "word.refused")
+
+        assert "another corp's" in found["todo"]
+
+    def test_trusted_addresses(self, doctor: Doctor, app: SimulatedApp) -> None:
+        """So is an address that is not trusted."""
+        app.ip_allowlist = ["203.0.113.0/24"]
+
+        assert "企业可信IP" in doctor("--wecom", "--active").only("allowlist", "word.refused")["todo"]
 
 
 class TestPause:

@@ -87,6 +87,19 @@ class TestProxy:
         assert "ok" == visit.level("proxy") == visit.level("tls") == visit.level("wechat")
         assert "any.proxied" == visit.checks["dns"]["finding"] == visit.checks["connect"]["finding"]
 
+    def test_socks(
+        self, doctor: Doctor, environment: pytest.MonkeyPatch, proxy: Any, peer: PeerFactory, tmp_path: Path
+    ) -> None:
+        """So it is through a SOCKS proxy."""
+        someone = peer(http(UNKNOWN), tls=True)
+        environment.setenv("ALL_PROXY", proxy("socks5h", password=True).url)
+        environment.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "peer.pem"))
+        lead(environment, f"https://localhost:{someone.port}")
+        environment.setattr("requests.utils.should_bypass_proxies", lambda url, no_proxy: False)
+        visit = doctor(secrets=(PASSWORD,))
+
+        assert "ok" == visit.level("proxy") == visit.level("tls") == visit.level("wechat")
+
     @pytest.mark.parametrize("status", [0, 403, 502])
     def test_refused(self, status: int) -> None:
         """A proxy that does not let the host through is told."""

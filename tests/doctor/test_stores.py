@@ -16,14 +16,14 @@ from stores.redis_server import RedisServer, free_port
 from stores.sql_servers import MariaDB
 
 from doctor.conftest import Doctor
-from wxmiddleware import Runtime
+from wxmiddleware import Account, Runtime
 from wxmiddleware._rules.models import Loaded
 from wxmiddleware.cli.doctor import command, stores
 from wxmiddleware.cli.doctor.examination import Examination
 from wxmiddleware.cli.doctor.findings import Level
 from wxmiddleware.cli.doctor.stores import judge_memcached, judge_redis_memory, judge_store_clock
 from wxmiddleware.simulator import WeChat
-from wxmiddleware.stores import store_from_url
+from wxmiddleware.stores import record_key, store_from_url
 from wxmiddleware.stores.jsonfile import JSONFileStore
 
 servers = pytest.mark.servers
@@ -184,6 +184,27 @@ class TestCommands:
         environment.setenv("WXM_STORE", f"file:{tmp_path}/token.json")
 
         doctor().only("store_commands", "store_commands.refused")
+
+
+class TestRecord:
+    @servers
+    def test_garbage(
+        self, doctor: Doctor, environment: pytest.MonkeyPatch, redis_server: RedisServer, wechat_account: Account
+    ) -> None:
+        """What another program has written in a record's place is the cause."""
+        environment.setenv("WXM_STORE", redis_server.url)
+        name = f"{{{record_key(wechat_account, 'stable')}}}"
+        redis_server.client().hset(name, mapping={"stamp": "1", "record": "88_theirs"})
+
+        doctor(secrets=("88_theirs",)).only("record", "record.garbage")
+
+    @servers
+    def test_none_yet(self, doctor: Doctor, environment: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
+        """That there is none before the first token is no fault."""
+        environment.setenv("WXM_STORE", redis_server.url)
+        visit = doctor()
+
+        assert ("record.none", 0) == (visit.checks["record"]["finding"], visit.code)
 
 
 class TestEviction:

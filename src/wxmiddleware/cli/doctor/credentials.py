@@ -77,10 +77,11 @@ def word_of(fetched: Grant | Failure | None, record: Record | None, now: float, 
 
 def look_at_fetch(examination: Examination) -> Finding:
     """See whether the token endpoint gives a token, if it may be asked; and what it said last, if not."""
-    return judge_fetch(examination.word, active=examination.options.active, secret=bool(examination.settings.secret))
+    options, settings = examination.options, examination.settings
+    return judge_fetch(examination.word, _place(examination), active=options.active, secret=bool(settings.secret))
 
 
-def judge_fetch(word: Word | None, *, active: bool, secret: bool) -> Finding:
+def judge_fetch(word: Word | None, place: Place = Place.TOKEN, *, active: bool, secret: bool) -> Finding:
     """Judge the last word. An errcode that one of the other checks is about is left to that."""
     if active and not secret:
         return skip("fetch.no_secret")
@@ -95,7 +96,7 @@ def judge_fetch(word: Word | None, *, active: bool, secret: bool) -> Finding:
         return skip("fetch.pause", when=word.when)
     if failure.errcode is None:
         return fail("fetch.silent", when=word.when, problem=failure.message)
-    return _refused("fetch.refused", word, failure.errcode, Place.TOKEN)
+    return _refused("fetch.refused", word, failure.errcode, place)
 
 
 def look_at_account(examination: Examination) -> Finding:
@@ -119,8 +120,11 @@ def look_at_allowlist(examination: Examination) -> Finding:
 
 
 def _judge(examination: Examination, name: str, about: frozenset[int]) -> Finding:
-    place = Place.WECOM_TOKEN if isinstance(examination.account, WeComAccount) else Place.TOKEN
-    return judge_word(examination.word, name, about, place)
+    return judge_word(examination.word, name, about, _place(examination))
+
+
+def _place(examination: Examination) -> Place:
+    return Place.WECOM_TOKEN if isinstance(examination.account, WeComAccount) else Place.TOKEN
 
 
 def judge_word(word: Word | None, name: str, about: frozenset[int], place: Place = Place.TOKEN) -> Finding:
