@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from doctor.conftest import Doctor
-from wxmiddleware import Account, ClassicToken, TokenProvider
+from wxmiddleware import Account, ClassicToken, Runtime, TokenProvider
 from wxmiddleware._rules.models import Cause, Cooldown, Failure, Grant, Lease, Record
 from wxmiddleware._rules.policies import china_day
 from wxmiddleware._runtime import process
@@ -21,7 +21,7 @@ from wxmiddleware.cli.doctor.credentials import Word, judge_fetch, judge_pause, 
 from wxmiddleware.cli.doctor.findings import Level
 from wxmiddleware.cli.doctor.records import judge_record, judge_ticket
 from wxmiddleware.cli.doctor.rivals import judge_rivals, period
-from wxmiddleware.simulator import SimulatedApp, SimulatorServer, WeChat
+from wxmiddleware.simulator import SimulatedApp, SimulatedClock, SimulatorServer, WeChat
 from wxmiddleware.stores import Loaded, record_key
 from wxmiddleware.stores.jsonfile import JSONFileStore
 
@@ -362,6 +362,27 @@ class TestRivals:
         assert 7000 == pytest.approx(found["data"]["every"], abs=60)
         assert "that is a timer (cron) of another system" in found["seen"]
         assert "定时任务" in visit.text
+
+    def test_real_cron(
+        self, wechat: WeChat, wechat_clock: SimulatedClock, wechat_account: Account, tmp_path: Path, key: str
+    ) -> None:
+        """It is told of a system that fetches by a timer, from nothing but the tokens that it has ended."""
+        store = JSONFileStore(tmp_path / "token.json", clock=wechat_clock)
+        runtime = Runtime(clock=wechat_clock, time=wechat_clock)
+        with TokenProvider(wechat_account, store=store, runtime=runtime) as provider:
+            for late in (10, 200, 60, 130):
+                token = provider.get_token()
+                wechat.revoke()
+                wechat.steal(slot="stable")
+                wechat_clock.advance(late)
+                assert provider.get_token(rejected=token) == wechat.current(slot="stable")
+                wechat_clock.advance(3600 - late)
+        loaded = store.load(key)
+        assert loaded.record is not None
+        found = judge_rivals(loaded.record, loaded.now)
+
+        assert "rivals.regular" == found.key
+        assert 3600 == pytest.approx(found.data["every"], abs=100)
 
     def test_now_and_then(self, doctor: Doctor, change: Callable[..., None]) -> None:
         """At other times it is one that fetches when it needs to."""
