@@ -56,7 +56,6 @@ from .._rules.policies import (
     next_generation,
     request_cost,
     streak_after,
-    uncounted,
 )
 from .._rules.rejections import SPENT, overruled, still_given
 from .._runtime import process
@@ -119,6 +118,7 @@ class Refresh:
         "_reason",
         "_rejected",
         "_requests",
+        "_sent",
         "_store",
         "_token",
         "_unusable",
@@ -146,6 +146,7 @@ class Refresh:
         self._waited_for_store = False  # whether it has waited for a store that is away; once in a refresh
         self._paid = 0.0  # what the request costs of the day's budget
         self._given_up = False  # whether nothing was sent, as it had become too late
+        self._sent = 0  # requests that WeChat has, or may have, seen, and that no record counts yet
         self._requests: list[dict[str, Any]] = []  # to the token endpoint, for those who add up
         self._beaten: Any = None  # the version over which another process has saved
 
@@ -511,8 +512,6 @@ class Refresh:
         record, self._paid = seen.record, self._cost(seen)
         if record.lease is not None:
             record = replace(record, lease=None)
-        if not self._token.cheap:
-            record = counted(record, china_day(self._token.runtime.time()))
         return charged(record, self._clock(), self._paid) if self._paid else record
 
     def _spend(self, charge: Record, lease: Lease, over: Seen) -> Seen | None:
@@ -530,9 +529,7 @@ class Refresh:
         return claim
 
     def _refunded(self, record: Record, cost: float) -> Record:
-        """The record with no more than `cost` in its budget for the request; without any, WeChat has not seen it."""
-        if not cost and not self._token.cheap:
-            record = uncounted(record)
+        """The record with no more than `cost` in its budget for the request."""
         back, self._paid = self._paid - cost, min(cost, self._paid)
         return charged(record, self._clock(), -back) if back > 0 else record
 
@@ -635,6 +632,9 @@ class Refresh:
 
     def _measure_request(self, asked: _Asked) -> None:
         failure = asked.answer if isinstance(asked.answer, Failure) else None
+        unseen = failure is not None and failure.cause is Cause.TRANSIENT and failure.errcode is None
+        if not unseen and not self._token.cheap:
+            self._sent += 1
         self._requests.append(
             {
                 "outcome": "ok" if failure is None else failure.cause.value,
@@ -777,7 +777,7 @@ class Refresh:
         # By the store's clock, which only `link` should know: generations of all processes must be comparable.
         told = token.runtime.time() if seen.version is None else seen.store_time(now)
         return replace(
-            over,
+            self._counted(over),
             generation=next_generation(token.newest(over), told, token.runtime.random()),
             value=grant.value,
             # The life of a token is counted from before it was asked for: so long it surely is.
@@ -794,6 +794,10 @@ class Refresh:
             else over.replaced,
             refresh=grant.refresh or over.refresh,
         )
+
+    def _counted(self, record: Record) -> Record:
+        """The record with this refresh's requests in the day's count: those that WeChat has, or may have, seen."""
+        return counted(record, self._sent, china_day(self._token.runtime.time())) if self._sent else record
 
     def _failed(self, claim: Seen, failure: Failure, asked: _Asked) -> RefreshResult:
         """Remember the failure, here and in the store, and give the lease back."""
@@ -824,8 +828,9 @@ class Refresh:
         assert told.retry_after is not None
         # What surely was not executed counts for one request, and for none if there was no answer.
         surely = failure.cause is Cause.TRANSIENT
+        record = self._refunded(claim.record, 0.0 if failure.errcode is None else 1.0) if surely else claim.record
         record = replace(
-            self._refunded(claim.record, 0.0 if failure.errcode is None else 1.0) if surely else claim.record,
+            self._counted(record),
             lease=None,
             cooldown=Cooldown(self._clock() + told.retry_after, failure, streak, rejected, mark),
             expires_at=min(claim.record.expires_at, end),

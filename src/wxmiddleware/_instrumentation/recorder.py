@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from .._engine.events import EventType, TokenEvent
@@ -15,6 +16,7 @@ from .._runtime import fork
 from . import table
 from .labels import OTHER, Bounded, errcode_label
 from .table import Metric
+from .turns import Turns
 
 Labels = dict[str, str]
 _MOST_STORES = 100
@@ -57,6 +59,7 @@ class Recorder:
         self._accounts = Bounded(max_accounts)
         self._stores = Bounded(_MOST_STORES)
         self._results = Bounded(_MOST_RESULTS)
+        self._turns = Turns()
         fork.begin(self)
 
     def after_fork(self) -> None:
@@ -68,18 +71,18 @@ class Recorder:
         """Take an event."""
         tell = _EVENTS.get(event.name)
         if tell is not None:
-            tell(self, event)
+            self._turns.take(partial(tell, self, event))
 
     def measure(self, measurement: Measurement) -> None:
         """Take a measurement."""
         tell = _MEASURES.get(measurement.name)
         if tell is not None:
-            tell(self, measurement)
+            self._turns.take(partial(tell, self, measurement))
 
     def hub_request(self, request: HubRequest, seconds: float) -> None:
         """Take a request of the hub's, as one of its listeners: ``Hub(..., listeners=[...])``."""
         labels = {"face": request.face, "outcome": self._results.label(request.result)}
-        self._instruments.record(table.HUB_DURATION, labels, seconds)
+        self._turns.take(partial(self._instruments.record, table.HUB_DURATION, labels, seconds))
 
     def gauges(self) -> Iterator[tuple[Metric, Labels, float]]:
         """What is the case with each token of this process now."""

@@ -241,14 +241,9 @@ def china_day(wall: float) -> int:
     return int((wall + _CHINA) // _DAY)
 
 
-def counted(record: Record, day: int) -> Record:
-    """Count a request to the token endpoint on this day of China's time."""
-    return replace(record, fetched_day=day, fetched=1 + (record.fetched if record.fetched_day == day else 0))
-
-
-def uncounted(record: Record) -> Record:
-    """Take the last request off the day's count again: WeChat has not seen it."""
-    return replace(record, fetched=max(0, record.fetched - 1))
+def counted(record: Record, requests: int, day: int) -> Record:
+    """Count so many requests to the token endpoint on this day of China's time."""
+    return replace(record, fetched_day=day, fetched=requests + (record.fetched if record.fetched_day == day else 0))
 
 
 def forced_wait(record: Record, now: float, wall: float) -> float:
