@@ -195,6 +195,17 @@ def test_end_with_a_follower_that_waits(served: Served) -> None:
     assert 0 == served.process.wait(PATIENCE)
 
 
+def test_end_with_a_fetch_under_way(served: Served, tmp_path: Path) -> None:
+    """The token that WeChat made is kept for the others: the one before is dead."""
+    served.wechat.token_latency = 1.0
+    served.start()
+    until(lambda: served.wechat.in_progress or served.wechat.fetches())
+    served.signal(signal.SIGTERM)
+
+    assert 0 == served.process.wait(PATIENCE)
+    assert str(served.wechat.current(slot="stable")) in (tmp_path / "tokens.json").read_text()
+
+
 def refused(served: Served) -> bool:
     try:
         served.connect().close()

@@ -39,14 +39,17 @@ def serve(path: str) -> int:
     from ..hub._upstream import check_installed
 
     check_installed()
+    from ..hub._server import note_hang_ups
+
+    noted = note_hang_ups()
     config = read_config(path)
     _log_to_stderr()
     with _audited(config.audit):
-        asyncio.run(_serve(Path(path), config))
+        asyncio.run(_serve(Path(path), config, noted))
     return 0
 
 
-async def _serve(path: Path, config: Config) -> None:
+async def _serve(path: Path, config: Config, noted: list[int]) -> None:
     from ..hub._listen import Listeners, name_of
     from ..hub._server import file_limit, run, server
     from ..hub._service import Service
@@ -60,7 +63,7 @@ async def _serve(path: Path, config: Config) -> None:
         _warn(config)
         for each in listeners.sockets:
             _logger.info("The hub listens at %s.", name_of(each))
-        await run(made, listeners.sockets, service.reload)
+        await run(made, listeners.sockets, service.reload, noted)
         _logger.info("The hub has ended.")
     finally:
         listeners.close()

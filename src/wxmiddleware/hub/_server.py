@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -188,7 +188,17 @@ def file_limit() -> int:
     return wanted
 
 
-async def run(made: uvicorn.Server, sockets: list[socket.socket], reload: Callable[[], Any]) -> None:
+def note_hang_ups() -> list[int]:
+    """Have SIGHUP not end this process, before `run` can act on it. Gives what `run` is to be told."""
+    noted: list[int] = []
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, _: noted.append(number))
+    return noted
+
+
+async def run(
+    made: uvicorn.Server, sockets: list[socket.socket], reload: Callable[[], Any], noted: Sequence[int] = ()
+) -> None:
     """
     Serve until it is told to end.
 
@@ -196,6 +206,7 @@ async def run(made: uvicorn.Server, sockets: list[socket.socket], reload: Callab
         made: The server.
         sockets: Where it listens.
         reload: An async function for SIGHUP.
+        noted: Whether that has come before.
     """
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
@@ -207,4 +218,6 @@ async def run(made: uvicorn.Server, sockets: list[socket.socket], reload: Callab
 
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, hung_up)
+    if noted:
+        hung_up()
     await made.serve(sockets)

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._runtime.clock import clock
 from ..exceptions import ConfigurationError
 from . import Hub
 from ._config import Config, read_config
@@ -15,6 +16,7 @@ from ._stock import Stock
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+_LEAVING = 2.0  # seconds
 _logger = logging.getLogger("wxmiddleware")
 
 
@@ -78,7 +80,10 @@ class Service:
             _logger.info("%s", _told(before.config, config))
 
     def close(self) -> None:
-        """Close all that it holds."""
+        """Close all that it holds. A fetch under way is waited for: its token would be lost to everybody."""
+        end = clock() + _LEAVING
+        for flight in [each for stock in self._at_work for each in stock.flights]:
+            flight.wait(max(0.0, end - clock()))
         for stock in self._at_work:
             stock.release()
 

@@ -6,8 +6,10 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from .._engine.flight import Flight
 from .._engine.provider import TokenProvider
 from .._engine.warmer import Warmer
+from .._rules.models import RefreshResult
 from ..exceptions import ConfigurationError
 from ..stores import TokenStore, store_from_url
 from ._config import AccountConfig, Config
@@ -97,6 +99,12 @@ class Stock:
     def store(self) -> TokenStore | None:
         """The store, if there is one."""
         return self._store
+
+    @property
+    def flights(self) -> list[Flight[RefreshResult]]:
+        """The refreshes under way."""
+        found = [each._own.flight for each in self._providers.values()]
+        return [flight for flight in found if flight is not None]
 
     def _opened(self, url: str | None) -> TokenStore | None:
         if url is None:
