@@ -223,10 +223,10 @@ def served(hub: Hub, kind: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def door(kind: str) -> Iterator[Door]:
+def door(kind: str, base_url: str | None = None) -> Iterator[Door]:
     """Serve a hub by one of the servers, before a `RawWeChat`."""
     wechat, key = RawWeChat(), new_key()
-    account = Account(APPID, APPSECRET, base_url=wechat.url)
+    account = Account(APPID, APPSECRET, base_url=base_url or wechat.url)
     made = Door(wechat, key, 0)
     lines, level = _Lines(made.audit), _audit.logger.level
     _audit.logger.addHandler(lines)

@@ -273,7 +273,7 @@ class Fuzz:
             assert [len(body)] == lengths, given
         # The caller's own key and token may be in its own answer: the hub's errors have neither, WeChat never had them.
         shown = body + repr(start["headers"]).encode()
-        mine = given[2] + repr(given[3]).encode()
+        mine = given[1] + given[2] + repr(given[3]).encode()
         for secret in (APPSECRET, SIGNS, WECHATS, *self.keys.values()):
             if secret in (APPSECRET, WECHATS) and secret.encode() in mine:
                 continue  # it brought that itself

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from .raw import OK, PATH, SERVERS, Arrived, Door, Wire, answer_on, door, until
+from wxmiddleware.hub import _forward
+
+from .raw import OK, PATH, SERVERS, Arrived, Door, RawWeChat, Wire, answer_on, door, until
 
 BODY = bytes(range(256)) * 8
 ASKED = b"GET /cgi-bin/smuggled HTTP/1.1\r\nHost: hub\r\n\r\n"
@@ -315,6 +317,33 @@ def test_slow_on_both_ends(one: Door) -> None:
             sock.sendall(bytes([byte]))
         response = answer_on(sock)
         assert picture == b"".join(iter(lambda: response.read(1000), b""))
+
+
+def test_silence_ends(one: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_forward, "_SILENCE", 0.1)
+
+    def silent(arrived: Arrived, there: Wire) -> None:
+        if "media" in arrived.line:
+            there.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\nab")
+        there.wait_for_end()
+
+    one.wechat.answer = silent
+    assert -1 == errcode_of(one.ask(one.head(f"GET {PATH} HTTP/1.1")))
+    assert "silence" == entry(one)["result"]
+    with pytest.raises(http.client.IncompleteRead):
+        one.ask(one.head("GET /cgi-bin/media/get HTTP/1.1")).read()
+    until(lambda: one.wechat.open == 0)
+
+
+def test_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = RawWeChat()
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with door("patient", base_url="http://wechat.example") as made:
+        assert 0 == errcode_of(made.ask(made.head(f"GET {PATH} HTTP/1.1")))
+    proxy.close()
+
+    assert [f"GET http://wechat.example{PATH}?access_token=T1 HTTP/1.1"] == [each.line for each in proxy.arrived]
 
 
 def test_redirects_are_the_callers(wire: Door) -> None:
