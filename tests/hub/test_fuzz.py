@@ -58,13 +58,13 @@ class Evil:
         self.lot = lot
         self.arrived: list[bytes] = []
         self.wrong: list[str] = []
-        self.talking: set[asyncio.Task[object]] = set()
+        self.talking: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.talking.add(task)
-        task.add_done_callback(self.talking.discard)
+        self.talking[task] = writer
+        task.add_done_callback(self.talking.pop)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -167,8 +167,10 @@ class Fuzz:
             finally:
                 await hub.aclose()
                 server.close()
+                for writer in self.evil.talking.values():
+                    writer.transport.abort()
                 if self.evil.talking:
-                    await asyncio.wait(self.evil.talking)
+                    await asyncio.wait(list(self.evil.talking))
         assert [] == self.evil.wrong
 
     async def _ask(self, hub: Hub, count: int) -> None:
