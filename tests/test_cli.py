@@ -899,6 +899,7 @@ class TestSimulate:
             "accounts": 3,
             "platform": True,
             "wecom": True,
+            "suite": False,
             "quiet": True,
             "speed": 60.0,
             "appid": "wx1",
