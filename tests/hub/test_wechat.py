@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
-from wxmiddleware.hub import Caller, Settings, hash_key, new_key
+from wxmiddleware import TokenProvider
+from wxmiddleware.hub import Caller, Hub, Settings, hash_key, new_key
+from wxmiddleware.stores import Loaded
+from wxmiddleware.stores.jsonfile import JSONFileStore
 
 from .conftest import SECRET, World
+
+
+class CountingStore(JSONFileStore):
+    """Counts how often it is read."""
+
+    loads = 0
+
+    def load(self, key: str) -> Loaded:
+        self.loads += 1
+        return super().load(key)
 
 
 def test_a_token_of_the_hubs_own(world: World) -> None:
@@ -105,3 +122,59 @@ def test_key_replaced(world: World) -> None:
         said.append(world.http.get("/cgi-bin/ticket/getticket", params=query).json()["errcode"])
 
     assert [0, 40014] == said
+
+
+@pytest.mark.parametrize("kind", ["sdk", "direct"])
+def test_given_by_another_replica(world: World, tmp_path: Path, kind: str) -> None:
+    """A token that one replica gave out is known at the other at once, also after a theft."""
+    world.wechat.overlap = 0.0
+    path, account = tmp_path / "tokens.json", world.provider.account
+    with ExitStack() as stack:
+        ends = []
+        for _ in range(2):
+            provider = stack.enter_context(TokenProvider(account, store=JSONFileStore(path)))
+            hub = Hub([provider], callers=world.hub.settings.callers, secrets=[SECRET])
+            ends.append(stack.enter_context(TestClient(hub)))
+        query = {"grant_type": "client_credential", "appid": world.appid, "secret": world.keys[kind]}
+        said = []
+        for _ in range(2):
+            ends[0].get("/cgi-bin/token", params=query)
+            given = ends[0].get("/cgi-bin/token", params=query).json()["access_token"]
+            for api in ("/cgi-bin/get_api_domain_ip", "/cgi-bin/ticket/getticket"):
+                answer = ends[1].get(api, params={"access_token": given, "type": "jsapi"}).json()
+                said.append(answer.get("errcode", 0))
+            world.wechat.revoke()
+
+    assert [0] * 4 == said
+
+
+def test_settings_replaced(world: World) -> None:
+    """A token of WeChat's that was given out before its account was healed is still known under other settings."""
+    world.wechat.overlap = 0.0
+    query = {"access_token": world.token("direct")["access_token"], "type": "jsapi"}
+    world.wechat.revoke()
+    said = []
+    for _ in range(2):
+        said.append(world.http.get("/cgi-bin/menu/get", params=query).json()["errcode"])
+        world.hub.use(Settings([world.provider], world.hub.settings.callers, [SECRET]))
+
+    assert [46003, 46003] == said
+
+
+def test_strangers_look_seldom(world: World, tmp_path: Path) -> None:
+    """Tokens that nobody was given cause few reads of the store."""
+    store = CountingStore(tmp_path / "tokens.json")
+    with TokenProvider(world.provider.account, store=store) as provider:
+        provider.get_token()
+        world.hub.use(Settings([provider], world.hub.settings.callers, [SECRET]))
+        before = store.loads
+        with ThreadPoolExecutor(8) as threads:
+            said = list(
+                threads.map(
+                    lambda number: world.http.get("/cgi-bin/menu/get", params={"access_token": f"88_{number}"}).json(),
+                    range(32),
+                )
+            )
+
+    assert [40014] * 32 == [each["errcode"] for each in said]
+    assert 1 <= store.loads - before <= 10

@@ -91,7 +91,7 @@ class Hub:
         """
         before: Native | None = getattr(self, "_native", None)
         self._settings = settings
-        self._callers = Callers(settings)
+        self._callers = Callers(settings, getattr(self, "_callers", None))
         probe, tickets = Probe(), Tickets()
         self._wire = WireShapes(probe, tickets)
         self._native = Native(probe, tickets)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 import re
-from collections import deque
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
 from .._runtime.clock import clock
 from ._answers import INVALID_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
-from ._living import at_hand
+from ._given import Given
 from ._rate import Bucket
 from ._settings import Caller, Face, HubAccount, Settings
 from ._tokens import Claims, Tokens
@@ -19,7 +17,6 @@ from .keys import hash_key, same
 
 _KEY_SHOWN = len("sha256:") + 16  # of a key's hash, in a token
 _LIKE_ONE = re.compile(r"[A-Za-z0-9_.-]{40,}")
-_REMEMBERED = 4  # tokens of WeChat's by which an account is still known
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,15 @@ class Callers:
     """
     Knows the callers of one `Settings`.
 
-    What it remembers helps and is not needed: another replica that knows nothing of it says the same.
+    Args:
+        settings: Who they are.
+        before: Those of other settings, which knew what tokens they were given.
+
+    Attributes:
+        given: Knows the accounts by their tokens. What it remembers helps: another replica reads it in the store.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, before: Callers | None = None) -> None:
         self._settings = settings
         self._tokens = Tokens(settings.secrets) if settings.secrets else None
         self._keys = [(key, caller) for caller in settings.by_caller.values() for key in caller.keys]
@@ -53,7 +55,9 @@ class Callers:
             for name, caller in settings.by_caller.items()
             if caller.rate is not None
         }
-        self._wechats: dict[str, deque[str]] = {name: deque(maxlen=_REMEMBERED) for name in settings.by_name}
+        self.given: Given = Given(settings.by_name.values(), None if before is None else before.given)
+        names = {name for each in settings.by_caller.values() if each.tokens == "wechat" for name in each.accounts}
+        self._lent = [settings.by_name[name] for name in names]
 
     def with_key(self, key: str) -> Visitor | None:
         """Find the caller of a key. All are compared, each in constant time."""
@@ -82,7 +86,7 @@ class Callers:
         assert self._tokens is not None  # the settings saw to it
         return self._tokens.make(Claims(visitor.caller.name, visitor.key, account.name))
 
-    def by_token(self, token: str, here: HubAccount | None) -> tuple[list[Caller], HubAccount]:
+    async def by_token(self, token: str, here: HubAccount | None) -> tuple[list[Caller], HubAccount]:
         """
         Find whose token this is.
 
@@ -95,6 +99,9 @@ class Callers:
         """
         claims = None if self._tokens is None else self._tokens.read(token)
         found = self._holder(claims) if claims is not None else self._holders_of_wechats(token)
+        if found is None and claims is None and token:
+            await self.given.look([each for each in self._lent if here in (None, each)])
+            found = self._holders_of_wechats(token)
         if found is None:
             raise Refusal(INVALID_TOKEN, "invalid access_token: the hub gave out no such token, or no longer allows it")
         callers, account = found
@@ -111,7 +118,7 @@ class Callers:
         return ([caller], account) if any(key[:_KEY_SHOWN] == claims.key for key in caller.keys) else None
 
     def _holders_of_wechats(self, token: str) -> tuple[list[Caller], HubAccount] | None:
-        account = self._account_with(token)
+        account = self.given.account_with(token)
         if account is None:
             return None
         holders = [
@@ -120,21 +127,6 @@ class Callers:
             if caller.tokens == "wechat" and account.name in caller.accounts
         ]
         return (holders, account) if holders else None
-
-    def _account_with(self, token: str) -> HubAccount | None:
-        """Find the account whose token of WeChat's this is, or was a short while ago."""
-        for account in self._settings.by_name.values():
-            current = at_hand(account.provider)
-            if current is not None:
-                self.remember(account, current.token)
-            if any(hmac.compare_digest(each.encode(), token.encode()) for each in self._wechats[account.name]):
-                return account
-        return None
-
-    def remember(self, account: HubAccount, token: str) -> None:
-        """Know an account by this token of WeChat's from now on."""
-        if token not in self._wechats[account.name]:
-            self._wechats[account.name].append(token)
 
     def credential_in(self, text: str) -> bool:
         """Tell whether somebody's key, or a token of the hub's own, stands in a text, where none belongs."""
@@ -145,7 +137,7 @@ class Callers:
 
     def is_the_hubs(self, token: str) -> bool:
         """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
-        return self._is_own(token) or self._account_with(token) is not None
+        return self._is_own(token) or self.given.account_with(token) is not None
 
     def only_account_of(self, caller: Caller) -> HubAccount | None:
         """Get the caller's account, if it has no other."""

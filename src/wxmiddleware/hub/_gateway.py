@@ -72,7 +72,7 @@ class Gateway:
             visitor, account = self._by_key_in_secret(request, here, query)
             callers: Sequence[Caller] = [visitor.caller]
         else:
-            callers, account = self._by_key_or_token(request, here, path, query)
+            callers, account = await self._by_key_or_token(request, here, path, query)
         entry.caller, entry.account = "|".join(each.name for each in callers), account.name
         for caller in callers:
             allow(caller, "gateway")
@@ -95,7 +95,7 @@ class Gateway:
             )
         )
 
-    def _by_key_or_token(
+    async def _by_key_or_token(
         self, request: Request, here: HubAccount | None, path: str, query: Query
     ) -> tuple[Sequence[Caller], HubAccount]:
         if query.has_secret:
@@ -110,7 +110,7 @@ class Gateway:
             raise Refusal(NOT_ALLOWED, "api unauthorized: sns/ takes a user's token, so send the caller's key as well")
         if not token:
             raise Refusal(MISSING_TOKEN, "access_token missing: send a token that the hub gave, or a caller's key")
-        return self._callers.by_token(token, here)
+        return await self._callers.by_token(token, here)
 
     def _by_key_in_secret(self, request: Request, here: HubAccount | None, query: Query) -> tuple[Visitor, HubAccount]:
         """Find who calls one of the two. The key stands where an SDK has the AppSecret, in the header, or in both."""

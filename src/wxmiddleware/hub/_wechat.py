@@ -144,7 +144,7 @@ class WireShapes:
                 asked.entry.healed = True
                 found = await self._living(asked, account, rejected=found.token)
         self._given[who] = _digest(found.token)
-        asked.callers.remember(account, found.token)
+        asked.callers.given.remember(account, found.token)
         return found
 
     async def _living(self, asked: Asked, account: HubAccount, rejected: str | None = None) -> Living:
@@ -165,7 +165,7 @@ class WireShapes:
 
     async def _give_ticket(self, asked: Asked, kind: str) -> Response:
         query = single(asked.request.query_params.multi_items())
-        callers, account = asked.callers.by_token(query.get("access_token", ""), asked.here)
+        callers, account = await asked.callers.by_token(query.get("access_token", ""), asked.here)
         asked.entry.caller, asked.entry.account = "|".join(caller.name for caller in callers), account.name
         for caller in callers:
             allow(caller, "wechat")
