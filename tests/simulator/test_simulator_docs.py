@@ -22,7 +22,7 @@ def blocks(kind: str) -> list[str]:
 
 def test_route() -> None:
     """The APIs that the page adds are answered, to those who have a token."""
-    (block,) = blocks("python")
+    block = next(each for each in blocks("python") if "wechat.route" in each)
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(block, "docs/simulator.md", "exec"), names)
     wechat = names["wechat"]
@@ -33,6 +33,15 @@ def test_route() -> None:
     assert {"tag": {"id": 100, "name": "a"}} == made.json
     assert "星标组" == http.get(f"/cgi-bin/tags/get?access_token={token}").json["tags"][0]["name"]
     assert 41001 == http.get("/cgi-bin/tags/get").json["errcode"]
+
+
+def test_suite() -> None:
+    """The suite that the page makes is installed, and tells of it."""
+    block = next(each for each in blocks("python") if "add_suite" in each)
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block, "docs/simulator.md", "exec"), names)
+
+    assert "create_auth" == names["suite"].notices[-1]["InfoType"]
 
 
 def test_commands(monkeypatch: pytest.MonkeyPatch) -> None:

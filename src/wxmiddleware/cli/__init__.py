@@ -582,7 +582,7 @@ def _add_examination_options(command: argparse.ArgumentParser) -> None:
         "ends no token; the classic endpoint is never asked",
     )
     _add_store_option(command, "the store of your services, such as redis://localhost/0")
-    _add_account_options(command)
+    _add_account_options(command, timeout=False)  # each check has limits of its own
 
 
 def _add_store_option(command: argparse.ArgumentParser, text: str) -> None:
@@ -609,7 +609,7 @@ def _add_schema(commands: Any) -> None:
     command.add_argument("--table", default=name, metavar="NAME", help=f"the table's name, or schema.name ({name})")
 
 
-def _add_account_options(command: argparse.ArgumentParser) -> None:
+def _add_account_options(command: argparse.ArgumentParser, *, timeout: bool = True) -> None:
     command.add_argument("--appid", help="instead of WECHAT_APPID")
     command.add_argument("--wecom", action="store_true", help="the account is an app of WeCom (企业微信)")
     command.add_argument("--corpid", help="instead of WECOM_CORPID; means --wecom")
@@ -632,7 +632,9 @@ def _add_account_options(command: argparse.ArgumentParser) -> None:
         help="the endpoint to ask (stable). Each fetch from classic makes a new token and ends the classic one before; "
         "neither touches the other's. WeCom has one endpoint only",
     )
-    command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="how long to wait at most (10)")
+    if timeout:
+        text = "how long to wait at most (10)"
+        command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help=text)
 
 
 def _add_secret_options(command: argparse.ArgumentParser, text: str) -> None:
