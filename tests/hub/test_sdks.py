@@ -140,6 +140,15 @@ def test_ticket(site: Site, sdk: SDK) -> None:
     assert client.ask("ticket")["answer"] == site.ticket(sdk)
 
 
+def test_hub_killed(site: Site) -> None:
+    """All go on at a hub that was killed and knows nothing of them, with the token that they have."""
+    clients = [(sdk, site.client(sdk, site.url)) for sdk in SDKS]
+    held = [texts_arrive(site, sdk, client) for sdk, client in clients]
+    site.kill_hub()
+
+    assert held == [texts_arrive(site, sdk, client) for sdk, client in clients]
+
+
 # Those that heal by themselves, as callers that are given WeChat's own tokens and call WeChat themselves.
 HEALERS = (("wechatpy", "call"), ("wechatpy-wecom", "call"), ("co-wechat-api", "code"))
 

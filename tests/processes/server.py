@@ -83,10 +83,11 @@ class Server:
     Args:
         kind: Which.
         env: What its environment has beside this process's.
+        port: Where it listens; by default at a free one.
     """
 
-    def __init__(self, kind: Kind, env: Mapping[str, str]) -> None:
-        port = free_port()
+    def __init__(self, kind: Kind, env: Mapping[str, str], port: int | None = None) -> None:
+        port = port or free_port()
         self.kind = kind
         self.url = f"http://127.0.0.1:{port}"
         arguments = kind.arguments(port)

@@ -115,6 +115,15 @@ class Site:
         self.url = self._server.url
         self._running: list[Client | Article] = []
 
+    def _hub(self, port: int | None) -> Server:
+        told = {"WX_TEST_HUB": str(self.place / "hub.json"), "WX_TEST_CLOCK": str(self.place / "clock")}
+        return Server(_UVICORN, told, port)
+
+    def kill_hub(self) -> None:
+        """Kill the hub, and start it again; it has kept nothing."""
+        self._server.close()
+        self._server = self._hub(int(self.url.rpartition(":")[2]))
+
     def _account(self, number: int, sdk: SDK) -> dict[str, Any]:
         agentid, secret = 1000002 + number, f"{number:032x}"
         if sdk.wecom:
