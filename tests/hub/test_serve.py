@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from support.program import PATIENCE
 
 from wxmiddleware.hub import new_key
+from wxmiddleware.hub._server import note_hang_ups, run, server
 from wxmiddleware.simulator import SimulatorServer
 
 from .served import Served, command, until
@@ -94,6 +98,30 @@ def test_reload(served: Served) -> None:
     assert before["access_token"] == served.token(other)["access_token"]
     assert 1 == served.wechat.fetches()
     assert served.says("accounts as before, callers changed, secrets as before, store as before.")
+
+
+def test_signal_before_it_serves() -> None:
+    """A SIGHUP that came while it started is acted on as soon as it serves."""
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        noted = note_hang_ups()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+        async def reload() -> None:
+            made.should_exit = True
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert scope["type"] == "lifespan"
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+
+        made = server(app, leave=lambda: None, grace=1, connections=10)
+        asyncio.run(run(made, [], reload, noted))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert [signal.SIGHUP] == noted
 
 
 def test_reload_of_a_bad_file(served: Served) -> None:

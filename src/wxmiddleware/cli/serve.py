@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..hub._config import AccountConfig, Config
     from ..hub._settings import Caller
 
-_SPARE = 300  # files besides connections: the store's, those to WeChat
+_SPARE = 300  # files besides connections, such as the store's
 _logger = logging.getLogger("wxmiddleware")
 
 
@@ -57,7 +57,7 @@ async def _serve(path: Path, config: Config, noted: list[int]) -> None:
     service = Service(path, config)
     listeners = Listeners(config.listen, config.socket_mode)
     try:
-        connections = max(100, file_limit() - _SPARE)
+        connections = max(100, (file_limit() - _SPARE) // 2)  # a forwarded call has one to WeChat as well
         made = server(service, leave=service.hub.leave, grace=config.grace, connections=connections)
         service.keep()
         _warn(config)
