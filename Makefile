@@ -4,11 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= pytest -n auto
 
-.PHONY: demo test test-all lint bench soak
+.PHONY: demo test test-all lint bench soak screenshots
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m demo $(ARGS)
+
+# The pictures of the status page in docs/images, by Debian's chromium.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m demo.screenshots
 
 # What needs no server and few processes; CONTRIBUTING.md says what the tiers are.
 test: $(VENV)/.dev

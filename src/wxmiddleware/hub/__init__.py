@@ -12,6 +12,8 @@ It is an ASGI app: serve it by itself (``wxmiddleware serve``), or mount it in a
   the living token in it, and once more if that is rejected (`_gateway.py`);
 - with the hub's own API below ``/v1/`` (`_native.py`).
 
+A caller with the face ``status`` has a status page of its accounts at ``/status`` (`_status.py`).
+
 It keeps no state of its own: tokens lie in the providers' stores, so any number of replicas can stand side by side.
 """
 
@@ -36,6 +38,8 @@ from ._native import Native
 from ._paths import is_native, path_of, split_first
 from ._probe import Probe
 from ._settings import Caller, HubAccount, Settings
+from ._status import PATH as STATUS
+from ._status import StatusPages
 from ._tickets import Tickets
 from ._upstream import Upstream, check_installed
 from ._wechat import Asked, WireShapes
@@ -74,6 +78,7 @@ class Hub:
         check_installed()
         self._leaving = False
         self._upstream = Upstream()
+        self._status = StatusPages()
         self.use(Settings(accounts, callers, secrets))
         self._listeners = tuple(listeners)
 
@@ -90,6 +95,7 @@ class Hub:
         Providers that are no longer needed are not closed: those requests may hold them.
         """
         before: Native | None = getattr(self, "_native", None)
+        self._status.use(settings)
         self._settings = settings
         self._callers = Callers(settings, getattr(self, "_callers", None))
         probe, tickets = Probe(), Tickets()
@@ -182,6 +188,9 @@ class Hub:
             entry.face = "gateway"
             raise Refusal(NOT_ALLOWED, "api unauthorized: no such path, or one that can be read in two ways")
         callers, wire, gateway = self._callers, self._wire, self._gateway
+        if path.rstrip("/") == STATUS:
+            entry.face = "status"
+            return await self._status.answer(request, callers, entry)
         here, path = self._whose(request, path)
         asked = Asked(request, here, callers, self._upstream, entry)
         endpoint = wire.endpoint(request.method, path)

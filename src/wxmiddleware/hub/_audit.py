@@ -27,7 +27,7 @@ class Entry:
     What one request came to.
 
     Attributes:
-        face: ``wechat``, ``gateway`` or ``native``; ``health`` is not told.
+        face: ``wechat``, ``gateway``, ``native`` or ``status``; ``health`` is not told.
         method: Of HTTP.
         path: Without the query.
         caller: Its name; empty for a stranger.

@@ -16,8 +16,9 @@ from .keys import checked_hash
 
 __all__ = ["Caller", "HubAccount", "Settings"]
 
-Face = Literal["wechat", "gateway", "native", "jssdk"]
-FACES: tuple[Face, ...] = ("wechat", "gateway", "native", "jssdk")
+Face = Literal["wechat", "gateway", "native", "jssdk", "status"]
+FACES: tuple[Face, ...] = ("wechat", "gateway", "native", "jssdk")  # by default
+_ALL: tuple[Face, ...] = (*FACES, "status")
 _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9_.~-]+/)*(?:[A-Za-z0-9_.~-]+)?")
@@ -35,7 +36,8 @@ class Caller:
         keys: Hashes of its keys (`hash_key`); two while one is replaced.
         accounts: The names of the accounts that it may use: their AppIDs, unless they were given other names.
         faces: What it may use: ``wechat`` (WeChat's own token endpoints), ``gateway`` (calls that the hub forwards),
-            ``native`` (``/v1/tokens``), ``jssdk`` (``/v1/jssdk``).
+            ``native`` (``/v1/tokens``), ``jssdk`` (``/v1/jssdk``). Those are the default; ``status`` (the status page
+            of its accounts, at ``/status``) has to be named.
         tokens: ``hub`` gives it tokens of the hub's own, which only the hub takes: a rejected token is replaced there,
             and WeChat's never leaves the hub. ``wechat`` gives it WeChat's, for calls to WeChat itself.
         paths: The API paths that it may call through the hub, such as ``/cgi-bin/message/custom/send``; one that ends
@@ -79,8 +81,10 @@ class Caller:
 
     def _check_faces(self, who: str) -> None:
         for face in self.faces:
-            if face not in FACES:
-                raise ConfigurationError(f"{who} {face!r} is no face. There are {', '.join(FACES)}.")
+            if face not in _ALL:
+                raise ConfigurationError(f"{who} {face!r} is no face. There are {', '.join(_ALL)}.")
+        if "status" in self.faces and not self.accounts:
+            raise ConfigurationError(f"{who} the face status shows its accounts, and it has none. Name them.")
         if self.tokens not in ("hub", "wechat"):
             raise ConfigurationError(f"{who} tokens must be 'hub' or 'wechat'.")
         for path in self.paths:

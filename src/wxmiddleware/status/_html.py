@@ -168,8 +168,6 @@ class _Page:
             yield say(words.ENDS), self._until(one.expires_in)
             due = one.renews_in is None or one.renews_in <= 0
             yield say(words.RENEWS), say(words.RENEWS_NOW) if due else self._until(one.renews_in or 0.0)
-        if one.generation:
-            yield say(words.GENERATION), one.generation
         if one.fetches_today is not None:
             yield say(words.TODAY), one.fetches_today
         if one.forced_today:
@@ -180,9 +178,12 @@ class _Page:
             yield say(words.REFRESHED_BY), _process(one.refreshed_by, self._language)
 
     def _places(self, one: AccountFacts) -> Markup:
-        """Where it comes from and goes to: words that may be long."""
-        mirrors = [(words.MIRROR, each.name) for each in one.mirrors if each.problem is None]
-        return _EMPTY.join(_WIDE.format(self._say(text), name) for text, name in [(words.HOST, one.host), *mirrors])
+        """Where it comes from, which one it is and where it goes: words that may be long."""
+        said: list[tuple[Text, object]] = [(words.HOST, one.host)]
+        if one.generation:
+            said.append((words.GENERATION, one.generation))
+        said += [(words.MIRROR, each.name) for each in one.mirrors if each.problem is None]
+        return _EMPTY.join(_WIDE.format(self._say(text), name) for text, name in said)
 
     def _drawn(self, one: AccountFacts) -> Markup:
         now, marks = self._facts.now, [mark for mark in one.marks if mark.at >= self._facts.now - BACK]
