@@ -110,6 +110,12 @@ def test_what_is_refused(world: World, path: str, errcode: int) -> None:
     assert (errcode == 0) == (world.wechat.calls() > calls)
 
 
+@pytest.mark.parametrize("query", ["&" * 200, ";" * 200, "a=" + "1" * 8200], ids=["parameters", "semicolons", "bytes"])
+@pytest.mark.parametrize("path", [SEND, "/cgi-bin/token", "/cgi-bin/ticket/getticket"])
+def test_strangers_send_no_long_queries(world: World, path: str, query: str) -> None:
+    assert 40035 == world.http.get(f"{path}?{query}").json()["errcode"]
+
+
 def test_only_its_paths(world: World) -> None:
     key = new_key()
     caller = Caller("sender", [hash_key(key)], [world.appid], paths=["/cgi-bin/message/", "/cgi-bin/menu/get"])

@@ -37,6 +37,7 @@ from ._gateway import Gateway
 from ._native import Native
 from ._paths import is_native, path_of, split_first
 from ._probe import Probe
+from ._query import check_size
 from ._settings import Caller, HubAccount, Settings
 from ._status import PATH as STATUS
 from ._status import StatusPages
@@ -187,6 +188,7 @@ class Hub:
         if path is None:
             entry.face = "gateway"
             raise Refusal(NOT_ALLOWED, "api unauthorized: no such path, or one that can be read in two ways")
+        check_size(request.scope.get("query_string", b""))
         callers, wire, gateway = self._callers, self._wire, self._gateway
         if path.rstrip("/") == STATUS:
             entry.face = "status"

@@ -15,6 +15,8 @@ _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _SECRET = re.compile(r"\w*secret")
 _SHORTEST = 40  # characters of a key or a token
 _SEPARATOR = re.compile("[&;]")
+_LONGEST = 8192  # bytes, as nginx takes of a whole URL
+_MOST = 200  # parameters; WeChat's APIs have ten at most
 
 
 class Query:
@@ -78,6 +80,17 @@ class Query:
     def has_secret(self) -> bool:
         """Whether a secret stands there, of any kind."""
         return any(_SECRET.fullmatch(part.partition("=")[0]) for part in self._parts)
+
+
+def check_size(raw: bytes) -> None:
+    """
+    See that a query is no larger than one that WeChat would take. A stranger's is read before anybody is asked for.
+
+    Raises:
+        Refusal: It is.
+    """
+    if len(raw) > _LONGEST or raw.count(b"&") + raw.count(b";") >= _MOST:
+        raise Refusal(WRONG_PARAMETER, "invalid parameters: the query is too long")
 
 
 def _check_names(part: str) -> None:
