@@ -18,7 +18,9 @@ _HOP = frozenset(
 # The caller's affairs with the hub, which are nobody's further on: keys, cookies, where it came from.
 _OWN = frozenset(
     b"authorization cookie cookie2 host expect accept-encoding forwarded via referer origin x-real-ip "
-    b"true-client-ip cf-connecting-ip max-forwards".split()
+    b"true-client-ip cf-connecting-ip x-client-ip x-cluster-client-ip client-ip max-forwards "
+    # Some frameworks go by these instead of the method and the path.
+    b"x-http-method x-http-method-override x-method-override x-original-url x-rewrite-url".split()
 )
 _OWN_KINDS = (b"x-forwarded-", b"x-wxmiddleware-", b"sec-", b"proxy-")
 # WeChat's affairs with the hub: its cookies, what it says of its own host, and what the server of the hub says itself.
@@ -40,7 +42,8 @@ def onward(headers: Pairs, credential_in: Callable[[str], bool]) -> Iterator[tup
     headers = list(headers)
     named = _named(headers)
     for name, value in headers:
-        if name in _HOP or name in _OWN or name in named or name.startswith(_OWN_KINDS):
+        alike = name.replace(b"_", b"-")  # to CGI and its kin both signs are one
+        if name in named or alike in _HOP or alike in _OWN or alike.startswith(_OWN_KINDS):
             continue
         if len(value) >= _SHORTEST and credential_in(value.decode("latin-1")):
             continue
