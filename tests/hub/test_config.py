@@ -166,6 +166,7 @@ def test_equal(read: Read) -> None:
         (f'[accounts.{APPID}]\nsecret = {{ env = "NOT_SET" }}', "variable NOT_SET is not set"),
         (f'[accounts.{APPID}]\nsecret = {{ env = "TWO" }}', "variable TWO is empty, or not one word"),
         (f'[accounts.{APPID}]\nsecret = {{ file = "no" }}', "No such file"),
+        (f'[accounts.{APPID}]\nsecret = {{ file = "~nosuchuser/no" }}', "No such file"),
         (f'[accounts.{APPID}]\nsecret = {{ file = "for-all" }}', "every user of this machine can read"),
         (f'[accounts.{APPID}]\nsecret = {{ file = "." }}', "cannot be read"),
         (f'[accounts.{APPID}]\nsecret = {{ command = ["no-such-command"] }}', "there is no command no-such-command"),

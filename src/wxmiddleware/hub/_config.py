@@ -155,7 +155,7 @@ class _Reader:
 
     def _audit(self) -> str:
         audit = self._top.get("audit", str, "stdout")
-        return audit if audit in ("stdout", "stderr", "off") else str(self._beside / Path(audit).expanduser())
+        return audit if audit in ("stdout", "stderr", "off") else str(self._beside / os.path.expanduser(audit))
 
     def _grace(self) -> float:
         grace = self._top.get("grace", float, GRACE)

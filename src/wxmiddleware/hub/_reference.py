@@ -152,7 +152,7 @@ def reference(value: Any, beside: Path) -> Reference:
     if kind == "env" and _is_text(where):
         return FromEnvironment(where)
     if kind == "file" and _is_text(where):
-        return FromFile(str(beside / Path(where).expanduser()))
+        return FromFile(str(beside / os.path.expanduser(where)))
     if kind == "command" and isinstance(where, list) and where and all(map(_is_text, where)):
         return FromCommand(tuple(where))
     raise ConfigurationError(f"must be one of {FORMS}")

@@ -47,6 +47,9 @@ class Service:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. What it began with is closed after it."""
+        if scope["type"] == "lifespan":  # it lasts as long as the process, and needs none of that
+            await self.hub(scope, receive, send)
+            return
         stock = self._stock
         self._at_work[stock] += 1
         try:
@@ -72,6 +75,12 @@ class Service:
                 stock = await asyncio.to_thread(Stock, config, before)
             except ConfigurationError as error:
                 _logger.error("The settings stay as they were. %s", error)
+                return
+            except Exception as error:  # only its type: what it says may quote a secret
+                _logger.error(
+                    "The settings stay as they were: the hub met an unexpected %s. Please report it.",
+                    type(error).__name__,
+                )
                 return
             self.hub.use(stock.settings)
             self._stock, self._at_work[stock] = stock, 0
