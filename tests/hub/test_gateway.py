@@ -149,6 +149,13 @@ def test_only_its_faces_and_accounts(world: World) -> None:
     assert 40125 == said(f"/one{SEND}", keys[1][:-1])
 
 
+def test_a_ticket_with_a_key(world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
+    answer = world.http.get(f"/{world.appid}/cgi-bin/ticket/getticket?type=jsapi", headers=headers).json()
+
+    assert world.wechat.current_ticket() == answer["ticket"]
+
+
 def test_pictures(world: World) -> None:
     headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
     answer = world.http.post(f"/{world.appid}/wxa/getwxacodeunlimit", json={"scene": "a"}, headers=headers)

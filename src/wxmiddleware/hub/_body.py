@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import anyio
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Body:
         self._receive = receive
         self._length = length
         self._beginning = bytearray()
-        self._ended = anyio.Event()
+        self._ended = asyncio.Event()
         self._kept = False
         self.client_left = False
         self.only_once = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
 from .._runtime.clock import clock
-from ._answers import INVALID_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
+from ._answers import INVALID_TOKEN, MISSING_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
 from ._given import Given
 from ._rate import Bucket
 from ._settings import Caller, Face, HubAccount, Settings
@@ -139,9 +140,35 @@ class Callers:
         """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
         return self._is_own(token) or self.given.account_with(token) is not None
 
-    def only_account_of(self, caller: Caller) -> HubAccount | None:
-        """Get the caller's account, if it has no other."""
-        return self._settings.by_name[next(iter(caller.accounts))] if len(caller.accounts) == 1 else None
+    async def of_call(
+        self, headers: Headers, token: str | None, here: HubAccount | None
+    ) -> tuple[Sequence[Caller], HubAccount]:
+        """
+        Find who makes a call, and for which account: by the key in the header, else by the token in the query.
+
+        Args:
+            token: What stood in the query.
+            here: The account that the path or the host names, if they do.
+        """
+        key = bearer(headers)
+        if key is not None:
+            visitor = self.by_key(key)
+            return [visitor.caller], self.account_at(visitor.caller, here)
+        if len(headers.getlist("authorization")) > 1:
+            raise Refusal(UNKNOWN_KEY, "invalid appsecret: there are two headers with a key")
+        if not token:
+            raise Refusal(MISSING_TOKEN, "access_token missing: send a token that the hub gave, or a caller's key")
+        return await self.by_token(token, here)
+
+    def account_at(self, caller: Caller, here: HubAccount | None) -> HubAccount:
+        """Get the account that the path or the host names; else the caller's only one."""
+        if here is not None and here.name in caller.accounts:
+            return here
+        if here is not None:
+            raise Refusal(UNKNOWN_APPID, "invalid appid: the hub does not know it, or not for this caller")
+        if len(caller.accounts) != 1:
+            raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path")
+        return self._settings.by_name[next(iter(caller.accounts))]
 
     def account_of(self, caller: Caller, appid: str, here: HubAccount | None) -> HubAccount:
         """

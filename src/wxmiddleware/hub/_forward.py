@@ -7,12 +7,12 @@ byte moves. What WeChat answers is looked at only as far as an error can reach (
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from starlette.requests import ClientDisconnect
 
 from .._outbound.answers import RETRYABLE, errcode_of, is_rejection, object_in, why_not_renewed
@@ -147,16 +147,19 @@ class Forward:
     async def __call__(self, scope: Scope, receive: Receive, send: Sends) -> None:
         """Do it. If WeChat's answer breaks off, so does this one: it is left without an end."""
         self._body, self._send = Body(receive, self._call.length), send
+        self._loop = asyncio.get_running_loop()
+        watching = asyncio.create_task(self._watch())
         try:
-            # What fails is kept and not raised: a group of errors would come out of here.
-            async with anyio.create_task_group() as tasks:
-                self._scope = tasks.cancel_scope
+            async with asyncio.timeout(None) as self._limit:
                 self._moved()
-                tasks.start_soon(self._watch)
+                self._look()
                 await self._run()
                 self._done = True
-                tasks.cancel_scope.cancel()
+        except TimeoutError:  # silence, or the client left
+            pass
         finally:
+            watching.cancel()
+            self._timer.cancel()
             if self._answer is not None:
                 self._answer.close()
         await self._end(scope, receive)
@@ -185,10 +188,18 @@ class Forward:
 
     async def _watch(self) -> None:
         await self._body.left()
-        self._scope.cancel()
+        self._limit.reschedule(0.0)
 
     def _moved(self) -> None:
-        self._scope.deadline = anyio.current_time() + _SILENCE
+        self._last = self._loop.time()
+
+    def _look(self) -> None:
+        """End it if nothing has moved for too long; else look again when that may be. A timer for each move is dear."""
+        late = self._last + _SILENCE
+        if late > self._loop.time():
+            self._timer = self._loop.call_at(late, self._look)
+        else:
+            self._limit.reschedule(0.0)
 
     async def _run(self) -> None:
         import aiohttp

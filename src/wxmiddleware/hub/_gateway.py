@@ -15,7 +15,7 @@ from starlette.requests import Request
 from .._rules.models import AuthorizerAccount, Failure
 from .._runtime.clock import clock
 from ..sources.endpoint import secret_of
-from ._answers import INVALID_TOKEN, NOT_ALLOWED, SYSTEM_ERROR, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
+from ._answers import INVALID_TOKEN, NOT_ALLOWED, SYSTEM_ERROR, UNKNOWN_KEY, Refusal
 from ._audit import Entry
 from ._callers import Callers, Visitor, allow, bearer
 from ._forward import Call, Forward
@@ -24,7 +24,6 @@ from ._query import TOKEN, Query
 from ._settings import Caller, HubAccount
 from ._upstream import Upstream
 
-MISSING_TOKEN = 41001
 _METHODS = ("GET", "HEAD", "POST")
 # They make tokens, or end them: the hub alone does that. docs/wechat.md names them.
 _MINTING = frozenset(
@@ -100,17 +99,9 @@ class Gateway:
     ) -> tuple[Sequence[Caller], HubAccount]:
         if query.has_secret:
             raise Refusal(WRONG_PARAMETER, "invalid parameters: the hub forwards no secret to this path")
-        key, token = bearer(request.headers), query.get(TOKEN)
-        if key is None and len(request.headers.getlist("authorization")) > 1:
-            raise Refusal(UNKNOWN_KEY, "invalid appsecret: there are two headers with a key")
-        if key is not None:
-            visitor = self._callers.by_key(key)
-            return [visitor.caller], self._account_of(visitor.caller, here)
-        if path.lower().startswith(_USERS):
+        if path.lower().startswith(_USERS) and bearer(request.headers) is None:
             raise Refusal(NOT_ALLOWED, "api unauthorized: sns/ takes a user's token, so send the caller's key as well")
-        if not token:
-            raise Refusal(MISSING_TOKEN, "access_token missing: send a token that the hub gave, or a caller's key")
-        return await self._callers.by_token(token, here)
+        return await self._callers.of_call(request.headers, query.get(TOKEN), here)
 
     def _by_key_in_secret(self, request: Request, here: HubAccount | None, query: Query) -> tuple[Visitor, HubAccount]:
         """Find who calls one of the two. The key stands where an SDK has the AppSecret, in the header, or in both."""
@@ -123,20 +114,11 @@ class Gateway:
         visitor = self._callers.admitted(visitors[0])
         appid = query.get("appid")
         account = (
-            self._callers.account_of(visitor.caller, appid, here) if appid else self._account_of(visitor.caller, here)
+            self._callers.account_of(visitor.caller, appid, here)
+            if appid
+            else self._callers.account_at(visitor.caller, here)
         )
         return visitor, account
-
-    def _account_of(self, caller: Caller, here: HubAccount | None) -> HubAccount:
-        """The account that the path names; else the caller's only one."""
-        if here is None:
-            only = self._callers.only_account_of(caller)
-            if only is None:
-                raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path")
-            return only
-        if here.name not in caller.accounts:
-            raise Refusal(UNKNOWN_APPID, "invalid appid: the hub does not know it, or not for this caller")
-        return here
 
     async def _prepared(
         self, path: str, query: Query, account: HubAccount, callers: Sequence[Caller]

@@ -165,7 +165,7 @@ class WireShapes:
 
     async def _give_ticket(self, asked: Asked, kind: str) -> Response:
         query = single(asked.request.query_params.multi_items())
-        callers, account = await asked.callers.by_token(query.get("access_token", ""), asked.here)
+        callers, account = await asked.callers.of_call(asked.request.headers, query.get("access_token"), asked.here)
         asked.entry.caller, asked.entry.account = "|".join(caller.name for caller in callers), account.name
         for caller in callers:
             allow(caller, "wechat")
