@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from stores.memcached_server import Memcached
-from stores.redis_server import RedisServer, free_port
-from stores.sql_servers import MariaDB
+from stores.redis_server import RedisServer, Twemproxy, free_port
+from stores.sql_servers import MariaDB, PostgreSQL
 
 from doctor.conftest import Doctor
 from wxmiddleware import Account, Runtime
@@ -66,23 +66,20 @@ def let_in(server: RedisServer, *rules: str) -> None:
 
 
 @servers
-@pytest.mark.parametrize("kind", ["redis", "mariadb", "memcached"])
+@pytest.mark.parametrize("kind", ["redis", "mariadb", "postgresql", "sqlite", "memcached"])
 def test_sound(
-    doctor: Doctor,
-    environment: pytest.MonkeyPatch,
-    kind: str,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
+    doctor: Doctor, environment: pytest.MonkeyPatch, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """A store that is as it should be passes, and the probe is gone afterwards, or at its end."""
-    if kind == "memcached":
-        server = Memcached()
+    url = f"sqlite:///{tmp_path}/tokens.db"
+    if kind in ("memcached", "postgresql"):
+        server = Memcached() if kind == "memcached" else PostgreSQL()
         request.addfinalizer(server.close)
         url = server.url
-    else:
-        url = request.getfixturevalue(f"{kind}{'_server' * (kind == 'redis')}").url
+    elif kind != "sqlite":
+        url = request.getfixturevalue("redis_server" if kind == "redis" else kind).url
     environment.setenv("WXM_STORE", url)
-    if kind == "mariadb":
+    if kind not in ("redis", "memcached"):
         make_table(url)
     visit = doctor(secrets=("pa55word",))
     checked = {name: visit.level(name) for name in visit.checks if name.startswith("store")}
@@ -93,6 +90,22 @@ def test_sound(
         left = store.load(stores._PROBE).record
         assert left is None or left.lease is None
         assert kind == "memcached" or [] == store.keys()
+
+
+@servers
+def test_behind_a_proxy(
+    doctor: Doctor, environment: pytest.MonkeyPatch, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """A proxy that knows no INFO does not tell of role and memory; all else is seen, and nothing fails."""
+    with Twemproxy(tmp_path, redis_server) as between:
+        environment.setenv("WXM_STORE", between.url)
+        visit = doctor()
+    checked = {name: visit.level(name) for name in visit.checks if name.startswith("store")}
+
+    assert {"store_role": "skip", "store_eviction": "skip"} == {
+        name: level for name, level in checked.items() if level != "ok"
+    }
+    assert 0 == visit.code
 
 
 class TestReached:
