@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from support.on_clock import OnClock
 from support.prelude import WORKER, time_of_test
 
@@ -53,8 +53,3 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     body = answer(environ["PATH_INFO"])
     start_response("200 OK", [("Content-Type", "text/plain"), (WORKER, str(os.getpid()))])
     return [body]
-
-
-def child_exit(_: Any, worker: Any) -> None:
-    """gunicorn's hook: the gauges of a worker that has ended are no more."""
-    mark_process_dead(worker.pid)

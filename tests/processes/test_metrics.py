@@ -29,11 +29,12 @@ from wxmiddleware.simulator import SimulatorServer, WeChat
 from .conftest import PATHS
 from .server import PATIENCE, Kind, Server
 
-RULES = Path(__file__).parents[2] / "examples" / "monitoring" / "alerts.yml"
+MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
+RULES, CONFIG = MONITORING / "alerts.yml", MONITORING / "gunicorn.conf.py"
 WORKERS = 4
 GUNICORN = Kind(
     "gunicorn",
-    f"gunicorn --bind {{address}} --workers {WORKERS} --config python:processes.metrics_app processes.metrics_app:app",
+    f"gunicorn --bind {{address}} --workers {WORKERS} --config {CONFIG} processes.metrics_app:app",
     WORKERS,
 )
 TOKEN, STABLE = PATHS["classic"], PATHS["stable"]
@@ -178,8 +179,11 @@ def test_storm(storm: Storm, tmp_path: Path) -> None:
 
     before = storm.total("token_fetches_total")
     response = requests.get(f"{storm.server.url}/metrics", timeout=PATIENCE)
-    os.kill(int(response.headers[WORKER]), signal.SIGKILL)
-    storm.server.visit("/call")
+    killed = response.headers[WORKER]
+    assert list((tmp_path / "metrics").glob(f"gauge_live*_{killed}.db"))
+    os.kill(int(killed), signal.SIGKILL)
+    while list((tmp_path / "metrics").glob(f"gauge_live*_{killed}.db")):
+        storm.server.visit("/call")
     assert before == storm.total("token_fetches_total"), "a worker's counts have died with it"
     judge(storm, tmp_path)
 
