@@ -12,6 +12,7 @@ import pytest
 import requests
 
 import wxmiddleware.sources
+import wxmiddleware.sources.suite
 from wxmiddleware import (
     Account,
     ConfigurationError,
@@ -72,7 +73,8 @@ def test_table() -> None:
     rows = [
         [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")
     ]
-    classes: list[Any] = [each for _, each in inspect.getmembers(wxmiddleware.sources, inspect.isclass)]
+    modules = (wxmiddleware.sources, wxmiddleware.sources.suite)
+    classes: list[Any] = [each for one in modules for _, each in inspect.getmembers(one, inspect.isclass)]
     sources = {each.kind: each for each in classes if isinstance(getattr(each, "kind", None), str)}
     shown = {row[0]: row[3] for row in rows}
 

@@ -9,7 +9,7 @@ import pytest
 
 from wxmiddleware import Account, WeComAccount
 from wxmiddleware._rules.identity import key_parts, realm_of
-from wxmiddleware._rules.models import AuthorizerAccount
+from wxmiddleware._rules.models import AuthorizerAccount, CorpAccount, ProviderAccount, SuiteAccount
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.stores import record_key
 
@@ -26,6 +26,9 @@ KEYS = {
     "wx:wecom:ww1/1000002:jsapi_ticket": (WeComAccount("ww1", agentid="1000002"), "jsapi_ticket"),
     "wx:wecom:ww1/secret=613bc5f957a3:wecom": (WeComAccount("ww1", SECRET), "wecom"),
     "wx:wechat:wx1/wxplatform:authorizer": (AuthorizerAccount("wx1", "wxplatform"), "authorizer"),
+    "wx:wecom:ww5d0f:suite": (SuiteAccount("ww5d0f", SECRET), "suite"),
+    "wx:wecom:ww1a2b:provider": (ProviderAccount("ww1a2b", SECRET), "provider"),
+    "wx:wecom:wpCorp01/ww5d0f:corp": (CorpAccount("wpCorp01", "ww5d0f", agentid=7), "corp"),
     "wx:wechat:wx1:of%3Amine": (Account("wx1", SECRET), "of:mine"),
 }
 
@@ -46,7 +49,7 @@ def test_parts(key: str) -> None:
     assert parts is not None
 
     assert (realm_of(account), account.appid, kind) == (parts.realm, parts.appid, parts.kind)
-    assert parts.app in ("", "1000002", "wxplatform") or parts.app.startswith("secret=")
+    assert parts.app in ("", "1000002", "wxplatform", "ww5d0f") or parts.app.startswith("secret=")
 
 
 @pytest.mark.parametrize("key", ["", "wx", "wx:wx1:webhook:00", "wx:wechat::stable", "wx:a:b:c:d", "token:a:b:c"])
@@ -90,6 +93,10 @@ def test_worlds_apart() -> None:
         AuthorizerAccount("wx1", "wxplatform"),
         AuthorizerAccount("wx1/wxplatform", "b"),
         Account("wx1/wxplatform", SECRET),
+        SuiteAccount("ww1", SECRET),
+        CorpAccount("wx1", "ww1"),
+        CorpAccount("WX1", "ww1"),
+        CorpAccount("wx1", "ww2"),
         Account("wechat:wx1", SECRET),
     ]
 

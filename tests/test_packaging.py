@@ -59,6 +59,7 @@ INTEGRATIONS = {
     "jssdk": [],
     "masking": [],
     "platform": [],
+    "suite": [],
     "pool": [],
     "starlette": [],
     "flask": ["flask"],

@@ -17,15 +17,14 @@ is void, the newest is looked up in WeChat's list of authorised accounts (``api_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ._engine.events import Observer, checked_observers
 from ._engine.link import StoreLink
 from ._engine.provider import TokenProvider
+from ._pushed import PlatformStatus, PushedTicket, TicketState
 from ._rules.identity import record_key
 from ._rules.models import Account, AuthorizerAccount, Failure, Grant, Record, is_token
 from ._rules.policies import next_generation
@@ -33,13 +32,13 @@ from ._runtime import fork
 from ._runtime.clock import Clock
 from ._runtime.runtime import Runtime
 from ._runtime.threads import run_in_thread
-from .exceptions import ConfigurationError, StoreError
+from .exceptions import ConfigurationError
 from .sources import AuthorizerToken, ComponentToken
 from .sources.component import wants_ticket
 from .stores import TokenStore
 
 if TYPE_CHECKING:
-    from ._engine.token import CachedToken, Status
+    from ._engine.token import CachedToken
 
 __all__ = ["Platform", "PlatformStatus", "TicketState"]
 
@@ -50,36 +49,6 @@ _FORGETFUL = (
     "is given: SQLStore or JSONFileStore. A Redis of yours that writes to disk and evicts nothing will do, too: say "
     "durable=True."
 )
-
-
-class TicketState(StrEnum):
-    """What a platform's ticket is like."""
-
-    GOOD = "good"
-    LATE = "late"  # it still serves, but WeChat's pushes do not arrive any more
-    OVER = "over"
-    MISSING = "missing"  # none has ever been kept
-    UNKNOWN = "unknown"  # the store failed
-
-
-@dataclass(frozen=True, slots=True)
-class PlatformStatus:
-    """
-    What a platform is like: its own token, and the ticket that is needed to fetch that.
-
-    Attributes:
-        token: The status of the ``component_access_token``.
-        ticket: The state of the ``component_verify_ticket`` in the store. It says nothing of the tickets themselves.
-        ticket_age: Seconds since it was pushed; ``None`` if there is none.
-        ticket_ends_in: Seconds for which it is good; ``None`` if there is none.
-        problem: What went wrong with the store, if its state is not known.
-    """
-
-    token: Status
-    ticket: TicketState
-    ticket_age: float | None = None
-    ticket_ends_in: float | None = None
-    problem: str | None = None
 
 
 class Platform(fork.InOneProcess):
@@ -127,7 +96,14 @@ class Platform(fork.InOneProcess):
         self.provider = TokenProvider(account, source=ComponentToken(self._ticket), store=store, **self._options)
         self._source = AuthorizerToken(self.provider)
         self._authorizers: WeakValueDictionary[str, CachedToken] = WeakValueDictionary()
-        self._tickets = StoreLink(store, record_key(account, "component_verify_ticket"), self._clock)
+        self._tickets = PushedTicket(
+            StoreLink(store, record_key(account, "component_verify_ticket"), self._clock),
+            self._clock,
+            field="ComponentVerifyTicket",
+            life=_TICKET_LIFE,
+            late=_TICKET_LATE,
+            wants=wants_ticket,
+        )
 
     @property
     def _clock(self) -> Clock:
@@ -149,37 +125,8 @@ class Platform(fork.InOneProcess):
             ConfigurationError: It is not a ticket: empty, or not a str.
             StoreError: The store failed; the ticket is not kept.
         """
-        if not isinstance(ticket, str) or not is_token(ticket.strip()):
-            raise ConfigurationError("The ticket must be the text of ComponentVerifyTicket, and not empty.")
-
-        def change(record: Record, now: float) -> Record:
-            return replace(
-                record,
-                generation=next_generation(record.generation, now, 0.0),
-                value=ticket.strip(),
-                received_at=self._clock(),
-                expires_at=self._clock() + _TICKET_LIFE,
-            )
-
-        self._tickets.amend(change)
-        with suppress(StoreError):  # the ticket is kept; the pauses end by themselves
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """End the pauses that the want of a ticket has caused: the shared one, and this process's own."""
-        own = self.provider._own
-        if _waits(own) or self._waits_in_store(own):
-            own.resume(wants_ticket)
-        for found in self._authorizers.valuerefs():
-            token = found()
-            if token is not None and _waits(token):
-                token.resume(wants_ticket)
-
-    def _waits_in_store(self, token: CachedToken) -> bool:
-        with suppress(StoreError):
-            cooldown = token.link.read().cooldown
-            return cooldown is not None and wants_ticket(cooldown.failure)
-        return False
+        tokens = [token for found in self._authorizers.valuerefs() if (token := found()) is not None]
+        self._tickets.remember(ticket, self.provider._own, tokens)
 
     async def aremember_ticket(self, ticket: str) -> None:
         """Keep a ticket: `remember_ticket` for tasks of asyncio and trio."""
@@ -213,17 +160,7 @@ class Platform(fork.InOneProcess):
         Raises:
             ProviderClosed: After ``platform.provider.close()``.
         """
-        token = self.provider.status()
-        try:
-            record = self._tickets.read()
-        except StoreError as error:
-            return PlatformStatus(token, TicketState.UNKNOWN, problem=str(error))
-        if record.value is None:
-            return PlatformStatus(token, TicketState.MISSING)
-        now = self._clock()
-        age, left = now - record.received_at, record.expires_at - now
-        found = TicketState.OVER if left <= 0 else TicketState.LATE if age > _TICKET_LATE else TicketState.GOOD
-        return PlatformStatus(token, found, max(0.0, age), max(0.0, left))
+        return self._tickets.status(self.provider.status())
 
     async def astatus(self) -> PlatformStatus:
         """Tell what it is like: `status` for tasks of asyncio and trio."""
@@ -300,16 +237,7 @@ class Platform(fork.InOneProcess):
 
     def _ticket(self) -> str | None:
         """The newest ticket, if it is still good."""
-        with suppress(StoreError):
-            record = self._tickets.read()
-            if self._clock() < record.expires_at:
-                return record.value
-        return None
+        return self._tickets.newest()
 
     def __repr__(self) -> str:
         return f"<Platform {self.account.appid}>"
-
-
-def _waits(token: CachedToken) -> bool:
-    cooldown = token.cooldown
-    return cooldown is not None and token.runtime.clock() < cooldown.until and wants_ticket(cooldown.failure)

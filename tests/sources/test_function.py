@@ -24,6 +24,7 @@ from wxmiddleware.sources import (
     WeComToken,
     _within,
     component,
+    suite,
     tickets,
 )
 from wxmiddleware.sources._elsewhere import _FETCHED
@@ -335,9 +336,11 @@ def test_kinds_of_wechat_s_own() -> None:
         tickets.CardTicket,
         tickets.AgentTicket,
     ]
-    kinds = {each.kind for each in (*fetched, component.ComponentToken, component.AuthorizerToken)}
+    of_platforms: list[Any] = [component.ComponentToken, component.AuthorizerToken]
+    of_platforms += [suite.SuiteToken, suite.ProviderToken, suite.CorpToken]
+    kinds = {each.kind for each in (*fetched, *of_platforms)}
 
-    assert kinds | {"component_verify_ticket"} == _FETCHED
+    assert kinds | {"component_verify_ticket", "suite_ticket", "auth_codes"} == _FETCHED
     for kind in _FETCHED:
         with pytest.raises(ConfigurationError, match="fetched from WeChat"):
             CallableToken(ours, kind=kind)

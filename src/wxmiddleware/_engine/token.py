@@ -508,6 +508,7 @@ class CachedToken:
             Whether it is handed out from now on.
         """
         if record.value is None:
+            self._withdraw(record)
             return False
         draw = self.runtime.random()
         with self._lock:
@@ -552,6 +553,14 @@ class CachedToken:
             self._hot_until(min(ahead, then))
             self.cooldown = None
             return True
+
+    def _withdraw(self, record: Record) -> None:
+        """Hand out nothing any more, if `record` says that an authorisation was taken back after the token came."""
+        if not self.rotates or record.refresh is not None or not follows(record.generation, self.latest().generation):
+            return
+        with self._lock:
+            self.snapshot = self._before = NOTHING
+            self._unknown = None
 
     def still(self, record: Record, *, confirmed: bool = False) -> None:
         """

@@ -26,6 +26,7 @@ class Place(Enum):
     AUTHORIZER = "the token endpoint of an account that authorised a platform"
     WECOM_TOKEN = "the token endpoint of WeCom"  # noqa: S105 - no password
     WECOM = "an API of WeCom"
+    SUITE = "the endpoints of a suite of WeCom"
 
 
 class Words(NamedTuple):
@@ -90,6 +91,7 @@ _WECOM_CODES: Final = f"{_WECOM_PAGES}/90313"
 _WECOM_LIMITS: Final = f"{_WECOM_PAGES}/90312"
 _WECOM_IP: Final = f"{_WECOM_PAGES}/90664"
 _WECOM_TOKEN: Final = f"{_WECOM_PAGES}/91039"
+_SUITE_TOKEN: Final = f"{_WECOM_PAGES}/90600"
 _REPORTED: Final = "reported by developers; on no page of WeChat's"
 
 _TRANSIENT, _PERMANENT, _QUOTA = Cause.TRANSIENT, Cause.PERMANENT, Cause.QUOTA
@@ -107,6 +109,14 @@ _ALLOW_AT_WECOM: Final = Words(
     "information.",
     "请在 work.weixin.qq.com 的应用页面把 {ip} 加入企业可信IP，约一分钟后生效。如果是服务商的应用，则加入服务商基本"
     "信息里的IP白名单。",
+)
+_CORP_AGAIN: Final = Words(
+    "The corp's admin has to authorise the suite again; of a developed app, fetch its secret again at WeCom's console.",
+    "需要企业管理员重新授权；代开发应用则在服务商后台重新获取 Secret。",
+)
+_SUITE_REJECTED: Final = Words(
+    "The suite_access_token was rejected, and so was a newer one. WeCom has also said so while no corp had authorised.",
+    "suite_access_token 被拒，换了新的也被拒。还没有企业授权时，企业微信也可能这样返回。",
 )
 _WECOM_SECRET: Final = Words(
     "the secret: it is wrong, was reset, is another corp's, or its app is disabled.",
@@ -132,7 +142,7 @@ _REJECTED_AGAIN: Final = Words(
 )
 
 _T, _A, _J, _P, _U = Place.TOKEN, Place.API, Place.TICKET, Place.PLATFORM, Place.AUTHORIZER
-_W, _V = Place.WECOM_TOKEN, Place.WECOM
+_W, _V, _S = Place.WECOM_TOKEN, Place.WECOM, Place.SUITE
 
 ROWS: Final[tuple[Row, ...]] = (
     Row(_T, -1, _TRANSIENT, Words("WeChat is busy.", "微信系统繁忙。"), _STABLE),
@@ -884,6 +894,161 @@ ROWS: Final[tuple[Row, ...]] = (
         Words(
             "The agentid is not that of the app whose secret this token is of.",
             "agentid 与这个 token 所属的应用不一致。",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(_S, -1, _TRANSIENT, Words("WeCom is busy.", "企业微信系统繁忙。"), _WECOM_CODES),
+    Row(
+        _S,
+        40013,
+        _PERMANENT,
+        Words(
+            "Check the corp's id: WeCom does not know it; capitals count.",
+            "检查企业 ID：企业微信不认识它；区分大小写。",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(_S, 40014, _TRANSIENT, _SUITE_REJECTED, _WECOM_CODES),
+    Row(
+        _S,
+        40058,
+        _PERMANENT,
+        Words("The auth_code is none: one has 64 to 512 bytes.", "auth_code 不对：应为 64 到 512 字节。"),
+        _WECOM_CODES,
+    ),
+    Row(
+        _S,
+        40077,
+        _TRANSIENT,
+        Words("The pre_auth_code is wrong: make another link.", "pre_auth_code 无效：重新生成授权链接。"),
+        _WECOM_CODES,
+    ),
+    Row(
+        _S,
+        40078,
+        _PERMANENT,
+        Words(
+            f"The auth_code is too old, or was used before. {_CORP_AGAIN.en}",
+            f"auth_code 已过期或已用过。{_CORP_AGAIN.zh}",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(
+        _S,
+        40080,
+        _PERMANENT,
+        Words("Check the suite_secret: it is wrong or was reset.", "检查 suite_secret：有误，或已重置。"),
+        _SUITE_TOKEN,
+    ),
+    Row(_S, 40082, _TRANSIENT, _SUITE_REJECTED, _WECOM_CODES),
+    Row(
+        _S,
+        40083,
+        _PERMANENT,
+        Words("Check the suite id: WeCom does not know it.", "检查 suite_id：企业微信不认识它。"),
+        _SUITE_TOKEN,
+    ),
+    Row(
+        _S,
+        40084,
+        _PERMANENT,
+        Words(
+            f"The permanent code is dead: the corp has cancelled, or it is another suite's. {_CORP_AGAIN.en}",
+            f"永久授权码已失效：企业已取消授权，或者它属于另一个应用。{_CORP_AGAIN.zh}",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(
+        _S,
+        40085,
+        _TRANSIENT,
+        Words(
+            "The suite_ticket is too old, or another suite's; WeCom pushes a new one every ten minutes.",
+            "suite_ticket 已过期，或者属于另一个应用；企业微信每十分钟推送一次新的。",
+        ),
+        _SUITE_TOKEN,
+    ),
+    Row(
+        _S,
+        41021,
+        _PERMANENT,
+        Words(
+            "The suite id did not arrive; check what stands between you and WeCom.",
+            "suite_id 没有送达；检查你与企业微信之间的代理或网关。",
+        ),
+        _SUITE_TOKEN,
+    ),
+    Row(
+        _S,
+        42007,
+        _TRANSIENT,
+        Words("The pre_auth_code is over: make another link.", "pre_auth_code 已过期：重新生成授权链接。"),
+        _WECOM_CODES,
+    ),
+    Row(_S, 42009, _TRANSIENT, _SUITE_REJECTED, _WECOM_CODES),
+    Row(
+        _S,
+        45009,
+        _QUOTA,
+        Words(
+            "Too many requests; WeCom blocks for a minute, or for an hour.",
+            "请求太多；企业微信会封禁一分钟，或一小时。",
+        ),
+        _WECOM_LIMITS,
+    ),
+    Row(_S, 45033, _TRANSIENT, Words("Too many requests at a time.", "并发请求太多。"), _WECOM_CODES),
+    Row(_S, 48002, _PERMANENT, Words("This suite may not use this API.", "该应用没有这个接口的权限。"), _WECOM_CODES),
+    Row(
+        _S,
+        48003,
+        _PERMANENT,
+        Words("The suite id is not that of the suite_access_token.", "suite_id 与 suite_access_token 不匹配。"),
+        _WECOM_CODES,
+    ),
+    Row(
+        _S,
+        48004,
+        _PERMANENT,
+        Words(f"The authorisation was cancelled. {_CORP_AGAIN.en}", f"授权已取消。{_CORP_AGAIN.zh}"),
+        _WECOM_CODES,
+    ),
+    Row(_S, 60020, _PERMANENT, _ALLOW_AT_WECOM, _WECOM_IP),
+    Row(
+        _V,
+        40082,
+        None,
+        Words(
+            "The suite_access_token or provider_access_token was rejected: it is over, or of another kind. A call with "
+            "with_token(suite.provider) is repeated with a newer one.",
+            "suite_access_token 或 provider_access_token 被拒：已过期，或种类不对。用 with_token(suite.provider) 发起的"
+            "调用会换新 token 重试一次。",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(
+        _V,
+        40084,
+        None,
+        Words(f"The corp's permanent code is dead. {_CORP_AGAIN.en}", f"该企业的永久授权码已失效。{_CORP_AGAIN.zh}"),
+        _WECOM_CODES,
+    ),
+    Row(
+        _V,
+        40085,
+        None,
+        Words(
+            "The suite_ticket is too old; a new one is pushed every ten minutes.",
+            "suite_ticket 已过期；每十分钟会推送一次新的。",
+        ),
+        _WECOM_CODES,
+    ),
+    Row(
+        _V,
+        42009,
+        None,
+        Words(
+            "The suite_access_token is over; Suite.provider gives a newer one.",
+            "suite_access_token 已过期；Suite.provider 会给出新的。",
         ),
         _WECOM_CODES,
     ),

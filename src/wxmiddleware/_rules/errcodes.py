@@ -18,8 +18,8 @@ from .models import Cause, Failure
 
 # A new token cures these, when an API call answers them. Never when a token endpoint does.
 RETRYABLE = frozenset({40001, 40014, 42001})
-# With these a token endpoint says that the secret is wrong; WeCom with 40001 alone.
-WRONG_SECRET = frozenset({40001, 40125})
+# With these a token endpoint says that the secret is wrong; WeCom with 40001 alone, and of a suite with 40080.
+WRONG_SECRET = frozenset({40001, 40080, 40125})
 
 _ADVICE = causes_at(Place.TOKEN)
 # What no endpoint gives anything for until a person acts, whether its own table has the code or not.

@@ -231,6 +231,69 @@ class AuthorizerAccount(Account):
         return quote(self.secret, safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class SuiteAccount(Account):
+    """
+    A suite of a service provider of WeCom (第三方应用), or a template of apps developed for one corp (代开发模板).
+
+    Args:
+        appid: The suite id, such as ``ww5d0f…``; of a template ``dk…``.
+        secret: The ``suite_secret``, or a function that gives it; see `Account`.
+        base_url: Where WeCom's API is: a proxy of yours, or the simulator.
+        realm: Which WeCom that is; see `Account`.
+
+    Raises:
+        ConfigurationError: As for `WeComAccount`.
+    """
+
+    base_url: str = field(default=WECOM_URL, kw_only=True)
+
+    _names: ClassVar = ("suite_id", "suite_secret")
+    _hints: ClassVar = (
+        "It stands on the suite's page at open.work.weixin.qq.com.",
+        "Give the suite_secret, for example os.environ['WECOM_SUITE_SECRET'].",
+    )
+    _variables: ClassVar = ("WECOM_SUITE_ID", "WECOM_SUITE_SECRET")
+    _optional: ClassVar = {"base_url": "WECOM_BASE_URL", "realm": "WECOM_REALM"}
+    _own_realm: ClassVar = "wecom"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount(SuiteAccount):
+    """
+    A service provider of WeCom (服务商) itself: its own CorpID, and the ``provider_secret``.
+
+    Takes the arguments of `SuiteAccount`.
+    """
+
+    _names: ClassVar = ("provider's corpid", "provider_secret")
+    _hints: ClassVar = (
+        "It stands on the provider's page at open.work.weixin.qq.com.",
+        "Give the provider_secret, for example os.environ['WECOM_PROVIDER_SECRET'].",
+    )
+    _variables: ClassVar = ("WECOM_PROVIDER_CORPID", "WECOM_PROVIDER_SECRET")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpAccount(WeComAccount):
+    """
+    A corp that has authorised a suite. `Suite.corp` makes it.
+
+    It has no secret that we know. In its place stands the suite id: that, and neither the suite's secret nor the
+    permanent code, which may both be reset, tells its tokens from those of other suites. The `agentid` is for messages.
+    """
+
+    _names: ClassVar = ("corp's corpid", "suite id")
+    _hints: ClassVar = ("WeCom names it in get_permanent_code.", "It stands on the suite's page.")
+
+    def _may_lack_secret(self) -> bool:
+        return False
+
+    def _app(self) -> str:
+        assert isinstance(self.secret, str)
+        return quote(self.secret, safe="")
+
+
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\uff02\uff07"
 
 

@@ -46,6 +46,7 @@ def named(kind: str, *words: str) -> str:
 _FETCHED = {
     *("stable", "classic", "wecom", "jsapi_ticket", "wx_card_ticket", "agent_ticket"),
     *("component", "authorizer", "component_verify_ticket"),
+    *("suite", "corp", "provider", "suite_ticket", "auth_codes"),
 }
 
 

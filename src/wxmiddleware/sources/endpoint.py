@@ -15,8 +15,11 @@ from .._rules.models import (
     Account,
     AuthorizerAccount,
     Cause,
+    CorpAccount,
     Failure,
     Grant,
+    ProviderAccount,
+    SuiteAccount,
     WeComAccount,
     in_quotes,
     is_token,
@@ -273,8 +276,11 @@ def _fixed_secret(account: Account) -> tuple[str, ...]:
     return (account.secret,) if isinstance(account.secret, str) else ()
 
 
-# The base class last.
+# A base class after those that are made of it.
 _ARTICLES: dict[type[Account], str] = {
+    CorpAccount: "a corp that authorised a Suite",
+    ProviderAccount: "a ProviderAccount",
+    SuiteAccount: "a SuiteAccount",
     WeComAccount: "a WeComAccount",
     AuthorizerAccount: "an account that authorised a Platform",
     Account: "an Account",

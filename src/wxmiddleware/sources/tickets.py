@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from .._rules.advice import Place, causes_at
 from .._rules.errcodes import ErrorTable
-from .._rules.models import Account, AuthorizerAccount, Failure, Grant, WeComAccount
+from .._rules.models import Account, AuthorizerAccount, CorpAccount, Failure, Grant, WeComAccount
 from ..exceptions import ConfigurationError
 from ._borrowed import Lender, borrow, check_lender
 from .endpoint import Endpoint, Form
@@ -98,7 +98,7 @@ class JsapiTicket(_Ticket):
     """
 
     kind = "jsapi_ticket"
-    accounts: ClassVar[tuple[type[Account], ...]] = (Account, WeComAccount, AuthorizerAccount)
+    accounts: ClassVar[tuple[type[Account], ...]] = (Account, WeComAccount, AuthorizerAccount, CorpAccount)
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the ticket. WeChat decides whether it is another one, so `force` changes nothing."""
@@ -132,7 +132,7 @@ class AgentTicket(_Ticket):
     """
 
     kind = "agent_ticket"
-    accounts: ClassVar[tuple[type[Account], ...]] = (WeComAccount,)
+    accounts: ClassVar[tuple[type[Account], ...]] = (WeComAccount, CorpAccount)
 
     def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
         """Ask for the ticket. WeCom decides whether it is another one, so `force` changes nothing."""

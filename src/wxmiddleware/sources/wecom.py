@@ -13,7 +13,7 @@ from .endpoint import Endpoint, Form
 __all__ = ["WeComToken"]
 
 # WeCom bans the caller's IP for an hour if wrong secrets come again and again; it does not say how many.
-_WRONG_SECRET_REST = 600.0
+WRONG_SECRET_REST = 600.0
 
 WECOM_ADVICE = causes_at(Place.WECOM_TOKEN)
 _FORM = Form(errors=ErrorTable("WeCom gives no token", WECOM_ADVICE), lasting=True)
@@ -56,5 +56,5 @@ class WeComToken(Endpoint):
 
         answer = self.ask_with_secret(account, ask)
         if isinstance(answer, Failure) and answer.errcode == 40001:
-            return replace(answer, retry_after=_WRONG_SECRET_REST)
+            return replace(answer, retry_after=WRONG_SECRET_REST)
         return answer

@@ -17,6 +17,7 @@ from .._runtime import process
 from ..health import HasProviders, providers_of
 from ..platform import Platform
 from ..pool import ProviderPool
+from ..suite import Suite
 from ._advice import advice_on
 from ._facts import GOOD, AccountFacts, EventFacts, Facts, PlatformFacts, Process, StoreFacts
 from ._history import History
@@ -55,7 +56,7 @@ def gather(
     live = [each for each in providers_of(sources) if not each.closed]
     ranked = [(_rank(each._own), each.account.appid, number) for number, each in enumerate(live)]
     shown = [live[number] for *_, number in heapq.nsmallest(SHOWN_ACCOUNTS, ranked)]
-    platforms = [each for each in sources if isinstance(each, Platform)]
+    platforms = [each for each in sources if isinstance(each, Platform | Suite)]
     wanted = _wanted([each._own for each in shown], platforms)
     asked = dict(zip((id(each.store) for each in wanted), looks.at(wanted[:SHOWN_STORES]), strict=False))
     accounts = [_account(each, history, asked.get(id(each._own.store)), seen, now) for each in shown]
@@ -95,7 +96,7 @@ def _counted(live: Iterable[TokenProvider]) -> dict[str, int]:
     return counted
 
 
-def _wanted(shown: Iterable[CachedToken], platforms: Iterable[Platform]) -> list[Wanted]:
+def _wanted(shown: Iterable[CachedToken], platforms: Iterable[Platform | Suite]) -> list[Wanted]:
     wanted: dict[int, Wanted] = {}
 
     def of(store: TokenStore) -> Wanted:
@@ -157,7 +158,7 @@ def _of_record(record: Record | None, now: float, seen: dict[Process, float], cl
     }
 
 
-def _platform(platform: Platform, asked: dict[int, Seen]) -> PlatformFacts:
+def _platform(platform: Platform | Suite, asked: dict[int, Seen]) -> PlatformFacts:
     looked, appid = asked.get(id(platform.provider._own.store)), platform.account.appid
     return PlatformFacts(appid, None if looked is None else looked.platforms.get(appid))
 

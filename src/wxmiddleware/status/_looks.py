@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .._engine.link import StoreLink
     from ..platform import Platform, PlatformStatus
     from ..stores import TokenStore
+    from ..suite import Suite
 
 PATIENCE: Final = 1.0  # seconds that a viewer waits
 _BUDGET: Final = 0.5  # seconds after which no further record is read
@@ -48,7 +49,7 @@ class Wanted:
 
     store: TokenStore
     links: list[StoreLink] = field(default_factory=list)
-    platforms: list[Platform] = field(default_factory=list)
+    platforms: list[Platform | Suite] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
