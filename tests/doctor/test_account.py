@@ -12,7 +12,7 @@ import requests
 
 from doctor.conftest import Doctor
 from wxmiddleware import Account, ClassicToken, Runtime, TokenProvider
-from wxmiddleware._rules.models import Cause, Cooldown, Failure, Grant, Lease, Record
+from wxmiddleware._rules.models import Cause, Cooldown, Failure, Grant, Lease, Record, SuiteAccount
 from wxmiddleware._rules.policies import china_day
 from wxmiddleware._runtime import process
 from wxmiddleware.cli.doctor.asking import Said
@@ -493,6 +493,34 @@ class TestTicket:
         self.put(file_store, wechat_server, age)
 
         doctor("--component", self.COMPONENT, secrets=("ticket@@@x",)).only("ticket", finding, level)
+
+    @pytest.mark.parametrize(
+        ("age", "finding", "level"),
+        [
+            (600.0, "suite_ticket.ok", "ok"),
+            (1500.0, "suite_ticket.late", "warn"),
+            (1900.0, "suite_ticket.ended", "fail"),
+        ],
+    )
+    def test_of_a_suite(
+        self, doctor: Doctor, file_store: Path, wechat_server: SimulatorServer, age: float, finding: str, level: str
+    ) -> None:
+        """A suite's ticket is late after 20 minutes, and over after 30."""
+        store = JSONFileStore(file_store)
+        key = record_key(SuiteAccount("ww5d0f", "s", base_url=wechat_server.url), "suite_ticket")
+        loaded = store.load(key)
+        at = loaded.now - age
+        store.save(key, Record(1, "tk-x", at + 1800.0, received_at=at, refresh="keep"), loaded.version)
+
+        visit = doctor("--suite", "ww5d0f", secrets=("tk-x",))
+        assert finding == visit.checks["suite_ticket"]["finding"]
+        assert level == visit.level("suite_ticket")
+
+    def test_no_ticket_of_a_suite(self, doctor: Doctor, file_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The id may come from the environment, and must be one."""
+        monkeypatch.setenv("WECOM_SUITE_ID", "ww5d0f")
+        doctor().only("suite_ticket", "suite_ticket.missing")
+        doctor("--suite", "two words").only("suite_ticket", "suite_ticket.wrong")
 
     def test_missing(self, doctor: Doctor, file_store: Path) -> None:
         """So is none at all."""

@@ -539,6 +539,7 @@ def _add_doctor(commands: Any) -> None:
     command.add_argument(
         "--component", metavar="APPID", help="also look at the ticket of this third-party platform, in the store"
     )
+    command.add_argument("--suite", metavar="ID", help="also look at the ticket of this suite of WeCom, in the store")
     command.add_argument(
         "--clear-quota", action="store_true", help="reset the day's counts of all APIs: ten times a month"
     )

@@ -44,6 +44,7 @@ def doctor(options: argparse.Namespace, url: str) -> int:
         rid=options.rid or "",
         webhook=options.webhook or "",
         component=options.component or os.environ.get("WECHAT_COMPONENT_APPID", ""),
+        suite=options.suite or os.environ.get("WECOM_SUITE_ID", ""),
     )
     results = _examined(options, url, wanted, TABLE)
     return _SOUND if cause_of(results) is None else _FAILED

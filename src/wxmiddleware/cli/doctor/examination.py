@@ -97,6 +97,7 @@ class Options:
         rid: The id of a request to look up.
         webhook: The URL of the webhook to push to.
         component: The AppID of a third-party platform whose ticket is kept in the store.
+        suite: The id of a suite of WeCom whose ticket is kept there.
     """
 
     active: bool = False
@@ -105,6 +106,7 @@ class Options:
     rid: str = ""
     webhook: str = ""
     component: str = ""
+    suite: str = ""
 
 
 class Examination:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._rules.identity import key_parts, record_key
-from ..._rules.models import Account, Loaded, Record
+from ..._rules.models import WECHAT_URL, WECOM_URL, Account, Loaded, Record, SuiteAccount, WeComAccount
 from ..._runtime import process
 from ...exceptions import ConfigurationError, StoreError
 from ...stores._advice import translated
@@ -15,9 +15,45 @@ from .findings import Finding, fail, ok, skip, warn
 if TYPE_CHECKING:
     from .examination import Examination
 
-_TICKET = "component_verify_ticket"
 _PUSHED_EVERY = 600.0
-_MISSED = 3 * _PUSHED_EVERY
+
+
+class _Words(NamedTuple):
+    """What is said of a ticket, and after how many seconds that it is late."""
+
+    none_asked: str
+    wrong: str
+    unreadable: str
+    missing: str
+    sealed: str
+    ended: str
+    late: str
+    ok: str
+    late_after: float
+
+
+_OF_PLATFORM = _Words(
+    "ticket.none_asked",
+    "ticket.wrong",
+    "ticket.unreadable",
+    "ticket.missing",
+    "ticket.sealed",
+    "ticket.ended",
+    "ticket.late",
+    "ticket.ok",
+    3 * _PUSHED_EVERY,
+)
+_OF_SUITE = _Words(
+    "suite_ticket.none_asked",
+    "suite_ticket.wrong",
+    "suite_ticket.unreadable",
+    "suite_ticket.missing",
+    "suite_ticket.sealed",
+    "suite_ticket.ended",
+    "suite_ticket.late",
+    "suite_ticket.ok",
+    2 * _PUSHED_EVERY,
+)
 
 
 def look_at_record(examination: Examination) -> Finding:
@@ -91,38 +127,53 @@ def judge_lease(record: Record, now: float) -> Finding:
     return level(key, owner=process.host_and_pid(lease.owner), seconds=lease.until - now)
 
 
-# A platform's ticket
+# The ticket that is pushed to a platform or a suite
 
 
 def look_at_ticket(examination: Examination) -> Finding:
     """See how old a third-party platform's ticket is, without which there is no token of it."""
-    appid, account, store = examination.options.component, examination.account, examination.store
-    if not appid:
-        return skip("ticket.none_asked")
+    return _ticket(examination, examination.options.component, Account, "component_verify_ticket", _OF_PLATFORM)
+
+
+def look_at_suite_ticket(examination: Examination) -> Finding:
+    """See how old a suite's ticket is, without which there is no token of it."""
+    return _ticket(examination, examination.options.suite, SuiteAccount, "suite_ticket", _OF_SUITE)
+
+
+def _ticket(examination: Examination, whose: str, made: type[Account], kind: str, words: _Words) -> Finding:
+    account, store = examination.account, examination.store
+    if not whose:
+        return skip(words.none_asked)
     if store is None or account is None or examination.unmade:
         return skip("store.none")
+    # WeChat's own URL leads to no suite, nor WeCom's to a platform; a simulator's leads to both.
+    where = {} if account.base_url in (WECHAT_URL, WECOM_URL) else {"base_url": account.base_url}
+    if isinstance(account, WeComAccount) == (made is SuiteAccount) and account.realm:
+        where["realm"] = account.realm
     try:
-        platform = Account(appid, "-", base_url=account.base_url, realm=account.realm)
-        loaded = store.load(record_key(platform, _TICKET))
+        loaded = store.load(record_key(made(whose, "-", **where), kind))
     except ConfigurationError as error:
-        return fail("ticket.wrong", problem=str(error))
+        return fail(words.wrong, problem=str(error))
     except StoreError as error:
-        return fail("ticket.unreadable", problem=translated(str(error)))
+        return fail(words.unreadable, problem=translated(str(error)))
     examination.secrets |= {loaded.record.value} if loaded.record and loaded.record.value else set()
-    return judge_ticket(loaded)
+    return judge_ticket(loaded, words)
 
 
-def judge_ticket(loaded: Loaded) -> Finding:
-    """Judge how old a ticket is: WeChat pushes one every ten minutes, and each is good for twelve hours."""
+def judge_ticket(loaded: Loaded, words: _Words = _OF_PLATFORM) -> Finding:
+    """
+    Judge how old a ticket is: one is pushed every ten minutes. A platform's is good for twelve hours, a suite's for 30
+    minutes.
+    """
     record = loaded.record
     if record is None or record.value is None:
-        return fail("ticket.missing")
+        return fail(words.missing)
     if record.value.startswith(MARK):
-        return ok("ticket.sealed")
+        return ok(words.sealed)
     age = loaded.now - record.received_at
     data = {"age": round(age)}
     if loaded.now >= record.expires_at:
-        return fail("ticket.ended", minutes=age / 60, data=data)
-    if age > _MISSED:
-        return warn("ticket.late", minutes=age / 60, data=data)
-    return ok("ticket.ok", minutes=age / 60, data=data)
+        return fail(words.ended, minutes=age / 60, data=data)
+    if age > words.late_after:
+        return warn(words.late, minutes=age / 60, data=data)
+    return ok(words.ok, minutes=age / 60, data=data)

@@ -139,5 +139,12 @@ TABLE: Final[tuple[Check, ...]] = (
         Cost.STORE,
         ("store_commands",),
     ),
+    Check(
+        "suite_ticket",
+        records.look_at_suite_ticket,
+        Text("a suite's ticket", "服务商应用的 ticket"),
+        Cost.STORE,
+        ("store_commands",),
+    ),
     Check("rid", calls.look_at_rid, Text("WeChat's record of a request", "微信对某个请求的记录"), Cost.CALL, ("api",)),
 )

@@ -879,4 +879,42 @@ WORDS: Final[dict[str, Words]] = {
         Text("The ticket cannot be read. {problem}", "ticket 读不了。{problem}"),
         Text("Mend that; the platform cannot read it either.", "请解决：第三方平台同样读不了。"),
     ),
+    # A suite
+    "suite_ticket.none_asked": Words(Text("No --suite was given.", "没有给出 --suite。")),
+    "suite_ticket.ok": Words(
+        Text("The suite_ticket came {minutes:.0f} min ago.", "suite_ticket 是 {minutes:.0f} 分钟前收到的。")
+    ),
+    "suite_ticket.sealed": Words(Text("There is a suite_ticket, encrypted.", "有 suite_ticket，是加密的。")),
+    "suite_ticket.late": Words(
+        Text(
+            "The suite_ticket came {minutes:.0f} min ago; WeCom pushes one every ten minutes.",
+            "suite_ticket 是 {minutes:.0f} 分钟前收到的；企业微信每十分钟推送一次。",
+        ),
+        Text("Does the command URL of the suite still take it? See its log.", "应用的指令回调还能收到吗？看它的日志。"),
+    ),
+    "suite_ticket.ended": Words(
+        Text(
+            "The last suite_ticket came {minutes:.0f} min ago, and is good for thirty minutes.",
+            "最后一个 suite_ticket 是 {minutes:.0f} 分钟前收到的，有效期只有三十分钟。",
+        ),
+        Text(
+            "Push one by hand at WeCom's console, and look at the webhook's log.",
+            "请在服务商后台手动推送一次，并看回调的日志。",
+        ),
+    ),
+    "suite_ticket.missing": Words(
+        Text("The store has no suite_ticket.", "存储里没有 suite_ticket。"),
+        Text(
+            "Hand each notice to Suite.handle(); push a ticket by hand at WeCom's console.",
+            "把每个通知交给 Suite.handle()；可在服务商后台手动推送一次。",
+        ),
+    ),
+    "suite_ticket.wrong": Words(
+        Text("--suite is no suite id. {problem}", "--suite 不是 suite_id。{problem}"),
+        Text("Give the suite's id.", "请给出应用的 suite_id。"),
+    ),
+    "suite_ticket.unreadable": Words(
+        Text("The ticket cannot be read. {problem}", "ticket 读不了。{problem}"),
+        Text("Mend that; the suite cannot read it either.", "请解决：应用同样读不了。"),
+    ),
 }
