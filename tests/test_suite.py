@@ -377,6 +377,33 @@ def test_cancelled_and_back(scene: Scene, there: SimulatedSuite) -> None:
     assert first != scene.record(again).refresh == there.permanent_code(CORP)
 
 
+def test_cancelled_meanwhile(scene: Scene, there: SimulatedSuite) -> None:
+    """A token that was asked for before the cancellation and came after it is not kept."""
+    provider = scene.authorised()
+    scene.clock.advance(7300)
+    scene.with_ticket()
+    scene.suite.provider.get_token()
+    fault = scene.wechat.faults.add(f"{ROOT}get_corp_token", "hang", executed=True)
+    got: list[object] = []
+
+    def want() -> None:
+        try:
+            got.append(provider.get_token())
+        except TokenRefused as error:
+            got.append(error)
+
+    thread = threading.Thread(target=want)
+    thread.start()
+    assert scene.wechat.wait_for(lambda: scene.calls("get_corp_token") == 1, PATIENCE)
+    scene.clock.advance(1)
+    scene.make().forget(scene.corpid)
+    fault.release()
+    thread.join(PATIENCE)
+
+    assert [True] == [isinstance(each, TokenRefused) for each in got]
+    assert (None, None) == (scene.record(provider).refresh, scene.record(provider).value)
+
+
 def _settled(provider: TokenProvider) -> None:
     flight = provider._own.flight
     if flight is not None:
@@ -504,6 +531,21 @@ def test_developed_code_reset(scene: Scene) -> None:
     assert (40001, 1) == (caught.value.errcode, scene.wechat.fetches(slot="wecom"))
 
 
+def test_developed_code_left_over(scene: Scene) -> None:
+    """The process died that was to fetch the new secret: it is fetched when the old one is found dead."""
+    there = scene.owner.add_suite("dk00000001", SECRET, developed=True)
+    suite = scene.make(developed=True, suite_id="dk00000001")
+    suite.remember_ticket(there.push_ticket())
+    provider = suite.authorize(there.install(CORP))
+    suite._codes.begin(there.reset(CORP))
+    there._corps[scene.corpid].code = "another"
+    scene.wechat._corps.apps.clear()
+    scene.clock.advance(60)
+
+    assert 0 == scene.call(provider.get_token())["errcode"]
+    assert there.permanent_code(CORP) == scene.record(provider).refresh
+
+
 # The link
 
 
@@ -533,6 +575,7 @@ def test_stale_pre_auth_code(scene: Scene, errcode: int) -> None:
     scene.wechat.faults.add(f"{ROOT}set_session_info", "errcode", None, errcode=40013)
     with pytest.raises(TokenRefused):
         scene.suite.authorization_url("https://example.com/installed", test=True)
+    assert 3 == scene.calls("get_pre_auth_code")
 
 
 @pytest.mark.parametrize(
