@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from wxmiddleware import Account, ConfigurationError, TokenProvider
+from wxmiddleware import Account, ConfigurationError, Runtime, TokenProvider
 from wxmiddleware._rules.models import Loaded
 from wxmiddleware.health import liveness, ping, readiness
 from wxmiddleware.pool import ProviderPool
-from wxmiddleware.simulator import SimulatorServer
+from wxmiddleware.simulator import SimulatedClock, SimulatorServer
 from wxmiddleware.stores.memory import MemoryStore
 
 
@@ -63,6 +63,35 @@ def test_of_a_pool(server: SimulatorServer) -> None:
 
     assert readiness(pool).ok
     assert 1 == len(pool.providers())
+
+
+def test_of_thousands(server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe starts no storm, and its answer is short."""
+    peeked: list[str] = []
+    monkeypatch.setattr(TokenProvider, "peek", lambda self: peeked.append(self.account.appid))
+    pool = ProviderPool(lambda appid: TokenProvider(Account(appid, "s" * 32, base_url=server.url)))
+    for number in range(3000):
+        pool.get(f"wx{number:016}")
+    health = readiness(pool)
+
+    assert not health.ok
+    assert 8 == len(peeked)
+    assert 21 == len(health.reasons)
+    assert "2980 more like these." == health.reasons[-1]
+
+
+def test_an_account_that_nobody_uses_is_left_alone(server: SimulatorServer) -> None:
+    """A probe every ten seconds would keep the tokens of all that were ever used."""
+    clock = SimulatedClock()
+    account = Account(server.wechat.appid, server.wechat.secret, base_url=server.url)
+    with TokenProvider(account, runtime=Runtime(clock=clock, time=clock)) as provider:
+        provider.get_token()
+        clock.advance(8000)
+        health = readiness(provider)
+
+        assert "expired" == provider.status().state
+        assert provider._own.flight is None or provider._own.flight.done
+        assert health.ok
 
 
 def test_ping() -> None:

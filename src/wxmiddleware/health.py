@@ -17,21 +17,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from ._engine.provider import TokenProvider
 from ._rules.models import Cause
+from ._rules.policies import State, state
 from ._runtime.checks import has_members_of, kind
 from ._runtime.language import Text
-from .exceptions import ConfigurationError, StoreError
+from .exceptions import ConfigurationError, ProviderClosed, StoreError
 from .stores import TokenStore
 from .stores._advice import advice_on, name_of, translated
+
+if TYPE_CHECKING:
+    from ._engine.token import CachedToken
 
 __all__ = ["HasProviders", "Health", "StoreHealth", "liveness", "ping", "readiness"]
 
 _STUCK: Final = 600.0  # seconds: no refresh takes so long, whatever hangs
 _PROBE: Final = "wx:health:probe"  # no record has this key
+_AT_ONCE: Final = 8  # first tokens that one probe asks for: an app may have thousands of accounts
+_MOST_REASONS: Final = 20
 
 
 @runtime_checkable
@@ -86,7 +93,7 @@ class StoreHealth:
 
 def readiness(*sources: TokenProvider | HasProviders) -> Health:
     """
-    Tell whether this process should be sent requests. No I/O; it starts a refresh where nobody has asked for a token.
+    Tell whether this process should be sent requests. No I/O; it has first tokens fetched that nobody has asked for.
 
     It should not while the first token of an account is on its way, and as long as it has had none since WeChat
     refuses the account (a wrong secret, an IP that is not allowed): so a deployment with such a mistake replaces no
@@ -100,21 +107,36 @@ def readiness(*sources: TokenProvider | HasProviders) -> Health:
     """
     no: list[str] = []
     though: list[str] = []
+    begun = 0
     for provider in providers_of(sources):
+        own = provider._own
         if provider.closed:
-            no.append(f"{provider.account.appid}: its provider was closed.")
+            no.append(f"{own.account.appid}: its provider was closed.")
             continue
-        provider.peek()
-        # One that is over tells all the same that WeChat was asked in vain.
-        status, cooldown = provider.status(), provider._own.cooldown
-        why = "the first token is on its way." if cooldown is None else cooldown.failure.message
-        said = f"{status.appid} ({status.kind}): {status.failure or why}"
+        # Only a first token is asked for: an account that nobody uses any more is left alone.
+        if begun < _AT_ONCE and not own.snapshot.value and own.cooldown is None:
+            begun += 1
+            with suppress(ProviderClosed):
+                provider.peek()
+        # A pause that is over tells all the same that WeChat was asked in vain.
+        cooldown, now = own.cooldown, own.runtime.clock()
+        empty = state(own.snapshot, now) is State.EMPTY
         refused = cooldown is not None and cooldown.failure.cause is Cause.PERMANENT
-        if status.state == "empty" and (refused or cooldown is None):
-            no.append(said)
-        elif status.state == "empty" or status.failure is not None:
-            though.append(said)
-    return Health(not no, (*no, *though))
+        if empty and (refused or cooldown is None):
+            no.append(_said(own))
+        elif empty or (cooldown is not None and now < cooldown.until) or own.lateness():
+            though.append(_said(own))
+    return Health(not no, _shortened([*no, *though]))
+
+
+def _said(own: CachedToken) -> str:
+    why = "the first token is on its way." if own.cooldown is None else own.cooldown.failure.message
+    return f"{own.account.appid} ({own.source.kind}): {own.status().failure or why}"
+
+
+def _shortened(reasons: list[str]) -> tuple[str, ...]:
+    more = len(reasons) - _MOST_REASONS
+    return (*reasons[:_MOST_REASONS], *([f"{more} more like these."] if more > 0 else []))
 
 
 def liveness(*sources: TokenProvider | HasProviders) -> Health:
@@ -135,7 +157,7 @@ def liveness(*sources: TokenProvider | HasProviders) -> Health:
         flight = provider._own.flight
         if flight is not None and not flight.done and time.monotonic() - flight.since > _STUCK:
             stuck.append(f"{provider.account.appid}: a refresh has not ended in ten minutes.")
-    return Health(not stuck, tuple(stuck))
+    return Health(not stuck, _shortened(stuck))
 
 
 def ping(store: TokenStore) -> StoreHealth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def provider(server: SimulatorServer) -> Iterator[TokenProvider]:
         yield provider
 
 
-def _by_wsgi(page: StatusPage) -> Get:
+def _by_wsgi(page: Any) -> Get:
     def get(path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str, Any]:
         answer = Client(page).open(path, method=method, headers=headers)
         return answer.status_code, answer.get_data(as_text=True), answer.headers
@@ -37,7 +38,7 @@ def _by_wsgi(page: StatusPage) -> Get:
     return get
 
 
-def _by_asgi(page: StatusPage) -> Get:
+def _by_asgi(page: Any) -> Get:
     def get(path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str, Any]:
         answer = TestClient(page).request(method, path, headers=headers)
         return answer.status_code, answer.text, answer.headers
@@ -114,3 +115,69 @@ def test_nothing_secret_and_nothing_of_html(server: SimulatorServer) -> None:
 def test_wrong(given: Any) -> None:
     with pytest.raises(ConfigurationError):
         StatusPage(*given)
+
+
+def _below_flask(page: StatusPage) -> Any:
+    from flask import Flask
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    app = Flask(__name__)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/ops/wx-status": page})  # type: ignore[method-assign]
+    return _by_wsgi(app)
+
+
+def _below_fastapi(page: StatusPage) -> Any:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.mount("/ops/wx-status", page)
+    return _by_asgi(app)
+
+
+def _below_two(page: StatusPage) -> Any:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    app = Starlette(routes=[Mount("/ops", routes=[Mount("/wx-status", page)])])
+    return _by_asgi(app)
+
+
+@pytest.mark.parametrize("mounted", [_below_flask, _below_fastapi, _below_two])
+def test_mounted_below_a_prefix(mounted: Callable[[StatusPage], Any], provider: TokenProvider) -> None:
+    provider.get_token()
+    get = mounted(StatusPage(provider))
+
+    assert "账号有可用的 token" in get("/ops/wx-status/?lang=zh")[1]
+    assert 'href="?lang=en"' in get("/ops/wx-status/?lang=zh")[1]
+    assert get("/ops/wx-status/", Accept="application/json")[1].startswith("{")
+    assert 404 == get("/ops/wx-status/etc")[0]
+
+
+def test_head_has_the_headers_of_get(get: Get) -> None:
+    with_body, without = get("/"), get("/", "HEAD")
+
+    assert with_body[2]["Content-Type"] == without[2]["Content-Type"]
+    assert int(without[2]["Content-Length"]) > 1000
+    assert "" == without[1]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "DELETE"])
+def test_headers(get: Get, method: str) -> None:
+    """Nothing is kept, framed or guessed, whatever is asked."""
+    headers = get("/", method)[2]
+
+    assert "no-store" == headers["Cache-Control"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert "nosniff" == headers["X-Content-Type-Options"]
+
+
+def test_pictures_are_small() -> None:
+    """`make screenshots` takes them."""
+    from demo.screenshots import LARGEST
+
+    images = Path(__file__).parents[2] / "docs" / "images"
+    sizes = {each.name: each.stat().st_size for each in images.glob("status-*.png")}
+
+    assert {"status-en.png", "status-zh.png"} == set(sizes)
+    assert max(sizes.values()) <= LARGEST
