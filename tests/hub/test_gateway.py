@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from wxmiddleware.hub import Caller, HubAccount, Settings, hash_key, new_key
+from wxmiddleware._runtime.clock import clock
+from wxmiddleware.hub import Caller, HubAccount, Settings, _given, hash_key, new_key
 
 from .conftest import SECRET, World
 
@@ -47,6 +48,19 @@ def test_after_a_theft(world: World, caller: str) -> None:
 
     assert 0 == said[0]
     assert 40001 not in said
+
+
+def test_a_token_of_wechats_ends_here_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not say who brings it: a caller of former times, or a thief, has it as well."""
+    token, now = world.token("direct")["access_token"], clock()
+    world.wechat.revoke()
+
+    def said(later: float) -> int:
+        monkeypatch.setattr(_given, "clock", lambda: now + later)
+        errcode: int = world.http.post(SEND, params={"access_token": token}, json=MESSAGE).json()["errcode"]
+        return errcode
+
+    assert [0, 0, 40014] == [said(0), said(7200), said(7600)]
 
 
 def test_an_upload_after_a_theft(world: World) -> None:

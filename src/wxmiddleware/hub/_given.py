@@ -11,10 +11,11 @@ import anyio
 
 from .._runtime.clock import clock
 from ..exceptions import ProviderClosed
-from ._living import at_hand
+from ._living import Living, at_hand
 from ._settings import HubAccount
 
 _REMEMBERED = 4  # tokens by which an account is still known
+_AFTER_ITS_END = 300.0  # seconds for which WeChat takes a token that was replaced
 _PAUSE = 0.25  # seconds between two looks at a store
 _PATIENCE = 1.0  # seconds for one
 
@@ -30,7 +31,9 @@ class Given:
 
     def __init__(self, accounts: Iterable[HubAccount], before: Given | None = None) -> None:
         self._accounts = tuple(accounts)
-        self._tokens: dict[str, deque[str]] = {each.name: deque(maxlen=_REMEMBERED) for each in self._accounts}
+        self._tokens: dict[str, deque[tuple[str, float]]] = {
+            each.name: deque(maxlen=_REMEMBERED) for each in self._accounts
+        }
         self._looked_at: dict[str, float] = {}
         self._locks = {each.name: anyio.Lock() for each in self._accounts}
         if before is not None:
@@ -42,18 +45,25 @@ class Given:
             if appids.get(each.name) == each.appid:
                 self._tokens[each.name].extend(before._tokens[each.name])
 
-    def remember(self, account: HubAccount, token: str) -> None:
-        """Know an account by this token from now on."""
-        if account.name in self._tokens and token not in self._tokens[account.name]:
-            self._tokens[account.name].append(token)
+    def remember(self, account: HubAccount, found: Living) -> None:
+        """
+        Know an account by this token from now on, and no longer than it would have lived.
+
+        It does not say who brings it: a caller of former times has it as well, and who read it in an old log.
+        """
+        known = self._tokens.get(account.name)
+        if known is not None and all(token != found.token for token, _ in known):
+            known.append((found.token, clock() + found.expires_in + _AFTER_ITS_END))
 
     def account_with(self, token: str) -> HubAccount | None:
         """Find the account whose token this is, or was a short while ago, as far as this process knows."""
+        now = clock()
         for account in self._accounts:
             current = at_hand(account.provider)
             if current is not None:
-                self.remember(account, current.token)
-            if any(hmac.compare_digest(each.encode(), token.encode()) for each in self._tokens[account.name]):
+                self.remember(account, current)
+            known = [each for each, end in self._tokens[account.name] if now < end]
+            if any(hmac.compare_digest(each.encode(), token.encode()) for each in known):
                 return account
         return None
 

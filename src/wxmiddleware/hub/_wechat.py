@@ -144,7 +144,7 @@ class WireShapes:
                 asked.entry.healed = True
                 found = await self._living(asked, account, rejected=found.token)
         self._given[who] = _digest(found.token)
-        asked.callers.given.remember(account, found.token)
+        asked.callers.given.remember(account, found)
         return found
 
     async def _living(self, asked: Asked, account: HubAccount, rejected: str | None = None) -> Living:
