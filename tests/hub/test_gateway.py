@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
 
 from wxmiddleware._runtime.clock import clock
-from wxmiddleware.hub import Caller, HubAccount, Settings, _given, hash_key, new_key
+from wxmiddleware.hub import Caller, HubAccount, Settings, _callers, _given, hash_key, new_key
 
 from .conftest import SECRET, World
 
@@ -168,6 +169,31 @@ def test_a_ticket_with_a_key(world: World) -> None:
     answer = world.http.get(f"/{world.appid}/cgi-bin/ticket/getticket?type=jsapi", headers=headers).json()
 
     assert world.wechat.current_ticket() == answer["ticket"]
+
+
+def test_the_audit_names_who_is_refused(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tries other accounts, and who asks too often, is known by name."""
+    monkeypatch.setattr(_callers, "clock", lambda: 0.0)
+    key = new_key()
+    caller = Caller("one", [hash_key(key)], ["one"], rate=12)
+    accounts = [HubAccount("one", world.provider), HubAccount("two", world.provider)]
+    world.hub.use(Settings(accounts, [caller], [SECRET]))
+    token = world.http.get("/cgi-bin/token", params={"appid": "one", "secret": key}).json()["access_token"]
+    headers = {"Authorization": f"Bearer {key}"}
+    with caplog.at_level(logging.INFO, "wxmiddleware.hub.audit"):
+        world.http.post(f"/two{SEND}", headers=headers)
+        world.http.post(f"/two{SEND}?access_token={token}")
+        world.http.get("/cgi-bin/token", params={"appid": "two", "secret": key})
+        world.http.get("/cgi-bin/token", params={"appid": "one", "secret": key})
+        world.http.post(SEND, headers=headers)
+        world.http.post(f"{SEND}?access_token={token}")
+    told = [json.loads(each.getMessage()) for each in caplog.records if each.name == "wxmiddleware.hub.audit"]
+
+    assert [("one", 40013), ("one", 40014), ("one", 40013), ("one", 45011), ("one", 45011), ("one", 45011)] == [
+        (each.get("caller"), each.get("errcode")) for each in told
+    ]
 
 
 def test_pictures(world: World) -> None:

@@ -161,6 +161,7 @@ class Hub:
             response: Response | Forward | None = await self._answer(request, path, entry)
         except Refusal as refusal:
             entry.result, entry.errcode = "refused", refusal.errcode
+            entry.caller = entry.caller or refusal.caller
             response = refused(refusal)
         except ClientDisconnect:
             entry.result = "client left"

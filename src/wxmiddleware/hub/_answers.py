@@ -25,12 +25,20 @@ NOT_ALLOWED = 48001
 
 
 class Refusal(Exception):
-    """The hub says no. It is told to the caller, and in the audit."""
+    """
+    The hub says no. It is told to the caller, and in the audit.
 
-    def __init__(self, errcode: int, errmsg: str) -> None:
+    Args:
+        errcode: In WeChat's words.
+        errmsg: Why, for people.
+        caller: Who is refused, for the audit, if that is known.
+    """
+
+    def __init__(self, errcode: int, errmsg: str, caller: str = "") -> None:
         super().__init__(errcode, errmsg)
         self.errcode = errcode
         self.errmsg = errmsg
+        self.caller = caller
 
 
 def in_wechats_words(content: dict[str, Any]) -> JSONResponse:

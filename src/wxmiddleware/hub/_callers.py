@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -17,6 +17,7 @@ from ._tokens import Claims, Tokens
 from .keys import hash_key, same
 
 _KEY_SHOWN = len("sha256:") + 16  # of a key's hash, in a token
+_NOT_ITS = "invalid appid: the hub does not know it, or not for this caller"
 _LIKE_ONE = re.compile(r"[A-Za-z0-9_.-]{40,}")
 
 
@@ -79,7 +80,9 @@ class Callers:
         """Count its request."""
         bucket = self._buckets.get(visitor.caller.name)
         if bucket is not None and not bucket.take(clock()):
-            raise Refusal(TOO_OFTEN, "api minute-quota reached limit: this caller's rate in the hub")
+            raise Refusal(
+                TOO_OFTEN, "api minute-quota reached limit: this caller's rate in the hub", visitor.caller.name
+            )
         return visitor
 
     def token_for(self, visitor: Visitor, account: HubAccount) -> str:
@@ -107,7 +110,9 @@ class Callers:
             raise Refusal(INVALID_TOKEN, "invalid access_token: the hub gave out no such token, or no longer allows it")
         callers, account = found
         if here is not None and here is not account:
-            raise Refusal(INVALID_TOKEN, "invalid access_token: it is for another account than the path names")
+            raise Refusal(
+                INVALID_TOKEN, "invalid access_token: it is for another account than the path names", names_of(callers)
+            )
         if len(callers) == 1:
             self.admitted(Visitor(callers[0], ""))
         return callers, account
@@ -165,9 +170,9 @@ class Callers:
         if here is not None and here.name in caller.accounts:
             return here
         if here is not None:
-            raise Refusal(UNKNOWN_APPID, "invalid appid: the hub does not know it, or not for this caller")
+            raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
         if len(caller.accounts) != 1:
-            raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path")
+            raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path", caller.name)
         return self._settings.by_name[next(iter(caller.accounts))]
 
     def account_of(self, caller: Caller, appid: str, here: HubAccount | None) -> HubAccount:
@@ -186,12 +191,19 @@ class Callers:
             mine = [self._settings.by_name[name] for name in caller.accounts]
             found = [each for each in mine if each.name == appid] or [each for each in mine if each.appid == appid]
         if not found:
-            raise Refusal(UNKNOWN_APPID, "invalid appid: the hub does not know it, or not for this caller")
+            raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
         if len(found) > 1:
             raise Refusal(
-                UNKNOWN_APPID, "invalid appid: this caller may use several apps of this corp. Name one in the path"
+                UNKNOWN_APPID,
+                "invalid appid: this caller may use several apps of this corp. Name one in the path",
+                caller.name,
             )
         return found[0]
+
+
+def names_of(callers: Iterable[Caller]) -> str:
+    """Say who it may be, as the audit does."""
+    return "|".join(each.name for each in callers)
 
 
 def allow(caller: Caller, face: Face) -> None:

@@ -17,7 +17,7 @@ from .._runtime.clock import clock
 from ..sources.endpoint import secret_of
 from ._answers import INVALID_TOKEN, NOT_ALLOWED, SYSTEM_ERROR, UNKNOWN_KEY, Refusal
 from ._audit import Entry
-from ._callers import Callers, Visitor, allow, bearer
+from ._callers import Callers, Visitor, allow, bearer, names_of
 from ._forward import Call, Forward
 from ._headers import WRONG_PARAMETER, length_of, onward
 from ._query import TOKEN, Query
@@ -72,7 +72,7 @@ class Gateway:
             callers: Sequence[Caller] = [visitor.caller]
         else:
             callers, account = await self._by_key_or_token(request, here, path, query)
-        entry.caller, entry.account = "|".join(each.name for each in callers), account.name
+        entry.caller, entry.account = names_of(callers), account.name
         for caller in callers:
             allow(caller, "gateway")
             if not caller.may_call(path):

@@ -21,7 +21,7 @@ from ..exceptions import TokenError
 from ..sources import AgentTicket, CardTicket, JsapiTicket
 from ._answers import TOO_OFTEN, WRONG_PARAMETER, Refusal, in_wechats_words, no_token
 from ._audit import Entry
-from ._callers import Callers, Visitor, allow
+from ._callers import Callers, Visitor, allow, names_of
 from ._living import Living, living
 from ._probe import Probe
 from ._rate import Bucket
@@ -166,7 +166,7 @@ class WireShapes:
     async def _give_ticket(self, asked: Asked, kind: str) -> Response:
         query = single(asked.request.query_params.multi_items())
         callers, account = await asked.callers.of_call(asked.request.headers, query.get("access_token"), asked.here)
-        asked.entry.caller, asked.entry.account = "|".join(caller.name for caller in callers), account.name
+        asked.entry.caller, asked.entry.account = names_of(callers), account.name
         for caller in callers:
             allow(caller, "wechat")
         source = _TICKETS.get(kind)
