@@ -196,6 +196,26 @@ def test_the_audit_names_who_is_refused(
     ]
 
 
+@pytest.mark.parametrize("brings", ["nothing", "key", "token"])
+def test_nobody_learns_which_accounts_there_are(world: World, brings: str) -> None:
+    """One that the hub does not have is answered as one that the caller may not use."""
+    key, theirs, none = new_key(), world.appid, "wx00000000000000ff"
+    accounts = [HubAccount("mine", world.provider), HubAccount(theirs, world.provider)]
+    world.hub.use(Settings(accounts, [Caller("one", [hash_key(key)], ["mine"])], [SECRET]))
+    token = world.http.get("/cgi-bin/token", params={"appid": "mine", "secret": key}).json()["access_token"]
+    headers = {"Authorization": f"Bearer {key}"} if brings == "key" else {}
+    query = {"token": f"?access_token={token}", "key": f"?appid=mine&secret={key}", "nothing": ""}[brings]
+
+    def said(account: str) -> list[int]:
+        paths = ["/cgi-bin/token" + query, "/cgi-bin/get_api_domain_ip", "//cgi-bin/get_api_domain_ip", "/", "//"]
+        if brings == "token":
+            paths = [each + query for each in paths[1:]]
+        return [world.http.get(f"/{account}{each}", headers=headers).json()["errcode"] for each in paths]
+
+    assert said(theirs) == said(none)
+    assert not world.wechat.calls()
+
+
 def test_pictures(world: World) -> None:
     headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
     answer = world.http.post(f"/{world.appid}/wxa/getwxacodeunlimit", json={"scene": "a"}, headers=headers)

@@ -35,10 +35,10 @@ from ._callers import Callers
 from ._forward import Forward
 from ._gateway import Gateway
 from ._native import Native
-from ._paths import is_native, path_of, split_first
+from ._paths import is_native, like_appid, path_of, split_first
 from ._probe import Probe
 from ._query import check_size
-from ._settings import Caller, HubAccount, Settings
+from ._settings import Caller, Here, HubAccount, Settings, UnknownAccount
 from ._status import PATH as STATUS
 from ._status import StatusPages
 from ._tickets import Tickets
@@ -202,12 +202,14 @@ class Hub:
             return await endpoint(asked)
         return await gateway.call(request, here, path, entry)
 
-    def _whose(self, request: Request, path: str) -> tuple[HubAccount | None, str]:
+    def _whose(self, request: Request, path: str) -> tuple[Here, str]:
         """The account that the path names, or the host; and the path without it."""
         settings = self._settings
         first, rest = split_first(path)
         if first in settings.by_name:
             return settings.by_name[first], rest or "/"
+        if like_appid(first):
+            return UnknownAccount(), rest or "/"
         host = (request.headers.get("host") or "").lower().rpartition(":")
         return settings.by_host.get(host[0] if host[2].isdigit() and host[0] else ":".join(filter(None, host))), path
 

@@ -12,7 +12,7 @@ from .._runtime.clock import clock
 from ._answers import INVALID_TOKEN, MISSING_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
 from ._given import Given
 from ._rate import Bucket
-from ._settings import Caller, Face, HubAccount, Settings
+from ._settings import Caller, Face, Here, HubAccount, Settings
 from ._tokens import Claims, Tokens
 from .keys import hash_key, same
 
@@ -90,7 +90,7 @@ class Callers:
         assert self._tokens is not None  # the settings saw to it
         return self._tokens.make(Claims(visitor.caller.name, visitor.key, account.name))
 
-    async def by_token(self, token: str, here: HubAccount | None) -> tuple[list[Caller], HubAccount]:
+    async def by_token(self, token: str, here: Here) -> tuple[list[Caller], HubAccount]:
         """
         Find whose token this is.
 
@@ -145,9 +145,7 @@ class Callers:
         """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
         return self._is_own(token) or self.given.account_with(token) is not None
 
-    async def of_call(
-        self, headers: Headers, token: str | None, here: HubAccount | None
-    ) -> tuple[Sequence[Caller], HubAccount]:
+    async def of_call(self, headers: Headers, token: str | None, here: Here) -> tuple[Sequence[Caller], HubAccount]:
         """
         Find who makes a call, and for which account: by the key in the header, else by the token in the query.
 
@@ -165,9 +163,9 @@ class Callers:
             raise Refusal(MISSING_TOKEN, "access_token missing: send a token that the hub gave, or a caller's key")
         return await self.by_token(token, here)
 
-    def account_at(self, caller: Caller, here: HubAccount | None) -> HubAccount:
+    def account_at(self, caller: Caller, here: Here) -> HubAccount:
         """Get the account that the path or the host names; else the caller's only one."""
-        if here is not None and here.name in caller.accounts:
+        if isinstance(here, HubAccount) and here.name in caller.accounts:
             return here
         if here is not None:
             raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
@@ -175,7 +173,7 @@ class Callers:
             raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path", caller.name)
         return self._settings.by_name[next(iter(caller.accounts))]
 
-    def account_of(self, caller: Caller, appid: str, here: HubAccount | None) -> HubAccount:
+    def account_of(self, caller: Caller, appid: str, here: Here) -> HubAccount:
         """
         Find the account that a caller means by an AppID or CorpID.
 
@@ -184,11 +182,10 @@ class Callers:
             appid: What it says: the AppID, the CorpID, or the account's name in the hub.
             here: The account that the path or the host names, if they do.
         """
+        mine = [self._settings.by_name[name] for name in caller.accounts]
         if here is not None:
-            fits = appid in (here.appid, here.name) and here.name in caller.accounts
-            found = [here] if fits else []
+            found = [each for each in mine if each is here and appid in (each.appid, each.name)]
         else:
-            mine = [self._settings.by_name[name] for name in caller.accounts]
             found = [each for each in mine if each.name == appid] or [each for each in mine if each.appid == appid]
         if not found:
             raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)

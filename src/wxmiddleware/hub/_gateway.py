@@ -21,7 +21,7 @@ from ._callers import Callers, Visitor, allow, bearer, names_of
 from ._forward import Call, Forward
 from ._headers import WRONG_PARAMETER, length_of, onward
 from ._query import TOKEN, Query
-from ._settings import Caller, HubAccount
+from ._settings import Caller, Here, HubAccount
 from ._upstream import Upstream
 
 _METHODS = ("GET", "HEAD", "POST")
@@ -51,7 +51,7 @@ class Gateway:
         self._callers = callers
         self._upstream = upstream
 
-    async def call(self, request: Request, here: HubAccount | None, path: str, entry: Entry) -> Forward:
+    async def call(self, request: Request, here: Here, path: str, entry: Entry) -> Forward:
         """
         Make what a request asks for into a call.
 
@@ -95,7 +95,7 @@ class Gateway:
         )
 
     async def _by_key_or_token(
-        self, request: Request, here: HubAccount | None, path: str, query: Query
+        self, request: Request, here: Here, path: str, query: Query
     ) -> tuple[Sequence[Caller], HubAccount]:
         if query.has_secret:
             raise Refusal(WRONG_PARAMETER, "invalid parameters: the hub forwards no secret to this path")
@@ -103,7 +103,7 @@ class Gateway:
             raise Refusal(NOT_ALLOWED, "api unauthorized: sns/ takes a user's token, so send the caller's key as well")
         return await self._callers.of_call(request.headers, query.get(TOKEN), here)
 
-    def _by_key_in_secret(self, request: Request, here: HubAccount | None, query: Query) -> tuple[Visitor, HubAccount]:
+    def _by_key_in_secret(self, request: Request, here: Here, query: Query) -> tuple[Visitor, HubAccount]:
         """Find who calls one of the two. The key stands where an SDK has the AppSecret, in the header, or in both."""
         keys = [each for each in (bearer(request.headers), query.get("secret")) if each]
         if not keys:

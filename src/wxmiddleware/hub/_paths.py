@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any, Final
 
 _PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?")
+_APPID: Final = re.compile(r"w[wx][0-9a-f]{16}")
 
 
 def path_of(scope: Mapping[str, Any], accounts: Container[str]) -> str | None:
@@ -23,11 +24,17 @@ def path_of(scope: Mapping[str, Any], accounts: Container[str]) -> str | None:
     """
     raw = _raw(scope)
     first, doubled, rest = raw[1:].partition(b"//")
-    if doubled and first.decode("ascii", "replace") in accounts:
+    name = first.decode("ascii", "replace")
+    if doubled and (name in accounts or like_appid(name)):
         raw = b"/%b/%b" % (first, rest)
     if raw == b"/":
         return "/"
     return raw.decode("ascii") if _PLAIN.fullmatch(raw) else None
+
+
+def like_appid(name: str) -> bool:
+    """Tell whether the first part of a path can be nothing but an AppID or a CorpID."""
+    return _APPID.fullmatch(name) is not None
 
 
 def is_native(scope: Mapping[str, Any]) -> bool:

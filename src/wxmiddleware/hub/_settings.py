@@ -148,6 +148,15 @@ class HubAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownAccount:
+    """An account that a path names, and that the hub does not have. All are answered as if it were others'."""
+
+
+# The account that a path or a host names, if it does.
+Here = HubAccount | UnknownAccount | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """
     All that a hub is told, as one value that can be exchanged for another.

@@ -26,7 +26,7 @@ from ._living import Living, living
 from ._probe import Probe
 from ._rate import Bucket
 from ._reading import single, small_json
-from ._settings import Caller, HubAccount
+from ._settings import Caller, Here, HubAccount
 from ._tickets import Ticket, Tickets
 from ._upstream import Upstream
 
@@ -53,7 +53,7 @@ class Asked:
     """
 
     request: Request
-    here: HubAccount | None
+    here: Here
     callers: Callers
     upstream: Upstream
     entry: Entry
