@@ -265,6 +265,20 @@ class TestPlatform:
         assert "not known: the store does not answer" in StatusPage(platform).answer({}).body.decode()
 
 
+def test_an_owner_that_is_late(wechat_account: Account, wechat_clock: SimulatedClock) -> None:
+    """Who only follows is told in Chinese, too, whom to look at."""
+    store, runtime = MemoryStore(clock=wechat_clock), Runtime(clock=wechat_clock, time=wechat_clock)
+    with TokenProvider(wechat_account, store=store, runtime=runtime) as owner:
+        owner.get_token()
+    with TokenProvider(wechat_account, store=store, follow=True, runtime=runtime) as follower:
+        follower.get_token()
+        wechat_clock.advance(7200 - 60)
+        page = StatusPage(follower, runtime=runtime)
+
+        assert "请检查负责刷新的服务" in page.answer({}, "lang=zh").body.decode()
+        assert "负责刷新" not in page.answer({}, "lang=en").body.decode()
+
+
 def test_pool_counts(wechat_account: Account, wechat: WeChat, wechat_server: SimulatorServer) -> None:
     made: dict[str, Callable[[], TokenProvider]] = {
         "well": lambda: TokenProvider(wechat_account),

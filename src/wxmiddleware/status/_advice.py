@@ -34,6 +34,12 @@ _CAUSES: Final = {
     ),
 }
 
+# Where this process only follows.
+OWNER_LATE: Final = Text(
+    "See whether the service that renews this token runs, and whether the store answers.",
+    "本进程只读取、不刷新：请检查负责刷新的服务是否在运行、存储是否正常。",
+)
+
 
 def advice_on(kind: str, cause: Cause, errcode: int | None, errmsg: str = "") -> Text:
     """

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .._engine.provider import TokenProvider
-from .._rules.models import Record
+from .._rules.models import Failure, Record
 from .._rules.policies import china_day, state
 from .._runtime import process
+from .._runtime.language import Text
 from ..health import HasProviders, providers_of
 from ..platform import Platform
 from ..pool import ProviderPool
 from ..suite import Suite
-from ._advice import advice_on
+from ._advice import OWNER_LATE, advice_on
 from ._facts import GOOD, AccountFacts, EventFacts, Facts, PlatformFacts, Process, StoreFacts
 from ._history import History
 from ._looks import Looks, Seen, Wanted
@@ -26,7 +27,7 @@ from ._looks import Looks, Seen, Wanted
 if TYPE_CHECKING:
     from .._engine.events import TokenEvent
     from .._engine.mirrors import MirrorStatus
-    from .._engine.token import CachedToken
+    from .._engine.token import CachedToken, Status
     from ..stores import TokenStore
 
 SHOWN_ACCOUNTS: Final = 100
@@ -129,11 +130,17 @@ def _account(
         backing_off=status.backing_off,
         failure=status.failure,
         errcode=None if failure is None else failure.errcode,
-        advice=None if failure is None else advice_on(status.kind, failure.cause, failure.errcode, failure.errmsg),
+        advice=_advice(status, failure),
         mirrors=_mirrors(own),
         marks=history.marks((status.appid, app, status.kind)),
         **_of_record(record, now, seen, own.runtime.clock()),
     )
+
+
+def _advice(status: Status, failure: Failure | None) -> Text | None:
+    if failure is not None:
+        return advice_on(status.kind, failure.cause, failure.errcode, failure.errmsg)
+    return None if status.failure is None else OWNER_LATE
 
 
 def _mirrors(own: CachedToken) -> list[MirrorStatus]:
