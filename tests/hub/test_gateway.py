@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from wxmiddleware._runtime.clock import clock
 from wxmiddleware.hub import Caller, HubAccount, Settings, _callers, _given, hash_key, new_key
@@ -129,6 +130,18 @@ def test_what_is_refused(world: World, path: str, errcode: int) -> None:
 @pytest.mark.parametrize("path", [SEND, "/cgi-bin/token", "/cgi-bin/ticket/getticket"])
 def test_strangers_send_no_long_queries(world: World, path: str, query: str) -> None:
     assert 40035 == world.http.get(f"{path}?{query}").json()["errcode"]
+
+
+@pytest.mark.parametrize("end", ["%3Fa", "%23a", "%2F..%2Fget", "/%2e%2e/get", "%0d%0aa"])
+def test_a_server_that_decodes_paths(world: World, end: str) -> None:
+    async def decoded(scope: Any, receive: Any, send: Any) -> None:
+        await world.hub({key: value for key, value in scope.items() if key != "raw_path"}, receive, send)
+
+    headers = {"Authorization": f"Bearer {world.keys['sdk']}"}
+    with TestClient(decoded) as http:
+        said = [http.post(SEND + each, json=MESSAGE, headers=headers).json()["errcode"] for each in (end, "")]
+
+    assert [48001, 0] == said
 
 
 def test_only_its_paths(world: World) -> None:

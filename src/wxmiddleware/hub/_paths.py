@@ -44,8 +44,9 @@ def is_native(scope: Mapping[str, Any]) -> bool:
 
 def _raw(scope: Mapping[str, Any]) -> bytes:
     """Give the path as it was sent, below where the app is mounted; nothing if it is not below that."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
-    raw = raw.partition(b"?")[0]
+    raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+    if not raw:  # the server says it only decoded: a "?" in it was escaped
+        raw = scope["path"].encode("utf-8", "surrogateescape")
     root: bytes = (scope.get("root_path") or "").rstrip("/").encode("utf-8", "surrogateescape")
     if not raw.startswith(root + b"/"):
         return b""
