@@ -169,6 +169,7 @@ class Door:
     key: str
     port: int
     token: str = ""
+    hub: Hub | None = None
     audit: list[str] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
@@ -233,7 +234,7 @@ def door(kind: str, base_url: str | None = None) -> Iterator[Door]:
     _audit.logger.setLevel(logging.INFO)
     try:
         with TokenProvider(account, source=EndlessSource("T{number}", kind="raw")) as provider:
-            hub = Hub([provider], callers=[Caller("shop", [hash_key(key)], [APPID])], secrets=[SIGNS])
+            hub = made.hub = Hub([provider], callers=[Caller("shop", [hash_key(key)], [APPID])], secrets=[SIGNS])
             with served(hub, kind) as made.port:
                 yield made
     finally:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from wxmiddleware.hub import _forward
+from wxmiddleware.hub import Settings, _forward
 
-from .raw import OK, PATH, SERVERS, Arrived, Door, RawWeChat, Wire, answer_on, door, until
+from .raw import APPID, OK, PATH, SERVERS, Arrived, Door, RawWeChat, Wire, answer_on, door, until
 
 BODY = bytes(range(256)) * 8
 ASKED = b"GET /cgi-bin/smuggled HTTP/1.1\r\nHost: hub\r\n\r\n"
@@ -355,3 +355,21 @@ def test_redirects_are_the_callers(wire: Door) -> None:
     assert 302 == response.status
     assert "https://file.example/x?a=1&access_token=**&b=2" == response.getheader("location")
     assert 1 == len(wire.wechat.arrived)
+
+
+def test_revoked_before_the_body_is_there(one: Door) -> None:
+    """Who sends slowly keeps no call in hand for later."""
+    with one.connect() as slow, one.connect() as other:
+        for sock in (slow, other):
+            sock.sendall(one.head(f"POST /{APPID}{PATH} HTTP/1.1", "Content-Length: 4") + b"ab")
+        one.ask(one.head(f"POST /{APPID}{PATH} HTTP/1.1", "Content-Length: 2", "Connection: close"), b"{}")
+        assert one.hub is not None
+        settings = one.hub.settings
+        one.hub.use(settings)
+        other.sendall(b"cd")
+        assert 0 == errcode_of(answer_on(other))
+        one.hub.use(Settings(settings.accounts, [], settings.secrets))
+        slow.sendall(b"cd")
+        assert 48001 == errcode_of(answer_on(slow))
+
+    assert [b"{}", b"abcd"] == [each.body for each in one.wechat.arrived]

@@ -102,7 +102,7 @@ class Hub:
         probe, tickets = Probe(), Tickets()
         self._wire = WireShapes(probe, tickets)
         self._native = Native(probe, tickets)
-        self._gateway = Gateway(self._callers, self._upstream)
+        self._gateway = Gateway(self._callers, self._upstream, lambda: self._callers)
         if before is not None:
             before.leave()
         if self._leaving:

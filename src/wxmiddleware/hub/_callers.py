@@ -145,6 +145,17 @@ class Callers:
         """Tell whether the hub gave out this token: its own, or WeChat's of one of its accounts."""
         return self._is_own(token) or self.given.account_with(token) is not None
 
+    def still_allows(self, before: Caller, account: HubAccount, path: str) -> bool:
+        """Tell whether a caller may call this under these settings, too. It might when the call began."""
+        now = self._settings.by_caller.get(before.name)
+        return (
+            now is not None
+            and not set(before.keys).isdisjoint(now.keys)
+            and account.name in now.accounts
+            and "gateway" in now.faces
+            and now.may_call(path)
+        )
+
     async def of_call(self, headers: Headers, token: str | None, here: Here) -> tuple[Sequence[Caller], HubAccount]:
         """
         Find who makes a call, and for which account: by the key in the header, else by the token in the query.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Call:
         secrets: What else was put in.
         upstream: The way to WeChat.
         entry: What the audit is told.
+        check_again: Sees that the call is still allowed, once its body is there: that may take hours.
     """
 
     account: HubAccount
@@ -71,6 +72,7 @@ class Call:
     secrets: Collection[str] = field(repr=False)
     upstream: Upstream
     entry: Entry
+    check_again: Callable[[], None]
     began: float = field(default_factory=clock)
 
 
@@ -207,6 +209,7 @@ class Forward:
         entry = self._call.entry
         try:
             await self._body.begin()
+            self._call.check_again()
             await self._give(await self._signed() if self._call.signed else await self._sent())
             self._given = True
         except ClientDisconnect:

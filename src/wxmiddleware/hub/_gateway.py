@@ -7,7 +7,7 @@ it. Neither goes on to WeChat: the account's living token takes the place of wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from starlette.requests import Request
@@ -45,11 +45,19 @@ _SECONDS = 1.5  # for a function to give the AppSecret
 
 
 class Gateway:
-    """Decides on one call after another; it keeps nothing of them."""
+    """
+    Decides on one call after another; it keeps nothing of them.
 
-    def __init__(self, callers: Callers, upstream: Upstream) -> None:
+    Args:
+        callers: Who may call.
+        upstream: The way to WeChat.
+        newest: Gives the callers of the settings that hold by now.
+    """
+
+    def __init__(self, callers: Callers, upstream: Upstream, newest: Callable[[], Callers]) -> None:
         self._callers = callers
         self._upstream = upstream
+        self._newest = newest
 
     async def call(self, request: Request, here: Here, path: str, entry: Entry) -> Forward:
         """
@@ -79,6 +87,12 @@ class Gateway:
                 raise Refusal(NOT_ALLOWED, "api unauthorized: this caller may not call this path")
         _check(request.method, path)
         signed, secrets = await self._prepared(path, query, account, callers)
+
+        def check_again() -> None:
+            newest = self._newest()
+            if newest is not self._callers and not all(newest.still_allows(each, account, path) for each in callers):
+                raise Refusal(NOT_ALLOWED, "api unauthorized: this caller may not call this any more")
+
         return Forward(
             Call(
                 account,
@@ -91,6 +105,7 @@ class Gateway:
                 secrets,
                 self._upstream,
                 entry,
+                check_again,
             )
         )
 
