@@ -33,6 +33,7 @@ from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.simulator import Pusher as WeComPusher
 from wxmiddleware.simulator import SimulatedClock, SimulatedSuite, SimulatorServer, WeChat, WSGITransport
 from wxmiddleware.sources import AgentTicket
+from wxmiddleware.status import StatusPage
 from wxmiddleware.stores import Loaded, Record
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
@@ -738,6 +739,18 @@ def test_store_down_nobody_asks(scene: Scene) -> None:
         provider.get_token()
 
     assert 0 == scene.calls("get_corp_token")
+
+
+def test_status_page(scene: Scene) -> None:
+    """The ticket's age is on the status page, and the ticket is not."""
+    scene.with_ticket()
+    scene.clock.advance(1300)
+    page = StatusPage(scene.suite, runtime=scene.suite.provider.runtime)
+    text, (found,) = page.answer({}).body.decode(), page.facts()["platforms"]
+
+    assert (SUITE, "late", 1300.0) == (found["appid"], found["status"]["ticket"], found["status"]["ticket_age"])
+    assert SUITE in text
+    assert str(scene.there.notices[0]["SuiteTicket"]) not in text
 
 
 # What is pushed

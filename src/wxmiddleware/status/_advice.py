@@ -18,6 +18,9 @@ _PLACES: Final = {
     "wx_card_ticket": Place.TICKET,
     "agent_ticket": Place.TICKET,
     "wecom": Place.WECOM_TOKEN,
+    "provider": Place.WECOM_TOKEN,
+    "suite": Place.SUITE,
+    "corp": Place.SUITE,
 }
 _CAUSES: Final = {
     Cause.TRANSIENT: Text(

@@ -20,7 +20,7 @@ OWN_MEMORY: Final = Text("this process shares its tokens with no other", "本进
 
 ACCOUNTS: Final = Text("Accounts", "账号")
 POOLS: Final = Text("Pools", "账号池")
-PLATFORMS: Final = Text("Third-party platforms", "第三方平台")
+PLATFORMS: Final = Text("Third-party platforms and suites", "第三方平台与服务商应用")
 STORES: Final = Text("Stores", "存储")
 PROCESSES: Final = Text("Processes seen", "见过的进程")
 PUSHES: Final = Text("Webhook", "消息推送")
@@ -95,7 +95,7 @@ REFRESHED_BY: Final = Text("being renewed by", "正在更新的进程")
 PAUSE: Final = Text("No request is sent to WeChat for {time}.", "{time}内不再请求微信。")
 HOST: Final = Text("fetched at", "获取地址")
 MIRROR: Final = Text("mirror", "镜像")
-TICKET: Final = Text("component_verify_ticket", "component_verify_ticket")
+TICKET: Final = Text("the pushed ticket", "推送的 ticket")
 TICKET_AGE: Final = Text("pushed", "推送时间")
 TICKET_ENDS: Final = Text("good for", "剩余有效期")
 POOL: Final = Text(

@@ -85,7 +85,7 @@ def check_sender(what: str, provider: object) -> None:
         ConfigurationError: It is a platform's own token, or a ticket.
     """
     kind = str(getattr(getattr(getattr(provider, "_own", None), "source", None), "kind", ""))
-    if kind == "component" or kind.startswith("suite") or kind.endswith("ticket"):
+    if kind in ("component", "provider") or kind.startswith("suite") or kind.endswith("ticket"):
         raise ConfigurationError(
             f"{what} needs the token of an account or a WeCom app; that of a {kind} does not serve there."
         )
