@@ -334,6 +334,27 @@ def test_code_twice(scene: Scene) -> None:
     assert 1 == scene.calls("get_permanent_code")
 
 
+def test_code_twice_at_once(scene: Scene) -> None:
+    """If the second comes while the first is still at it, it waits for the first one's corp."""
+    scene.with_ticket()
+    scene.suite.provider.get_token()
+    code = scene.there.install(CORP)
+    fault = scene.wechat.faults.add(f"{ROOT}get_permanent_code", "hang", executed=True)
+    first: list[TokenProvider] = []
+    thread = threading.Thread(target=lambda: first.append(scene.suite.authorize(code)))
+    thread.start()
+    assert scene.wechat.wait_for(lambda: scene.calls("get_permanent_code") == 1, PATIENCE)
+    assert scene.wechat.wait_for(lambda: scene.there._codes[code].used, PATIENCE)
+
+    def sleep(_: float) -> None:
+        fault.release()
+        thread.join(PATIENCE)
+
+    second = scene.make(sleep=sleep).authorize(code)
+    thread.join(PATIENCE)
+    assert [second.account.appid] == [each.account.appid for each in first]
+
+
 def test_used_code(scene: Scene, there: SimulatedSuite) -> None:
     """A code that somebody else has used is refused; the error says what to do, and does not repeat it."""
     scene.with_ticket()

@@ -303,8 +303,8 @@ class Suite(fork.InOneProcess):
             raise ConfigurationError("The auth_code must be a str, and not empty.")
         auth_code = auth_code.strip()
         self._write_unsaved()
-        corpid = self._codes.begin(auth_code)
-        return self.corp(corpid) if corpid else self._redeem(auth_code)
+        corpid, shared = self._codes.begin(auth_code)
+        return self.corp(corpid) if corpid else self._redeem(auth_code, shared=shared)
 
     async def aauthorize(self, auth_code: str) -> TokenProvider:
         """Take in a corp: `authorize` for tasks of asyncio and trio."""
@@ -486,11 +486,14 @@ class Suite(fork.InOneProcess):
 
     # Permanent codes
 
-    def _redeem(self, auth_code: str) -> TokenProvider:
+    def _redeem(self, auth_code: str, *, shared: bool = False) -> TokenProvider:
         sent = self._clock()
         answer = self._source.redeem(auth_code)
         if isinstance(answer, Failure):
             if answer.errcode in _USED_UP:
+                corpid = self._redeemed_by_another(auth_code) if shared else ""
+                if corpid:
+                    return self.corp(corpid)
                 with suppress(StoreError):
                     self._codes.end(auth_code)
             raise answer.error()
@@ -498,6 +501,16 @@ class Suite(fork.InOneProcess):
         with suppress(StoreError):  # then another one finds it used up
             self._codes.end(auth_code, answer.corpid)
         return provider
+
+    def _redeemed_by_another(self, auth_code: str) -> str:
+        """Wait for the process that is at the same code: a page was loaded twice, or a notice came twice."""
+        for _ in range(_TRIES):
+            with suppress(StoreError):
+                corpid = self._codes.corp_of(auth_code)
+                if corpid:
+                    return corpid
+            self.provider.runtime.sleep(_BETWEEN)
+        return ""
 
     def _keep(self, corpid: str, agentid: int | None, grant: Grant, sent: float, received: float) -> TokenProvider:
         for tries in range(_TRIES):

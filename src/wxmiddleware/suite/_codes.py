@@ -40,25 +40,37 @@ class AuthCodes:
     def __init__(self, link: StoreLink, clock: Clock) -> None:
         self._link, self._clock = link, clock
 
-    def begin(self, code: str) -> str:
+    def begin(self, code: str) -> tuple[str, bool]:
         """
         Write down a code that is about to be redeemed.
 
         Returns:
-            The corp, if it was redeemed before; else the empty string.
+            The corp, if it was redeemed before, else the empty string; and whether somebody else is at it.
 
         Raises:
             StoreError: The store failed; the code is not used up.
         """
         found: list[str] = []
+        others: list[str] = []
 
         def change(entries: _Entries, now: float) -> _Entries:
             found[:] = [corpid for _, _, word, corpid in entries if word == _digest(code)]
+            others[:] = [word for _, _, word, _ in entries if word == code]
             mine = [entry for entry in entries if entry[2] != code]
             return entries if found else [*mine, (now, now, code, "")]
 
         self._amend(change)
-        return found[0] if found else ""
+        return (found[0] if found else ""), bool(others)
+
+    def corp_of(self, code: str) -> str:
+        """
+        Tell whose permanent code this one has brought; empty if it has not, or not yet.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        entries = _read(self._link.read().value)
+        return next((corpid for _, _, word, corpid in entries if word == _digest(code)), "")
 
     def end(self, code: str, corpid: str = "") -> None:
         """
