@@ -33,6 +33,7 @@ from wxmiddleware.prometheus import WxCollector, instrument, uninstrument
 from wxmiddleware.sources import Cause, Failure
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
+from wxmiddleware.suite import Suite, SuiteAccount
 
 NOW = 1_700_000_000.0
 Labels = dict[str, str]
@@ -119,6 +120,24 @@ class TestTable:
         )
 
         assert (0, "") == (done.returncode, done.stdout + done.stderr)
+
+
+class TestTickets:
+    def test_of_a_suite(self, scraped: Scraped, tmp_path: Path) -> None:
+        """When a suite's ticket came is told, also where two objects are one suite; before the first, nothing is."""
+        runtime = Runtime(clock=lambda: scraped.now[0], time=lambda: scraped.now[0])
+        store = JSONFileStore(tmp_path / "tokens.json", clock=runtime.clock)
+        suites = [Suite(SuiteAccount("ww5d0f", "secret"), store=store, runtime=runtime) for _ in range(2)]
+        of = whose("ww5d0f", kind="suite_ticket")
+        assert scraped.value("ticket_received_timestamp_seconds", **of) is None
+        suites[0].remember_ticket("tk-1")
+        came = scraped.now[0]
+        scraped.now[0] += 1300
+        assert "late" == suites[1].status().ticket
+
+        assert came == scraped.value("ticket_received_timestamp_seconds", **of)
+        mine = [line for line in scraped.text().splitlines() if "ticket_received" in line and '"ww5d0f"' in line]
+        assert 1 == len(mine)
 
 
 class TestTokens:

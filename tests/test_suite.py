@@ -367,6 +367,36 @@ def test_used_code(scene: Scene, there: SimulatedSuite) -> None:
         scene.suite.authorize(" ")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        '{"permanent_code": "pc-1", "auth_corp_info": 1}',
+        '{"permanent_code": "two words", "auth_corp_info": {"corpid": "wp1"}}',
+        '{"auth_corp_info": {"corpid": "wp1"}}',
+    ],
+)
+def test_half_an_answer(scene: Scene, body: str) -> None:
+    """An answer without all that is needed keeps nothing."""
+    scene.with_ticket()
+    scene.wechat.faults.add(f"{ROOT}get_permanent_code", "body", body=body)
+    with pytest.raises(TokenUnavailable, match="names no corp or has no permanent code"):
+        scene.suite.authorize(scene.there.install(CORP))
+
+
+@pytest.mark.parametrize("agents", ["[]", "[1]", '[{"agentid": true}]', "5"])
+def test_without_an_agentid(scene: Scene, agents: str) -> None:
+    """An answer that names no app, or has no token, is as good; the token is fetched."""
+    scene.with_ticket()
+    code = scene.there.install(CORP)
+    body = f'{{"permanent_code": "pc-1", "auth_corp_info": {{"corpid": "wp1"}}, "auth_info": {{"agent": {agents}}}}}'
+    scene.wechat.faults.add(f"{ROOT}get_permanent_code", "body", body=body)
+    account = scene.suite.authorize(code).account
+
+    assert isinstance(account, CorpAccount)
+    assert ("wp1", None) == (account.appid, account.agentid)
+
+
 def test_never_authorised(scene: Scene) -> None:
     """A corp without a permanent code is told to authorise, and WeCom is left alone."""
     provider = scene.with_ticket().corp(scene.corpid)

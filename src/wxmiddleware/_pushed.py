@@ -7,25 +7,27 @@ Where there was no token for want of a ticket, the next call asks at once: a new
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ._engine.link import StoreLink
 from ._engine.token import CachedToken
 from ._rules.models import Failure, Record, is_token
 from ._rules.policies import next_generation
-from ._runtime.clock import Clock
+from ._runtime.runtime import Runtime
 from .exceptions import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from ._engine.token import Status
 
-__all__ = ["PlatformStatus", "PushedTicket", "TicketState"]
+__all__ = ["PlatformStatus", "PushedTicket", "TicketState", "received"]
 
 _logger = logging.getLogger("wxmiddleware")
+_tickets: WeakSet[PushedTicket] = WeakSet()
 
 
 class TicketState(StrEnum):
@@ -65,7 +67,9 @@ class PushedTicket:
 
     Args:
         link: Where it lies.
-        clock: The process's.
+        whose: The platform's AppID, or the suite id.
+        kind: What it is called in keys and metrics.
+        runtime: The process's clocks.
         field: What the push calls it, for messages.
         life: Seconds for which it is good.
         late: Seconds after which pushes are missing.
@@ -76,7 +80,9 @@ class PushedTicket:
     def __init__(
         self,
         link: StoreLink,
-        clock: Clock,
+        whose: str,
+        kind: str,
+        runtime: Runtime,
         *,
         field: str,
         life: float,
@@ -84,7 +90,10 @@ class PushedTicket:
         warn: bool = False,
         wants: Callable[[Failure], bool],
     ) -> None:
-        self._link, self._clock, self._field = link, clock, field
+        self._link, self._clock, self._field = link, runtime.clock, field
+        self.whose, self.kind, self._runtime = whose, kind, runtime
+        self._received_at: float | None = None  # of the newest that this process has seen
+        _tickets.add(self)
         self._life, self._late, self._warn, self._wants = life, late, warn, wants
 
     def remember(self, ticket: object, own: CachedToken, others: Iterable[CachedToken]) -> None:
@@ -112,14 +121,14 @@ class PushedTicket:
                 expires_at=self._clock() + self._life,
             )
 
-        self._link.amend(change)
+        self._noted(self._link.amend(change))
         with suppress(StoreError):  # the ticket is kept; the pauses end by themselves
             self._go_on(own, others)
 
     def newest(self) -> str | None:
         """The newest ticket, if it is still good."""
         with suppress(StoreError):
-            record = self._link.read()
+            record = self._noted(self._link.read())
             now = self._clock()
             if now >= record.expires_at:
                 return None
@@ -142,7 +151,7 @@ class PushedTicket:
             token: The status of the token that is fetched with it.
         """
         try:
-            record = self._link.read()
+            record = self._noted(self._link.read())
         except StoreError as error:
             return PlatformStatus(token, TicketState.UNKNOWN, problem=str(error))
         if record.value is None:
@@ -151,6 +160,17 @@ class PushedTicket:
         age, left = now - record.received_at, record.expires_at - now
         found = TicketState.OVER if left <= 0 else TicketState.LATE if age > self._late else TicketState.GOOD
         return PlatformStatus(token, found, max(0.0, age), max(0.0, left))
+
+    def received(self) -> float | None:
+        """When the newest ticket that this process has seen came, in seconds since 1970: no I/O."""
+        if self._received_at is None:
+            return None
+        return self._runtime.time() - (self._clock() - self._received_at)
+
+    def _noted(self, record: Record) -> Record:
+        if record.value is not None:
+            self._received_at = record.received_at
+        return record
 
     def _go_on(self, own: CachedToken, others: Iterable[CachedToken]) -> None:
         """End the pauses that the want of a ticket has caused: the shared one, and this process's own."""
@@ -169,3 +189,14 @@ class PushedTicket:
             cooldown = token.link.read().cooldown
             return cooldown is not None and self._wants(cooldown.failure)
         return False
+
+
+def received() -> Iterator[tuple[str, str, float]]:
+    """Of each platform and suite of the process: whose ticket, its kind, and when the newest known one came."""
+    found: dict[tuple[str, str], float] = {}
+    for ticket in list(_tickets):
+        at, which = ticket.received(), (ticket.whose, ticket.kind)
+        if at is not None:
+            found[which] = max(at, found.get(which, at))
+    for (whose, kind), at in found.items():
+        yield whose, kind, at

@@ -98,7 +98,9 @@ class Platform(fork.InOneProcess):
         self._authorizers: WeakValueDictionary[str, CachedToken] = WeakValueDictionary()
         self._tickets = PushedTicket(
             StoreLink(store, record_key(account, "component_verify_ticket"), self._clock),
-            self._clock,
+            account.appid,
+            "component_verify_ticket",
+            self.provider.runtime,
             field="ComponentVerifyTicket",
             life=_TICKET_LIFE,
             late=_TICKET_LATE,

@@ -12,7 +12,7 @@ from wxmiddleware._rules.models import Cause
 from wxmiddleware._rules.policies import State
 from wxmiddleware._runtime.language import Language, Text
 from wxmiddleware.platform import TicketState
-from wxmiddleware.sources import component, tickets, wecom
+from wxmiddleware.sources import component, suite, tickets, wecom
 from wxmiddleware.status import _words as words
 from wxmiddleware.status._advice import _CAUSES, _PLACES, advice_on
 from wxmiddleware.status._facts import AccountFacts
@@ -86,6 +86,7 @@ def test_each_kind_of_token_has_its_advice() -> None:
     """The same errcode means something else elsewhere."""
     kinds = {"stable", "classic", component.ComponentToken.kind, component.AuthorizerToken.kind, wecom.WeComToken.kind}
     kinds |= {each.kind for each in (tickets.JsapiTicket, tickets.CardTicket, tickets.AgentTicket)}
+    kinds |= {each.kind for each in (suite.SuiteToken, suite.CorpToken, suite.ProviderToken)}
 
     assert kinds == set(_PLACES)
     assert "企业" in advice_on("wecom", Cause.PERMANENT, 40001).zh

@@ -37,6 +37,10 @@ class Bounded:
         """A child goes on with the names of its parent, and with a lock of its own."""
         self._lock = threading.RLock()
 
+    def knows(self, name: str) -> bool:
+        """Whether the name may be shown already, without taking the place of another one."""
+        return self._most is None or name in self._met
+
     def label(self, name: str) -> str:
         """The name as it may be shown."""
         if self._most is None or name in self._met:

@@ -10,6 +10,7 @@ from .._engine.events import EventType, TokenEvent
 from .._engine.measures import Measure, Measurement
 from .._engine.registry import registry
 from .._engine.token import CachedToken, Status
+from .._pushed import received
 from .._rules.decisions import Reason
 from .._rules.policies import follows
 from .._runtime import fork
@@ -97,6 +98,12 @@ class Recorder:
             labels = self._whose(appid, app, kind)
             if labels["appid"] != OTHER:
                 yield from _gauges(labels, status, token.runtime.time())
+        yield from self._tickets()
+
+    def _tickets(self) -> Iterator[tuple[Metric, Labels, float]]:
+        for appid, kind, received_at in received():
+            if self._accounts.knows(f"{appid}/"):  # by the token that is fetched with it
+                yield table.TICKET_RECEIVED, {"appid": appid, "app": "", "kind": kind}, received_at
 
     def _whose(self, appid: str, app: str | None, kind: str) -> Labels:
         shown = self._accounts.label(f"{appid}/{app or ''}")
@@ -134,6 +141,8 @@ class Recorder:
         if told.status is not None and labels["appid"] != OTHER:
             for metric, whose, value in _gauges(labels, told.status, told.at):
                 self._instruments.set(metric, whose, value)
+        for metric, whose, value in self._tickets():
+            self._instruments.set(metric, whose, value)
 
     def _begin(self, labels: Labels) -> None:
         """Begin at 0 what alerts look at: of a counter that appears with its first event no increase is seen."""

@@ -166,6 +166,15 @@ FORCED_TODAY = Metric(
     _TOKEN,
     merge="mostrecent",
 )
+TICKET_RECEIVED = Metric(
+    "wxmiddleware.ticket.received",
+    "wxmiddleware_ticket_received_timestamp_seconds",
+    Kind.GAUGE,
+    "s",
+    "When the newest ticket that the process knows was pushed to a platform or a suite, in seconds since 1970.",
+    _TOKEN,
+    merge="mostrecent",
+)
 STORE_DURATION = Metric(
     "wxmiddleware.store.operation.duration",
     "wxmiddleware_store_operation_duration_seconds",
@@ -220,8 +229,8 @@ HUB_DURATION = Metric(
     HUB,
 )
 
-# What is read when somebody looks, of each token of the process.
-OF_TOKENS = (EXPIRY, GENERATION, BACKOFF_END, FETCHES_TODAY, FORCED_TODAY)
+# What is read when somebody looks, of each token and pushed ticket of the process.
+OF_TOKENS = (EXPIRY, GENERATION, BACKOFF_END, FETCHES_TODAY, FORCED_TODAY, TICKET_RECEIVED)
 METRICS = (
     FETCHES,
     FETCH_DURATION,

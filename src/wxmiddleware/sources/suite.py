@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from .._rules.advice import Place, causes_at
 from .._rules.cures import Cure, cured_by
 from .._rules.errcodes import ErrorTable
-from .._rules.models import Account, Cause, CorpAccount, Failure, Grant, ProviderAccount, SuiteAccount
+from .._rules.models import Account, Cause, CorpAccount, Failure, Grant, ProviderAccount, SuiteAccount, is_token
 from .._runtime.clock import clock
 from ._borrowed import Lender, borrow, check_lender
 from ._http import Target
@@ -193,25 +193,25 @@ class CorpToken(Endpoint):
             if not isinstance(answer, Failure) or answer.errcode not in self._dead():
                 return answer
             void = answer
-        newer = self.recover(account)
+        secret = self.recover(account)
         left = end - clock()
-        if newer is None or newer == refresh or left <= 0:
+        if secret is None or secret == refresh or left <= 0:
             return void
-        answer = self._ask(account, newer, left)
-        return answer if isinstance(answer, Failure) else replace(answer, refresh=newer)
+        answer = self._ask(account, secret, left)
+        return answer if isinstance(answer, Failure) else replace(answer, refresh=secret)
 
     def redeem(self, auth_code: str) -> Authorisation | Failure:
         """Ask ``get_permanent_code`` for the permanent code of a corp whose admin has just authorised the suite."""
         answer = self.service("POST", "get_permanent_code", {"auth_code": auth_code}, hidden=(auth_code,))
         if isinstance(answer, Failure):
             return answer
-        whose, code = _at(answer, "auth_corp_info", "corpid"), answer.get("permanent_code")
-        if not isinstance(whose, str) or not whose or not isinstance(code, str) or not code:
+        whose, secret = _at(answer, "auth_corp_info", "corpid"), answer.get("permanent_code")
+        if not isinstance(whose, str) or not whose or not is_token(secret):
             return Failure(Cause.AMBIGUOUS, "WeCom's answer names no corp or has no permanent code.")
-        grant = Grant("", 0.0, code)
+        grant = Grant("", 0.0, str(secret))
         if not self.developed:
             given = grant_of(Target(self.provider.account.base_url), answer, _CORP)
-            grant = grant if isinstance(given, Failure) else replace(given, refresh=code)
+            grant = grant if isinstance(given, Failure) else replace(given, refresh=str(secret))
         return Authorisation(whose, _agentid(answer), grant)
 
     def service(
@@ -249,7 +249,6 @@ class CorpToken(Endpoint):
                 seconds=seconds,
             )
             return _rested(given)
-        body = {"auth_corpid": account.appid, "permanent_code": secret}
 
         def ask(token: str, seconds: float) -> Grant | Failure:
             return self.ask(
@@ -258,7 +257,7 @@ class CorpToken(Endpoint):
                 "/cgi-bin/service/get_corp_token",
                 form=_CORP,
                 query={"suite_access_token": token},
-                body=body,
+                body={"auth_corpid": account.appid, "permanent_code": secret},
                 hidden=(token, secret),
                 seconds=seconds,
             )

@@ -131,10 +131,13 @@ class Suite(fork.InOneProcess):
             "observers": checked_observers(observers),
             "runtime": runtime,
         }
-        clock = checks.checked_runtime(runtime).clock
+        runtime = checks.checked_runtime(runtime)
+        clock = runtime.clock
         self._ticket = PushedTicket(
             StoreLink(store, record_key(account, "suite_ticket"), clock),
-            clock,
+            account.appid,
+            "suite_ticket",
+            runtime,
             field="SuiteTicket",
             life=_TICKET_LIFE,
             late=_TICKET_LATE,

@@ -30,7 +30,7 @@ _Entries = list[tuple[float, float, str, str]]  # written down at, claimed at, "
 
 class AuthCodes:
     """
-    Those of one suite.
+    Those of one suite. A code is called ``token`` here, a name whose value error trackers hide.
 
     Args:
         link: Where they lie.
@@ -40,7 +40,7 @@ class AuthCodes:
     def __init__(self, link: StoreLink, clock: Clock) -> None:
         self._link, self._clock = link, clock
 
-    def begin(self, code: str) -> tuple[str, bool]:
+    def begin(self, token: str) -> tuple[str, bool]:
         """
         Write down a code that is about to be redeemed.
 
@@ -54,15 +54,15 @@ class AuthCodes:
         others: list[str] = []
 
         def change(entries: _Entries, now: float) -> _Entries:
-            found[:] = [corpid for _, _, word, corpid in entries if word == _digest(code)]
-            others[:] = [word for _, _, word, _ in entries if word == code]
-            mine = [entry for entry in entries if entry[2] != code]
-            return entries if found else [*mine, (now, now, code, "")]
+            found[:] = [corpid for _, _, word, corpid in entries if word == _digest(token)]
+            others[:] = [word for _, _, word, _ in entries if word == token]
+            mine = [entry for entry in entries if entry[2] != token]
+            return entries if found else [*mine, (now, now, token, "")]
 
         self._amend(change)
         return (found[0] if found else ""), bool(others)
 
-    def corp_of(self, code: str) -> str:
+    def corp_of(self, token: str) -> str:
         """
         Tell whose permanent code this one has brought; empty if it has not, or not yet.
 
@@ -70,14 +70,14 @@ class AuthCodes:
             StoreError: The store failed.
         """
         entries = _read(self._link.read().value)
-        return next((corpid for _, _, word, corpid in entries if word == _digest(code)), "")
+        return next((corpid for _, _, word, corpid in entries if word == _digest(token)), "")
 
-    def end(self, code: str, corpid: str = "") -> None:
+    def end(self, token: str, corpid: str = "") -> None:
         """
         Cross a code out.
 
         Args:
-            code: It is used up.
+            token: It is used up.
             corpid: Whose permanent code it brought; empty if it brought none.
 
         Raises:
@@ -85,8 +85,8 @@ class AuthCodes:
         """
 
         def change(entries: _Entries, now: float) -> _Entries:
-            left = [entry for entry in entries if entry[2] != code]
-            return [*left, (now, now, _digest(code), corpid)] if corpid else left
+            left = [entry for entry in entries if entry[2] != token]
+            return [*left, (now, now, _digest(token), corpid)] if corpid else left
 
         self._amend(change)
 
@@ -123,8 +123,8 @@ class AuthCodes:
         self._link.amend(rewrite)
 
 
-def _digest(code: str) -> str:
-    return f"={hashlib.sha256(code.encode()).hexdigest()[:24]}"  # no code looks like this: its "=" would be quoted
+def _digest(token: str) -> str:
+    return f"={hashlib.sha256(token.encode()).hexdigest()[:24]}"  # no code looks like this: its "=" would be quoted
 
 
 def _read(token: str | None) -> _Entries:
