@@ -44,8 +44,12 @@ class Served:
     def caller_of(self, name: str, key: str, more: str = 'tokens = "wechat"') -> str:
         return f'[callers.{name}]\nkeys = ["{hash_key(key)}"]\naccounts = ["{self.wechat.appid}"]\n{more}\n'
 
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        return self.top, self.account, self.caller
+
     def write(self, *parts: str) -> None:
-        self.path.write_text("".join(parts or (self.top, self.account, self.caller)))
+        self.path.write_text("".join(parts or self.parts))
 
     def start(self) -> None:
         if not self.path.exists():

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from missing import without
 
 from wxmiddleware import ConfigurationError, WeComAccount
 from wxmiddleware.hub import Caller, _config, hash_key
@@ -194,6 +195,11 @@ def test_equal(read: Read) -> None:
         (f"listen = []\n{ACCOUNT}", "listen: must be an address"),
         (f'listen = "0.0.0.0:8040"\n{ACCOUNT}', "0.0.0.0:8040 can be reached from other machines"),
         (f'listen = "hub.internal:8040"\n{ACCOUNT}', "hub.internal:8040 can be reached from other machines"),
+        (f'metrics = "9140"\n{ACCOUNT}', "metrics: must be like 127.0.0.1:8040"),
+        (f"metrics = []\n{ACCOUNT}", 'metrics: must be an address such as "127.0.0.1:9140"'),
+        (f'metrics = "0.0.0.0:9140"\n{ACCOUNT}', "metrics: 0.0.0.0:9140 can be reached from other machines"),
+        (f'metrics = "[::1]:8040"\nlisten = "[::1]:8040"\n{ACCOUNT}', "metrics: at [::1]:8040 the hub listens for"),
+        (f'metrics_open = "yes"\n{ACCOUNT}', "metrics_open: must be true or false"),
         (f"socket_mode = 432\n{ACCOUNT}", "socket_mode: must be an octal number in quotes"),
     ],
 )
@@ -204,6 +210,23 @@ def test_mistakes(read: Read, content: str, says: str) -> None:
     assert says in str(caught.value)
     assert "hub.toml" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_metrics(read: Read) -> None:
+    """They are off by default; elsewhere than on this machine they are only if the file says that all may read them."""
+    assert () == read(ACCOUNT).metrics
+    assert (Address("127.0.0.1", 9140),) == read(f'metrics = "127.0.0.1:9140"\n{ACCOUNT}').metrics
+    far = read(f'metrics = ["0.0.0.0:9140", "unix:/run/metrics.sock"]\nmetrics_open = true\n{ACCOUNT}').metrics
+    assert (Address("0.0.0.0", 9140), Address(path="/run/metrics.sock")) == far
+
+
+def test_metrics_without_the_package(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told with the file's other mistakes, and only to who wants them."""
+    without("prometheus_client", monkeypatch)
+    read(ACCOUNT)
+
+    with pytest.raises(ConfigurationError, match=r"metrics: This needs prometheus_client.*wxmiddleware\[prometheus\]"):
+        read(f'metrics = "127.0.0.1:9140"\n{ACCOUNT}')
 
 
 def test_all_mistakes_at_once(read: Read) -> None:

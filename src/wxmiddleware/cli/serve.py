@@ -7,7 +7,7 @@ import logging
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from ..hub._audit import Listener
     from ..hub._config import AccountConfig, Config
     from ..hub._settings import Caller
 
@@ -51,23 +52,34 @@ def serve(path: str) -> int:
 
 async def _serve(path: Path, config: Config, noted: list[int]) -> None:
     from ..hub._listen import Listeners, name_of
+    from ..hub._metrics import PATH, shown
     from ..hub._server import file_limit, run, server
     from ..hub._service import Service
 
-    service = Service(path, config)
-    listeners = Listeners(config.listen, config.socket_mode)
-    try:
+    with (
+        closing(Service(path, config, listeners=_counting(config))) as service,
+        closing(Listeners(config.listen, config.socket_mode)) as listeners,
+        closing(Listeners(config.metrics, config.socket_mode)) as metrics,
+    ):
         connections = max(100, (file_limit() - _SPARE) // 2)  # a forwarded call has one to WeChat as well
         made = server(service, leave=service.hub.leave, grace=config.grace, connections=connections)
         service.keep()
         _warn(config)
+        for each in metrics.sockets:
+            _logger.info("The metrics are at %s, path %s.", name_of(each), PATH)
         for each in listeners.sockets:
             _logger.info("The hub listens at %s.", name_of(each))
-        await run(made, listeners.sockets, service.reload, noted)
+        async with shown(metrics.sockets):
+            await run(made, listeners.sockets, service.reload, noted)
         _logger.info("The hub has ended.")
-    finally:
-        listeners.close()
-        service.close()
+
+
+def _counting(config: Config) -> list[Listener]:
+    if not config.metrics:
+        return []
+    from ..prometheus import instrument
+
+    return [instrument().hub_request]
 
 
 def _warn(config: Config) -> None:
@@ -146,6 +158,7 @@ def check(path: str) -> int:
     stock = Stock(config)
     try:
         print(f"listen   {', '.join(map(str, config.listen))}")
+        print(f"metrics  {', '.join(map(str, config.metrics)) or 'none'}")
         print(f"audit    {config.audit}")
         print(f"keep     {'yes' if config.keep else 'no'}")
         for name, account in config.accounts.items():

@@ -14,12 +14,14 @@ from .._rules.models import Account, WeComAccount
 from ..exceptions import ConfigurationError
 from ..sources import ClassicToken, StableToken, TokenSource, WeComToken
 from ._listen import Address, address
+from ._metrics import check_installed
 from ._reference import FORMS, Reference, reference
 from ._settings import Caller
 from ._table import Problems, Table
 
 _LARGEST = 1024 * 1024  # bytes of the file
 _DEFAULT = "127.0.0.1:8040"
+_METRICS = "127.0.0.1:9140"
 _SOURCES: dict[str, type[TokenSource]] = {"stable": StableToken, "classic": ClassicToken}
 _MODE = re.compile(r"0?[0-7]{3}")
 _PASSWORD = re.compile(r"@|pass|pwd", re.IGNORECASE)
@@ -56,6 +58,7 @@ class Config:
         store: The URL of the store; ``None`` for the memory of this process.
         keep: Whether the tokens are kept young also when nobody asks.
         listen: Where it listens.
+        metrics: Where it shows its metrics; nowhere if there is none.
         socket_mode: Who may connect to its unix sockets.
         audit: ``stdout``, ``stderr``, ``off`` or the path of a file.
         grace: Seconds for which requests may go on after the signal to end.
@@ -68,6 +71,7 @@ class Config:
     store: str | None = field(repr=False)
     keep: bool
     listen: tuple[Address, ...]
+    metrics: tuple[Address, ...]
     socket_mode: int
     audit: str
     grace: float
@@ -130,11 +134,13 @@ class _Reader:
             store=store,
             keep=top.get("keep", bool, store is not None),
             listen=top.read("listen", _listeners) or (address(_DEFAULT),),
+            metrics=top.read("metrics", _measured) or (),
             socket_mode=top.read("socket_mode", _mode) or 0o660,
             audit=self._audit(),
             grace=self._grace(),
         )
         self._check_listen(config)
+        self._check_metrics(config)
         return config
 
     def _store(self, value: Any) -> str:
@@ -235,6 +241,19 @@ class _Reader:
                 "`wxmiddleware serve --new-caller NAME` prints, or listen at 127.0.0.1 or a unix socket",
             )
 
+    def _check_metrics(self, config: Config) -> None:
+        may_be_far = self._top.get("metrics_open", bool, False)
+        far = [str(each) for each in config.metrics if not each.is_local]
+        if far and not may_be_far:
+            self._problems.add(
+                "metrics",
+                f"{far[0]} can be reached from other machines, and who comes there is not asked for a key. Listen at "
+                "127.0.0.1 or a unix socket, or say that all may read them: metrics_open = true",
+            )
+        both = [str(each) for each in config.metrics if each in config.listen and (each.path or each.port)]
+        if both:
+            self._problems.add("metrics", f"at {both[0]} the hub listens for callers. Take another address")
+
 
 _OF_CALLERS: dict[str, type] = {
     "faces": list,
@@ -253,10 +272,15 @@ def _agentid(value: Any) -> int | str:
     raise ConfigurationError("must be the AgentId of the app, a number")
 
 
-def _listeners(value: Any) -> tuple[Address, ...]:
+def _measured(value: Any) -> tuple[Address, ...]:
+    check_installed()
+    return _listeners(value, _METRICS)
+
+
+def _listeners(value: Any, like: str = _DEFAULT) -> tuple[Address, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
-        raise ConfigurationError(f'must be an address such as "{_DEFAULT}", or a list of them')
+        raise ConfigurationError(f'must be an address such as "{like}", or a list of them')
     return tuple(dict.fromkeys(map(address, texts)))
 
 

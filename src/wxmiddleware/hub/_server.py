@@ -11,8 +11,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LARGEST_HEAD = 64 * 1024  # bytes
 _SILENCE = 60.0  # seconds without a byte of a body
 _IDLE = 75  # seconds that a connection stays open between two requests; longer than pools of clients keep one
+_FEW = 50  # connections
 _logger = logging.getLogger("wxmiddleware")
 
 
@@ -98,6 +100,15 @@ class _Server(uvicorn.Server):
         self._leave()
 
 
+class _Beside(uvicorn.Server):
+    """Leaves signals to the server that it stands beside."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
 def server(
     app: ASGIApp,
     *,
@@ -118,11 +129,27 @@ def server(
         silence: Seconds that a client may send nothing of a body.
         http: What reads requests.
     """
-    config = uvicorn.Config(
-        in_time(app, silence),
+    return _Server(_config(in_time(app, silence), grace, connections, http=http, lifespan="on"), leave)
+
+
+def beside(app: ASGIApp) -> uvicorn.Server:
+    """
+    Make a server for a few more clients, such as Prometheus. It ends by `should_exit`.
+
+    Args:
+        app: What it serves; it is told of no lifespan.
+    """
+    return _Beside(_config(in_time(app), grace=1, connections=_FEW, http=Patient, lifespan="off"))
+
+
+def _config(
+    app: ASGIApp, grace: float, connections: int, *, http: type[Patient], lifespan: Literal["on", "off"]
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         http=http,
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         interface="asgi3",
         log_config=None,
         access_log=False,  # queries hold keys and tokens
@@ -132,7 +159,6 @@ def server(
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
-    return _Server(config, leave)
 
 
 def in_time(app: ASGIApp, silence: float = _SILENCE) -> ASGIApp:

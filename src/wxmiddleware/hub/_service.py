@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._runtime.clock import clock
 from ..exceptions import ConfigurationError
 from . import Hub
+from ._audit import Listener
 from ._config import Config, read_config
 from ._stock import Stock
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+_FIXED = ("listen", "metrics", "socket_mode", "audit", "grace")  # what needs a restart
 _LEAVING = 2.0  # seconds
 _logger = logging.getLogger("wxmiddleware")
 
@@ -27,17 +30,18 @@ class Service:
     Args:
         path: The file.
         config: What it says, if it has been read.
+        listeners: As those of `Hub`.
 
     Raises:
         ConfigurationError: Something in it is wrong.
     """
 
-    def __init__(self, path: Path, config: Config | None = None) -> None:
+    def __init__(self, path: Path, config: Config | None = None, *, listeners: Iterable[Listener] = ()) -> None:
         self._path = path
         self._stock = Stock(read_config(path) if config is None else config)
         self._at_work: dict[Stock, int] = {self._stock: 0}
         settings = self._stock.settings
-        self.hub = Hub(settings.accounts, callers=settings.callers, secrets=settings.secrets)
+        self.hub = Hub(settings.accounts, callers=settings.callers, secrets=settings.secrets, listeners=listeners)
         self._reloading = asyncio.Lock()
 
     @property
@@ -113,8 +117,6 @@ def _told(before: Config, now: Config) -> str:
             ("store", before.store, now.store),
         )
     ]
-    fixed = [
-        name for name in ("listen", "socket_mode", "audit", "grace") if getattr(before, name) != getattr(now, name)
-    ]
+    fixed = [name for name in _FIXED if getattr(before, name) != getattr(now, name)]
     later = f" Restart it for {', '.join(fixed)}: they stay as they were." if fixed else ""
     return f"The settings were read again: {', '.join(parts)}.{later}"
