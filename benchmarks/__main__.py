@@ -17,7 +17,7 @@ from .report import Table, as_json, machine
 
 ROOT = Path(__file__).parents[1]
 # Whatever takes long comes last.
-SUITES = ("hot_path", "herds", "round_trips", "scale", "fleets", "end_to_end", "day")
+SUITES = ("hot_path", "herds", "round_trips", "scale", "fleets", "end_to_end", "hub", "day")
 
 
 def main(argv: list[str] | None = None) -> int:

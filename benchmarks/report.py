@@ -19,7 +19,7 @@ Cell: TypeAlias = "str | int | float | None"
 
 PACKAGES = (
     *("wxmiddleware", "requests", "httpx", "starlette", "flask", "gunicorn", "uvicorn", "uvloop", "httptools", "redis"),
-    *("wechatpy", "WeRoBot", "google-auth", "Authlib", "botocore"),
+    *("aiohttp", "wechatpy", "WeRoBot", "google-auth", "Authlib", "botocore"),
 )
 
 

@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from _pytest.outcomes import Skipped
 from fleet.backends import BACKENDS, Backend
+from stores.redis_server import free_port
+from support.program import environment, kill_group
 
-__all__ = ["BACKENDS", "backend"]
+__all__ = ["BACKENDS", "backend", "environment", "free_port", "kill_group"]
 
 
 @contextmanager

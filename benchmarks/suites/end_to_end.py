@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import re
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +20,7 @@ import requests
 
 from wxmiddleware.simulator import SimulatorServer, WeChat
 
+from .. import testbed, wrk
 from ..report import Table
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +28,6 @@ TOKEN = "bench"
 CONNECTIONS = 8
 SHORT = 2  # seconds that a token lives where it is renewed during each run
 ROUNDS = 9
-PERCENTILES = ("p50", "p99", "p99.9")
 GUNICORN = "gunicorn --worker-class gthread --workers 1 --threads 4 --bind 127.0.0.1:{port} benchmarks.apps:app"
 UVICORN = "uvicorn --no-access-log --log-level warning --port {port} benchmarks.apps:app"
 # The example, and what serves it.
@@ -41,15 +37,6 @@ SERVERS = {
     "Starlette, asyncio": ("starlette_app", f"{UVICORN} --loop asyncio --http h11"),
 }
 WAYS = ("without", "without, again", "by hand", "with", "with, across a refresh")
-
-_REPORT = """
-done = function(summary, latency, requests)
-  local errors = summary.errors
-  print(string.format("FIGURES %d %d %d %d %d %d", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
-end
-"""
 
 
 def run(*, quick: bool) -> Iterator[Table]:
@@ -63,7 +50,7 @@ def run(*, quick: bool) -> Iterator[Table]:
             "middleware",
             "requests/s",
             "of without",
-            *(f"{each}, ms" for each in PERCENTILES),
+            *(f"{each}, ms" for each in wrk.PERCENTILES),
             "errors",
             "fetches",
         ],
@@ -76,53 +63,37 @@ def run(*, quick: bool) -> Iterator[Table]:
             "Uvicorn with uvloop and httptools, which its extra 'standard' brings; and on asyncio's own loop with h11.",
         ],
     )
-    if shutil.which("wrk") is None:
+    if not wrk.is_installed():
         table.notes.append("wrk is not installed.")
         yield table
         return
     with ExitStack() as stack:
-        script = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".lua"))
-        script.write(_REPORT)
-        script.flush()
         for example in SERVERS:
             servers = {way: stack.enter_context(_serving(example, way)) for way in WAYS}
-            found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+            found: dict[str, list[wrk.Figures]] = {way: [] for way in WAYS}
             fetched = dict.fromkeys(WAYS, 0)
             for number in range(rounds):
                 for way in random.Random(number).sample(WAYS, len(WAYS)):
                     url, wechat = servers[way]
                     requests.get(_signed(url), timeout=5)  # it has a token: what is measured is not a cold start
                     before = wechat.fetches()
-                    found[way].append(_wrk(url, seconds, script.name))
+                    asked = wrk.Request(_signed(url))
+                    found[way].append(wrk.ask(asked, connections=CONNECTIONS, seconds=seconds))
                     fetched[way] += wechat.fetches() - before
-            base = [row[0] for row in found["without"]]
             for way in WAYS:
-                rate, *percentiles, _ = (statistics.median(column) for column in zip(*found[way]))
-                ratio = statistics.median(row[0] / other for row, other in zip(found[way], base))
-                errors = int(sum(row[-1] for row in found[way]))
+                rate = statistics.median(each.rate for each in found[way])
+                ratio = statistics.median(each.rate / base.rate for each, base in zip(found[way], found["without"]))
+                percentiles = map(statistics.median, zip(*(each.percentiles for each in found[way])))
+                errors = sum(each.errors for each in found[way])
                 table.add(example, way, rate, ratio, *percentiles, errors, fetched[way])
     yield table
-
-
-def _wrk(url: str, seconds: int, script: str) -> list[float]:
-    """Requests per second, the percentiles in milliseconds, and errors."""
-    ran = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, _signed(url)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    figures = re.search(r"FIGURES (.*)", ran.stdout)
-    assert figures is not None, ran.stdout
-    number, duration, *percentiles, errors = map(float, figures[1].split())
-    return [number / duration * 1e6, *(each / 1000 for each in percentiles), errors]
 
 
 @contextmanager
 def _serving(example: str, way: str) -> Iterator[tuple[str, WeChat]]:
     wechat = WeChat(lifetime=SHORT if way == WAYS[-1] else 7200, token_latency=0.05)
     with SimulatorServer(wechat) as simulator:
-        port, (folder, command) = _free_port(), SERVERS[example]
+        port, (folder, command) = testbed.free_port(), SERVERS[example]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
@@ -167,10 +138,3 @@ def _await(url: str, server: subprocess.Popen[Any]) -> None:
             assert answer.status_code == 200, answer.status_code
             return
     raise AssertionError(f"{server.args!r} does not listen.")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
