@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.page:
             from .page import publish
 
-            publish(about, measured, ROOT / "docs")
+            publish(about, measured, ROOT / "docs", whole=options.only is None)
         console.print(f"[dim]{name}: {time.monotonic() - begin:.0f} s[/dim]\n")
     figures = {"machine": about, "quick": options.quick, "tables": as_json(tables)}
     if options.json:

@@ -12,8 +12,16 @@ from .plots import draw
 from .report import Table
 
 
-def publish(about: dict[str, Any], tables: Iterable[Table], docs: Path) -> None:
-    """Replace what stands between the marks of each table that was measured; the rest of the page stays."""
+def publish(about: dict[str, Any], tables: Iterable[Table], docs: Path, *, whole: bool) -> None:
+    """
+    Replace what stands between the marks of each table that was measured; the rest of the page stays.
+
+    Args:
+        about: The machine.
+        tables: What was measured.
+        docs: Where the page lies.
+        whole: Whether all parts are measured, so that the page as a whole is of this machine.
+    """
     by_name = {table.name: table for table in tables}
     folder = docs / "benchmarks"
     for path in draw(by_name, folder):
@@ -28,7 +36,7 @@ def publish(about: dict[str, Any], tables: Iterable[Table], docs: Path) -> None:
     text = page.read_text()
     for name, table in by_name.items():
         text = _between(text, name, f"{table.markdown()}\n{_when(about)}\n")
-    page.write_text(_between(text, "machine", _machine(about)))
+    page.write_text(_between(text, "machine", _machine(about)) if whole else text)
 
 
 def _when(about: dict[str, Any]) -> str:
