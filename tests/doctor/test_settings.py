@@ -27,6 +27,18 @@ def test_sound(doctor: Doctor, file_store: Path, wechat: WeChat) -> None:
     assert "没有失败的检查" in visit.text
 
 
+def test_nothing_known(doctor: Doctor, environment: pytest.MonkeyPatch, wechat: WeChat) -> None:
+    """Where no record tells and WeChat was not asked, the end says so: a wrong secret is not called sound."""
+    environment.delenv("WXM_STORE", raising=False)
+    environment.setenv("WECHAT_SECRET", SECRET)
+    visit = doctor()
+
+    assert ("fetch.passive", None) == (visit.checks["fetch"]["finding"], visit.told["cause"])
+    assert "没有失败的检查" not in visit.text
+    assert "请加 --active，请求一次" in visit.text
+    assert 0 == wechat.fetches()
+
+
 class TestAppid:
     @pytest.mark.parametrize(
         ("value", "finding", "level"),

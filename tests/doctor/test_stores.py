@@ -115,7 +115,7 @@ class TestReached:
         visit = doctor(secrets=(PASSWORD, "alice"))
 
         assert "Nothing listens there" in visit.only("store", "store.down")["seen"]
-        assert "那里没有服务在监听" in visit.text
+        assert "以及服务是否在运行。在它恢复之前" in visit.text
 
     @servers
     def test_wrong_password(self, doctor: Doctor, environment: pytest.MonkeyPatch, mariadb: MariaDB) -> None:

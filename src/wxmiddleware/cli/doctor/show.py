@@ -139,7 +139,8 @@ def summary(results: Sequence[Result], screen: Screen) -> str:
     each_level = {level.value: sum(each.level is level for each in results) for level in Level}
     counts = FRAME["counts"].say(language, **each_level)
     if cause is None:
-        return FRAME["sound"].say(language, counts=counts)
+        unasked = any(each.finding.key == "fetch.passive" for each in results)
+        return FRAME["unasked" if unasked else "sound"].say(language, counts=counts)
     finding = cause.finding
     said = ("" if language is Language.CHINESE else " ").join(
         each for each in (finding.seen(language), finding.todo(language)) if each

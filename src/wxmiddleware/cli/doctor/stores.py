@@ -90,7 +90,7 @@ def _told(error: Exception) -> Text:
 
     advice = advice_on(error)
     name = type(error).__name__
-    return Text(f"{name}. {advice.en}".strip(), f"{name}。{advice.zh}".strip("。") + ("" if advice.zh else "。"))
+    return Text(f"{name}. {advice.en}".strip(), f"{name}。{advice.zh}")
 
 
 # Primary or replica

@@ -45,6 +45,11 @@ FRAME: Final = {
     ),
     "cause": Text("The cause: {name}. {said}\n{counts}", "原因：{name}。{said}\n{counts}"),
     "sound": Text("Nothing has failed.\n{counts}", "没有失败的检查。\n{counts}"),
+    "unasked": Text(
+        "Nothing has failed of what was looked at. Whether WeChat gives a token is not known: "
+        "say --active, which asks once.\n{counts}",
+        "查过的都没有失败。但不知道微信给不给 token：请加 --active，请求一次。\n{counts}",
+    ),
     "counts": Text(
         "{ok} ok, {warn} warn, {fail} fail, {skip} skip.", "正常 {ok}，注意 {warn}，失败 {fail}，跳过 {skip}。"
     ),
