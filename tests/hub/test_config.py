@@ -151,7 +151,7 @@ def test_equal(read: Read) -> None:
         ("a = [", "is no TOML"),
         (ACCOUNT + ACCOUNT, "Cannot declare"),
         (f"{ACCOUNT}secret = 1", "is no TOML"),
-        (f"kep = true\n{ACCOUNT}", "kep: is not known here. Do you mean keep?"),
+        (f"kep = true\n{ACCOUNT}", "kep: is not known here. Perhaps keep is meant."),
         (f"zzz = true\n{ACCOUNT}", "zzz: is not known here. There are accounts, audit"),
         (f"keep = 1\n{ACCOUNT}", "keep: must be true or false"),
         (f"grace = true\n{ACCOUNT}", "grace: must be a number"),

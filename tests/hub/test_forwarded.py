@@ -147,6 +147,8 @@ def test_no_caller_sees_a_rejection(wire: Wire, errcode: int) -> None:
     for query in ("", f"?access_token={wire.token()}"):
         answer = wire.http.post(PATH + query, content=b"{}", headers={} if query else wire.headers).json()
         assert -1 == answer["errcode"]
+        assert "Try again later" in answer["errmsg"]
+    assert "within 30 s of the last rejection it may not" in answer["errmsg"]
 
 
 def test_a_token_of_its_own_is_kept(wire: Wire) -> None:

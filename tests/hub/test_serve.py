@@ -286,7 +286,8 @@ def test_check(served: Served) -> None:
         ("store = .*", 'store = "redis://127.0.0.1:1/0"', 4, "RedisStore"),
         ("secret = .*", 'secret = { command = ["false"] }', 2, "the command false ended with 1"),
         ("secrets = .*", "", 2, "nothing is there to sign"),
-        ("store = .*", 'store = "memory:"', 2, "in the memory of one process"),
+        ("store = .*", 'store = "memory:"', 2, "store: That store is in the memory of one process"),
+        ("store = .*", 'store = "rediss3://h"', 2, "store: No store has a URL of this kind"),
     ],
 )
 def test_check_finds(served: Served, old: str, new: str, code: int, says: str) -> None:

@@ -281,7 +281,11 @@ class Forward:
         elif entry.healed:
             text = "the one after it, too. Try again later"
         elif why is not None:
-            text = no_token(why).errmsg
+            said = "" if why.errcode is None else f" (WeChat says {why.errcode})"
+            text = (
+                f"the hub could not replace it{said}: within 30 s of the last rejection it may not (another system "
+                "fetches, too), or WeChat gives none. Try again later; its log says which it was"
+            )
         else:
             text = "there is no newer one yet. Try again later"
         raise Refusal(SYSTEM_ERROR, f"system error: WeChat rejected the hub's token ({errcode}); {text}")

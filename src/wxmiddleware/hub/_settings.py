@@ -203,14 +203,18 @@ class Settings:
         for caller in callers:
             for key in caller.keys:
                 if keys.setdefault(key, caller.name) != caller.name:
-                    raise ConfigurationError(f"Callers {keys[key]!r} and {caller.name!r} have the same key.")
+                    raise ConfigurationError(
+                        f"Callers {keys[key]!r} and {caller.name!r} have the same key. "
+                        "Make one of them another with `wxmiddleware serve --new-caller NAME`."
+                    )
             for name in caller.accounts:
                 if name not in self.by_name:
                     raise ConfigurationError(f"Caller {caller.name!r}: there is no account {name!r}.")
             if caller.tokens == "hub" and not self.secrets and {"wechat", "gateway"} & set(caller.faces):
                 raise ConfigurationError(
                     f"Caller {caller.name!r} is given tokens of the hub's own, and nothing is there to sign them with. "
-                    "Give secrets=; `wxmiddleware serve --new-secret` makes one."
+                    'Give secrets, in the file as secrets = [{ file = "hub_secret" }]; '
+                    "`wxmiddleware serve --new-secret` makes one."
                 )
 
 

@@ -114,13 +114,13 @@ class Stock:
         problem = ""
         try:
             store = store_from_url(url)
-        except ImportError as error:
-            problem = str(error)  # ours: it says what to install
+        except (ImportError, ConfigurationError) as error:
+            problem = str(error)  # ours: it says what to install, or to write
         else:
             if store.shared:
                 return store
             problem = "That store is in the memory of one process. Name one that is shared, or leave store out."
-        raise ConfigurationError(problem)
+        raise ConfigurationError(f"store: {problem}")
 
     def _provider(self, each: AccountConfig) -> TokenProvider:
         if self._before is not None and self._before.store is self._store and each in self._before._providers:

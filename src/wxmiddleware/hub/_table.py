@@ -130,5 +130,5 @@ class Table:
         for key in self._content:
             if key not in self._known:
                 like = difflib.get_close_matches(key, self._known, 1)
-                hint = f"Do you mean {like[0]}?" if like else f"There are {', '.join(sorted(self._known))}"
+                hint = f"Perhaps {like[0]} is meant" if like else f"There are {', '.join(sorted(self._known))}"
                 self._problems.add(self.place(key), f"is not known here. {hint}")
