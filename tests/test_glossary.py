@@ -11,13 +11,20 @@ from types import ModuleType
 import pytest
 
 import wxmiddleware
-from wxmiddleware import layouts, requests, simulator, sources, stores
+from wxmiddleware import health, layouts, requests, simulator, sources, status, stores, suite
 from wxmiddleware._rules.decisions import Reason
 from wxmiddleware._rules.policies import State
 
 PAGE = (Path(__file__).parent.parent / "docs" / "glossary.md").read_text(encoding="utf-8")
 HOMES: list[ModuleType] = [wxmiddleware, sources, stores]
-SUBMODULES = {"layouts": layouts, "requests": requests, "simulator": simulator}
+SUBMODULES = {
+    "health": health,
+    "layouts": layouts,
+    "requests": requests,
+    "simulator": simulator,
+    "status": status,
+    "suite": suite,
+}
 MEMBERS: dict[str, type[Enum]] = {
     "Events": wxmiddleware.EventType,
     "Measurements": wxmiddleware.Measure,

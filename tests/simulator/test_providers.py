@@ -188,6 +188,7 @@ def test_codes(ours: Ours, wechat_clock: SimulatedClock) -> None:
     """Used, old, unknown and short codes are refused, and no token is got with a wrong permanent code."""
     code = ours.there.install(CORP)
     answer = ours.ask("get_permanent_code", auth_code=code)
+    assert 40078 == ours.ask("get_permanent_code", auth_code=code)["errcode"]
     late = ours.there.install("ww0000000000000002")
     wechat_clock.advance(600)
     corpid = answer["auth_corp_info"]["corpid"]
