@@ -23,10 +23,12 @@ from wxmiddleware.simulator import SimulatorServer
 from wxmiddleware.webhook._names import Names
 from wxmiddleware.webhook._seen import keys_of as keys_of_messages
 
+from . import _words as words
 from ._screen import Screen, screen_for
 from ._servers import DemoError, running
 from ._story import FIRST_LIFE, BriskWeChat, Story
 from ._traffic import WEBHOOK, Crowd, Tally, dict_with_ttl, user_of
+from ._words import say
 
 _NEEDED = ("flask", "gunicorn", "uvicorn", "httpx", "defusedxml")
 
@@ -60,15 +62,13 @@ def run(examples: Path | None = None, *, workers: int = 4, store: str | None = N
     good = interrupted = False
     try:
         with _ended_by_sigterm():
-            screen.say(
-                f"Starting a WeChat on this machine, Flask under gunicorn ({workers} workers), Starlette under uvicorn."
-            )
+            screen.say(say(words.STARTING, workers=workers))
             story = _play(examples, directory, store or f"file:{directory / 'token.json'}", workers, screen)
         checks = story.checks()
         screen.close(story, checks)
         good = all(check.holds for check in checks)
         for wrong in {wrong for tally in story.tallies for wrong in tally.first_errors}:
-            screen.say(f"A user saw: {wrong}")
+            screen.say(say(words.USER_SAW, wrong=wrong))
     except DemoError as error:
         screen.say(str(error))
     except KeyboardInterrupt:
@@ -78,7 +78,7 @@ def run(examples: Path | None = None, *, workers: int = 4, store: str | None = N
         if good or interrupted:
             shutil.rmtree(directory, ignore_errors=True)
         else:
-            screen.say(f"What the servers wrote is in {directory}.")
+            screen.say(say(words.LOGS, directory=directory))
     return 0 if good else 1
 
 
@@ -94,7 +94,7 @@ def _play(examples: Path, directory: Path, store: str, workers: int, screen: Scr
         SimulatorServer(wechat) as server,
         _shared(store, Account(wechat.appid, wechat.secret, base_url=server.url), webhook_token) as shared,
     ):
-        screen.say(f"They share {shared!r}.")
+        screen.say(say(words.SHARED, store=repr(shared)))
         settings = {
             "WECHAT_APPID": wechat.appid,
             "WECHAT_SECRET": wechat.secret,
@@ -107,7 +107,7 @@ def _play(examples: Path, directory: Path, store: str, workers: int, screen: Scr
                 Crowd(Tally(each.name, each.title), user_of(each.url, webhook_token), threads=4, rate=12.0)
                 for each in servers
             ]
-            tally = Tally("A dict", "for comparison")
+            tally = Tally(say(words.DICT), say(words.DICT_TITLE))
             dict_crowd = Crowd(tally, dict_with_ttl(server.url, rival.appid, rival.secret), threads=1, rate=10.0)
             story = Story(wechat, rival.appid, servers, crowds, dict_crowd)
             with screen.playing(story):

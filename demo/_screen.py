@@ -7,8 +7,12 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from wxmiddleware._runtime.language import columns
+
+from . import _words as words
 from ._story import END, OLD_AGE, OUTAGE, THEFT, Check, Moment, Story
 from ._traffic import SLOT, Tally
+from ._words import padded, say
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _COLOURS = {"act": "bold cyan", "bad": "bold red", "good": "green", "plain": ""}
-_MARKS = ((OLD_AGE, "old age"), (THEFT, "theft"), (OUTAGE[0], "outage"))
+_MARKS = ((OLD_AGE, words.MARK_OLD_AGE), (THEFT, words.MARK_THEFT), (OUTAGE[0], words.MARK_OUTAGE))
 
 
 class Screen(Protocol):
@@ -47,29 +51,29 @@ def screen_for(out: TextIO) -> Screen:
     return RichScreen(console) if can and console.width >= 80 and console.height >= 24 else PlainScreen(out)
 
 
-def strip(tally: Tally, columns: int) -> str:
+def strip(tally: Tally, width: int) -> str:
     """Draw the requests over time: ``#`` good, ``x`` some were not, a dot for none."""
     slots = int(END / SLOT)
     drawn = []
-    for column in range(columns):
-        some = tally.slots[
-            column * slots // columns : max(column * slots // columns + 1, (column + 1) * slots // columns)
-        ]
+    for column in range(width):
+        some = tally.slots[column * slots // width : max(column * slots // width + 1, (column + 1) * slots // width)]
         good, bad = (sum(slot[kind] for slot in some) for kind in (0, 1))
         drawn.append("x" if bad else "#" if good else ".")
     return "".join(drawn)
 
 
-def marks(columns: int) -> str:
+def marks(width: int) -> str:
     """Write above the strips what happened when."""
     line = ""
     for at, what in _MARKS:
-        line = line.ljust(int(at / END * columns)) + f"v {what} "
-    return line[:columns].ljust(columns)
+        line = padded(line, int(at / END * width)) + f"v {say(what)} "
+    while columns(line) > width:
+        line = line[:-1]
+    return padded(line, width)
 
 
 class PlainScreen:
-    """One line for each thing that happens, in ASCII."""
+    """One line for each thing that happens; in ASCII, if it is in English."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -96,15 +100,17 @@ class PlainScreen:
             self.say(_line(moment))
         if story.now >= self._next_count:
             self._next_count += 5.0
-            counts = [f"{t.name} {t.done} ok, {t.errors} errors" for t in (*story.tallies, story.rival_tally)]
+            counts = [
+                say(words.COUNT, name=t.name, done=t.done, errors=t.errors) for t in (*story.tallies, story.rival_tally)
+            ]
             self.say(f"{story.now:5.1f} s  ... {'; '.join(counts)}")
 
     def close(self, story: Story, checks: Sequence[Check]) -> None:
         """Print the strips and the checks."""
-        width = max(len(t.name) for t in (*story.tallies, story.rival_tally))
+        width = max(columns(t.name) for t in (*story.tallies, story.rival_tally))
         self.say(f"\n{'':{width}}  {marks(60)}".rstrip())
         for tally in (*story.tallies, story.rival_tally):
-            self.say(f"{tally.name:{width}}  {strip(tally, 60)}  {tally.errors} errors")
+            self.say(f"{padded(tally.name, width)}  {strip(tally, 60)}  {say(words.ERRORS_OF, errors=tally.errors)}")
         self.say("")
         for check in checks:
             self.say(f"{'ok  ' if check.holds else 'FAIL'}  {check.text}")
@@ -163,7 +169,7 @@ class RichScreen:
         good = all(check.holds for check in checks)
         self._console.print(self._users(story))
         self._console.print(
-            Panel(lines, title="What came of it", title_align="left", border_style="green" if good else "red")
+            Panel(lines, title=say(words.CAME), title_align="left", border_style="green" if good else "red")
         )
 
     def _picture(self) -> Group:
@@ -179,34 +185,35 @@ class RichScreen:
         from rich.text import Text
 
         mood = next((m.mood for m in reversed(story.timeline) if not m.who), "act")
+        clock = say(words.CLOCK, now=f"{min(story.now, END):2.0f}", end=f"{END:.0f}")
         row = Table.grid(expand=True, padding=(0, 1))
         row.add_column(ratio=1)
         row.add_column(justify="right", no_wrap=True)
-        row.add_row(Text(story.headline, _COLOURS[mood]), Text(f"{min(story.now, END):2.0f} of {END:.0f} s", "dim"))
-        return Panel(row, title="[bold]wxmiddleware demo[/]", title_align="left", border_style="cyan", height=4)
+        row.add_row(Text(story.headline, _COLOURS[mood]), Text(clock, "dim"))
+        return Panel(row, title=f"[bold]{say(words.TITLE)}[/]", title_align="left", border_style="cyan", height=4)
 
     def _users(self, story: Story) -> Panel:
         from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
 
-        columns = max(20, min(60, self._console.width - 54))
+        width = max(20, min(60, self._console.width - 54))
         table = Table(box=None, expand=True, header_style="dim", padding=(0, 1))
         table.add_column("")
-        table.add_column(marks(columns).replace("v ", "▾ "), no_wrap=True, header_style="yellow")
-        for title in ("requests", "healed", "errors"):
-            table.add_column(title, justify="right")
+        table.add_column(marks(width).replace("v ", "▾ "), no_wrap=True, header_style="yellow")
+        for title in (words.REQUESTS_HEAD, words.HEALED_HEAD, words.ERRORS_HEAD):
+            table.add_column(say(title), justify="right")
         for tally in (*story.tallies, story.rival_tally):
             name = Text(tally.name, "bold").append(f"\n{tally.title}", "dim")
             healed = Text(str(tally.healed), "bold green" if tally.healed else "dim")
             table.add_row(
                 name,
-                _drawn(tally, columns, story.now),
+                _drawn(tally, width, story.now),
                 str(tally.done + tally.errors),
-                Text("never", "dim") if tally is story.rival_tally else healed,
+                Text(say(words.NEVER), "dim") if tally is story.rival_tally else healed,
                 Text(str(tally.errors), "bold red" if tally.errors else "bold green"),
             )
-        return Panel(table, title="What users see", title_align="left", border_style="dim")
+        return Panel(table, title=say(words.SEEN), title_align="left", border_style="dim")
 
     def _token(self, story: Story) -> Panel:
         from rich.panel import Panel
@@ -216,18 +223,16 @@ class RichScreen:
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=3)
         grid.add_column(ratio=2, justify="right")
-        state = (
-            Text("✗ the token endpoint answers 502", "bold red") if story.down else Text("✓ WeChat answers", "green")
-        )
-        counts = Text(f"{story.answered} fetches, {story.failed} failed", "dim")
+        state = Text(f"✗ {say(words.DOWN)}", "bold red") if story.down else Text(f"✓ {say(words.UP)}", "green")
+        counts = Text(say(words.FETCHED, answered=story.answered, failed=story.failed), "dim")
         token = story.token()
         if token is None:
-            grid.add_row(Text("none yet", "dim"), state)
+            grid.add_row(Text(say(words.NONE_YET), "dim"), state)
             grid.add_row("", counts)
         else:
-            grid.add_row(Text(f"number {token.number}, {token.whose}"), state)
+            grid.add_row(Text(say(words.NUMBER, number=token.number, whose=token.whose)), state)
             grid.add_row(_bar(token.left, token.life, max(20, self._console.width // 2 - 14)), counts)
-        return Panel(grid, title="The token", title_align="left", border_style="dim")
+        return Panel(grid, title=say(words.TOKEN), title_align="left", border_style="dim")
 
     def _timeline(self, story: Story) -> Panel:
         from rich.panel import Panel
@@ -241,15 +246,15 @@ class RichScreen:
                 text.append(f"{moment.who:<10} ", "bold")
             text.append(f"{moment.text}\n", _COLOURS[moment.mood])
         text.rstrip()
-        return Panel(text, title="What happens", title_align="left", border_style="dim", height=room + 2)
+        return Panel(text, title=say(words.HAPPENS), title_align="left", border_style="dim", height=room + 2)
 
 
-def _drawn(tally: Tally, columns: int, now: float) -> Text:
+def _drawn(tally: Tally, width: int, now: float) -> Text:
     from rich.text import Text
 
     text = Text()
-    reached = int(now / END * columns)
-    for column, kind in enumerate(strip(tally, columns)):
+    reached = int(now / END * width)
+    for column, kind in enumerate(strip(tally, width)):
         if kind == ".":
             text.append("╴" if column >= reached else " ", "bright_black")
         else:
@@ -262,4 +267,5 @@ def _bar(left: float, life: float, width: int) -> Text:
 
     full = round(width * min(1.0, left / life))
     colour = "green" if left > life / 3 else "yellow" if left > life / 10 else "red"
-    return Text("━" * full, colour).append("━" * (width - full), "bright_black").append(f" {left:4.1f} s left", "dim")
+    rest = f" {say(words.LEFT, left=f'{left:4.1f}')}"
+    return Text("━" * full, colour).append("━" * (width - full), "bright_black").append(rest, "dim")

@@ -17,7 +17,9 @@ from pathlib import Path
 from wxmiddleware.exceptions import WxMiddlewareError
 
 from . import _leash
+from . import _words as words
 from ._telling import Tail, log_config
+from ._words import say
 
 _BOOT = 20.0
 _FOREIGN = ("GUNICORN_", "UVICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "WECHAT_", "WXM_")
@@ -98,7 +100,8 @@ def running(examples: Path, directory: Path, settings: Mapping[str, str], worker
         port = _free_port()
         command = ["gunicorn", "--config", str(_gunicorn_config(directory, port, workers)), "app:app"]
         start = _Start(directory, environ)
-        servers.append(start("Flask", f"gunicorn, {workers} workers", workers, port, command, examples / "flask_app"))
+        title = say(words.WORKERS, workers=workers)
+        servers.append(start("Flask", title, workers, port, command, examples / "flask_app"))
         port = _free_port()
         command = ["uvicorn", "--port", str(port), "--log-config", str(config), "--no-access-log", "app:app"]
         command += ["--timeout-graceful-shutdown", "1"]

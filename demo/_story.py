@@ -18,8 +18,10 @@ from typing import Any
 
 from wxmiddleware.simulator import Fault, WeChat
 
+from . import _words as words
 from ._servers import Server
 from ._traffic import Crowd, Tally
+from ._words import fetches, say, times
 
 FIRST_LIFE = 10
 LIFE = 18
@@ -174,44 +176,39 @@ class Story:
         self.timeline.append(Moment(self.now, "", headline, mood))
 
     def _cold(self) -> None:
-        self._act(
-            f"{self.processes} processes start, and share a store. One asks for a token, the others take it from there."
-        )
+        self._act(say(words.COLD, processes=self.processes))
 
     def _longer_lives(self) -> None:
         self.wechat.lifetime = LIFE
 
     def _old_age(self) -> None:
-        self._act("The token grows old. One process renews it ahead of its end, for all; no request waits for WeChat.")
+        self._act(say(words.OLD_AGE))
 
     def _theft(self) -> None:
         self._answered_before = self.answered
         self.wechat.steal(slot="stable")
         self.wechat.steal(self._rival, "stable")
-        self._act("Another service forces a new token. The one in use is dead from this moment.", "bad")
+        self._act(say(words.THEFT), "bad")
 
     def _meanwhile(self) -> None:
         met, healed = len(self._rejected), sum(tally.healed for tally in self.tallies)
         self._fetches_for_theft = self.answered - self._answered_before
-        self._act(
-            f"{met} processes met a rejection and asked for a token {_times(self._fetches_for_theft)} in all; "
-            f"{healed} calls were repeated and accepted. The dict trusts its clock."
-        )
+        self._act(say(words.MEANWHILE, met=met, times=times(self._fetches_for_theft), healed=healed))
 
     def _outage_begins(self) -> None:
         self._outage = self.wechat.faults.add(_TOKEN_PATH, "status", None, status=502)
         self.down = True
-        self._act("WeChat's token endpoint goes down (502), just when the token must be renewed.", "bad")
+        self._act(say(words.OUTAGE), "bad")
 
     def _outage_ends(self) -> None:
         if self._outage is not None:
             self._outage.remove()
         self.down = False
-        self._act(f"It is up again. The old token served all the while, and WeChat was asked {_times(self.failed)}.")
+        self._act(say(words.OUTAGE_ENDS, times=times(self.failed)))
 
     def _calm(self) -> None:
         errors = sum(tally.errors for tally in self.tallies)
-        self._act(f"Everybody has the new token. Errors seen by the users of both apps: {errors}.")
+        self._act(say(words.CALM, errors=errors))
 
     # What is seen
 
@@ -242,7 +239,7 @@ class Story:
             return None
         if value != self._seen_token[0]:
             number = self.wechat.minted(self.wechat.appid) + self.wechat.stolen(self.wechat.appid)
-            whose = "another service's" if abs(self.now - THEFT) < 1 else "asked for by an app"
+            whose = say(words.OTHERS if abs(self.now - THEFT) < 1 else words.OURS)
             life = FIRST_LIFE if number == 1 else LIFE
             self._seen_token = (value, TokenNow(number, 0.0, life, whose))
             self._token_began = self.now
@@ -279,44 +276,37 @@ class Story:
         return [
             Check(
                 errors == 0 and done > 0,
-                f"{done} requests of users, {errors} errors; the slowest answer took {slowest * 1000:.0f} ms.",
+                say(words.USERS, done=done, errors=errors, slowest=f"{slowest * 1000:.0f}"),
             ),
             Check(
                 healed == rejections and self._fetches_for_theft == 1 and all(t.healed for t in tallies),
-                f"The theft met {len(self._rejected)} of {self.processes} processes: WeChat rejected {rejections} "
-                f"calls, {healed} were healed, with {_fetches(self._fetches_for_theft)} for all.",
+                say(
+                    words.HEALED,
+                    met=len(self._rejected),
+                    processes=self.processes,
+                    rejections=rejections,
+                    healed=healed,
+                    fetches=fetches(self._fetches_for_theft),
+                ),
             ),
             Check(
                 self.answered == _OCCASIONS,
-                f"WeChat gave the {self.processes} processes a token {_times(self.answered)}; "
-                f"{_OCCASIONS} times is right: start, old age, theft, after the outage.",
+                say(words.GIVEN, processes=self.processes, times=times(self.answered), right=_OCCASIONS),
             ),
             Check(
                 0 < self.failed <= _TRIES,
-                f"In the outage they asked {_times(self.failed)} in all; once or twice is right.",
+                say(words.ASKED, times=times(self.failed)),
             ),
             Check(
                 (minted, stolen) == (_OCCASIONS - 1, 1),
-                f"It made {minted} tokens for all processes together, and {stolen} for the other service.",
+                say(words.MADE, minted=minted, stolen=stolen),
             ),
         ]
 
     def comparison(self) -> str:
         """Tell how the one with the dict fared, as measured."""
         tally = self.rival_tally
-        total = tally.done + tally.errors
-        return (
-            f"For comparison, robbed in the same moment: a token kept in a dict until its time is over. "
-            f"{tally.errors} of {total} calls failed."
-        )
-
-
-def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{number} times")
-
-
-def _fetches(number: int) -> str:
-    return f"{number} fetch{'es' * (number != 1)}"
+        return say(words.COMPARISON, errors=tally.errors, total=tally.done + tally.errors)
 
 
 def _told(event: dict[str, Any]) -> tuple[str, str] | None:
@@ -324,17 +314,17 @@ def _told(event: dict[str, Any]) -> tuple[str, str] | None:
     after = f"{float(event.get('wx_seconds', 0.0)) * 1000:.0f} ms"
     match event["wx_name"], event.get("wx_reason"):
         case "rejected", _:
-            return "is rejected: errcode 40001", "bad"
+            return say(words.REJECTED), "bad"
         case "fetch_done", "rejected":
-            return f"has the new token {after} later and repeats the call", "good"
+            return say(words.HAS_NEW, after=after), "good"
         case "fetch_done", "first":
-            return f"has its first token after {after}", "good"
+            return say(words.HAS_FIRST, after=after), "good"
         case "fetch_done", "ahead":
-            return f"has renewed its token ahead of the end ({after} in the background)", "good"
+            return say(words.HAS_RENEWED, after=after), "good"
         case "fetch_done", _:
-            return f"has a new token after {after}; the old one was over", "plain"
+            return say(words.HAS_LATE, after=after), "plain"
         case "adopted", _:
-            return "has the token that another process fetched, from the store", "good"
+            return say(words.ADOPTED), "good"
         case "fetch_failed", _:
-            return "cannot renew the token, goes on with it, and lets the others know", "bad"
+            return say(words.CANNOT), "bad"
     return None

@@ -6,8 +6,10 @@ import contextlib
 import io
 import math
 import os
+import re
 import shutil
 import signal
+import string
 import subprocess
 import sys
 import time
@@ -20,11 +22,12 @@ import redis
 from rich.console import Console
 from stores.redis_server import RedisServer
 
-from demo import _run, _screen, _story
+from demo import _run, _screen, _story, _words
 from demo.__main__ import main
-from demo._screen import PlainScreen, RichScreen, screen_for, strip
+from demo._screen import PlainScreen, RichScreen, marks, screen_for, strip
 from demo._traffic import Tally
 from wxmiddleware._rules.models import Record
+from wxmiddleware._runtime.language import Text, columns
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.stores.redis import RedisStore
 
@@ -150,8 +153,16 @@ def test_fails_if_a_server_ends(short: None, examples: Path, capsys: Any) -> Non
 
 
 @pytest.mark.processes
-def test_on_a_terminal(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("language", "titles"),
+    [
+        ("en", ("wxmiddleware demo", "What users see", "The token", "What happens", "What came of it")),
+        ("zh", ("wxmiddleware 演示", "用户看到的", "重试成功", "经过", "结果", "微信正常", "剩余")),
+    ],
+)
+def test_on_a_terminal(short: None, monkeypatch: pytest.MonkeyPatch, language: str, titles: tuple[str, ...]) -> None:
     """On a terminal the picture shows the users, the token and what happens; the summary stays."""
+    monkeypatch.setenv("WXM_LANG", language)
     console = Console(file=io.StringIO(), force_terminal=True, width=110, height=36, record=True)
     monkeypatch.setattr(_run, "screen_for", lambda out: RichScreen(console))
 
@@ -159,9 +170,87 @@ def test_on_a_terminal(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert isinstance(console.file, io.StringIO)
     drawn = console.file.getvalue()
-    for title in ("wxmiddleware demo", "What users see", "The token", "What happens", "What came of it"):
+    for title in titles:
         assert title in drawn
     assert "\u2717" in drawn
+
+
+TEXTS = {name: text for name, text in vars(_words).items() if isinstance(text, Text)}
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize(("name", "text"), TEXTS.items())
+def test_both_languages(name: str, text: Text) -> None:
+    """Each text is there in both, with the same things filled in."""
+    fields = [{field for _, field, _, _ in string.Formatter().parse(each) if field} for each in text]
+
+    assert fields[0] == fields[1]
+    assert text.en.isascii()
+    assert CHINESE.search(text.zh) or name == "TOKEN"
+
+
+def test_every_text_is_told() -> None:
+    """None is left over."""
+    code = "".join(path.read_text() for path in (ROOT / "demo").glob("_*.py"))
+
+    assert [] == [name for name in TEXTS if len(re.findall(rf"\b{name}\b", code)) < 2]
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("short")
+def test_in_chinese(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Each line is Chinese, but for the names of things."""
+    monkeypatch.setenv("WXM_LANG", "zh")
+
+    assert main(["--workers", "1"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert len(lines) > 10
+    assert [] == [line for line in lines if not CHINESE.search(line)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rejected", None),
+        ("fetch_done", "rejected"),
+        ("fetch_done", "first"),
+        ("fetch_done", "ahead"),
+        ("fetch_done", "expired"),
+        ("adopted", None),
+        ("fetch_failed", None),
+    ],
+)
+def test_events_in_chinese(monkeypatch: pytest.MonkeyPatch, name: str, reason: str | None) -> None:
+    monkeypatch.setenv("WXM_LANG", "zh")
+    told = _story._told({"wx_name": name, "wx_reason": reason, "wx_seconds": 0.15})
+
+    assert told is not None
+    assert CHINESE.search(told[0])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [20, 41, 60])
+def test_marks(monkeypatch: pytest.MonkeyPatch, language: str, width: int) -> None:
+    """They take as many columns as the strips below them."""
+    monkeypatch.setenv("WXM_LANG", language)
+
+    assert width == columns(marks(width))
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "said"),
+    [
+        ("en", 1, ("once", "1 fetch")),
+        ("en", 2, ("twice", "2 fetches")),
+        ("en", 0, ("0 times", "0 fetches")),
+        ("zh", 1, (" 1 次", "共获取 1 次")),
+        ("zh", 3, (" 3 次", "共获取 3 次")),
+    ],
+)
+def test_numbers(monkeypatch: pytest.MonkeyPatch, language: str, number: int, said: tuple[str, str]) -> None:
+    monkeypatch.setenv("WXM_LANG", language)
+
+    assert said == (_words.times(number), _words.fetches(number))
 
 
 class TestScreenFor:
