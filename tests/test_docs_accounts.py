@@ -25,7 +25,7 @@ from wxmiddleware import (
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatorServer, WeChat
-from wxmiddleware.sources import AgentTicket, AuthorizerToken, ComponentToken
+from wxmiddleware.sources import AuthorizerToken, ComponentToken
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.wsgi import TokenMiddleware
 
@@ -59,7 +59,7 @@ def test_every_block_is_known() -> None:
         "A secret that changes": 1,
         "When it is mended": 1,
         "Tickets": 3,
-        "WeCom": 1,
+        "WeCom": 2,
         "Third-party": 4,
         "Many": 2,
     }
@@ -122,6 +122,7 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any)
     """An app's calls are healed, and its pages signed with either ticket."""
     app = wechat.add_app("ww1", "secret-of-an-app")
     monkeypatch.setenv("WECOM_CORPID", "ww1")
+    monkeypatch.setenv("WECOM_AGENTID", str(app.agentid))
     monkeypatch.setenv("WECOM_SECRET", "secret-of-an-app")
     monkeypatch.setenv("WECOM_BASE_URL", wechat_server.url)
     names = run(blocks("WeCom")[0], {"requests": requests})
@@ -130,9 +131,8 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any)
 
     assert 0 == names["departments"]()["errcode"]
     assert isinstance(names["contacts"].account, WeComAccount)
-    either: list[dict[str, Any]] = [{}, {"ticket": AgentTicket}]
-    for options in either:
-        assert "config:ok" == wechat.wx_config(URL, JSSDK(names["contacts"], **options).signature(URL))
+    assert "config:ok" == wechat.wx_config(URL, JSSDK(names["contacts"]).signature(URL))
+    assert "agentConfig:ok" == wechat.wx_agent_config(URL, run(blocks("WeCom")[1], names)["config"])
 
 
 def test_platform(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any) -> None:

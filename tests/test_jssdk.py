@@ -177,6 +177,57 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, ticket: Any) -> N
     assert ("ww1", "config:ok") == (config["appId"], wechat.wx_config(PAGE, config))
 
 
+@pytest.fixture
+def of_app(wechat: WeChat, wechat_server: SimulatorServer, wechat_clock: SimulatedClock) -> JSSDK:
+    wechat.add_app("ww1", "secret-of-an-app", agentid=7)
+    account = WeComAccount("ww1", "secret-of-an-app", agentid=7, base_url=wechat_server.url)
+    runtime = Runtime(clock=wechat_clock, time=wechat_clock)
+    return JSSDK(TokenProvider(account, runtime=runtime), ticket=AgentTicket)
+
+
+@pytest.mark.parametrize("colour", ["thread", "task"])
+def test_agent_config(of_app: JSSDK, wechat: WeChat, wechat_clock: SimulatedClock, colour: str) -> None:
+    """WeCom's client takes what is signed for its app; a ticket that it rejects is replaced."""
+
+    def config(**more: Any) -> Any:
+        return of_app.agent_config(PAGE, **more) if colour == "thread" else anyio.run(partial(acall, **more))
+
+    async def acall(**more: Any) -> Any:
+        return await of_app.aagent_config(PAGE, **more)
+
+    first = config()
+    wechat.void_tickets("ww1")
+    wechat_clock.advance(60)
+
+    assert ["corpid", "agentid", "timestamp", "nonceStr", "signature"] == list(first)
+    assert ("ww1", "7") == (first["corpid"], first["agentid"])
+    assert "agentConfig:invalid signature" == wechat.wx_agent_config(PAGE, first)
+    assert "agentConfig:ok" == wechat.wx_agent_config(PAGE, config(rejected=first))
+    assert "agentConfig:invalid signature" == wechat.wx_agent_config(f"{PAGE}2", config())
+
+
+def test_agent_config_of_another_app(of_app: JSSDK, wechat: WeChat) -> None:
+    """The client of WeCom takes an app's signature for that app, and the whole of it."""
+    config = of_app.agent_config(PAGE)
+
+    assert "agentConfig:ok" == wechat.wx_agent_config(PAGE, config)
+    assert "agentConfig:invalid signature" == wechat.wx_agent_config(PAGE, {**config, "agentid": "8"})
+    assert "agentConfig:fail" == wechat.wx_agent_config(PAGE, {**config, "agentid": ""})
+
+
+@pytest.mark.parametrize(
+    ("options", "agentid", "advice"),
+    [({}, 7, "ticket=AgentTicket"), ({"ticket": AgentTicket}, None, "WECOM_AGENTID"),
+     ({"ticket": AgentTicket}, "bot", "WECOM_AGENTID")],
+)  # fmt: skip
+def test_agent_config_wants(wechat: WeChat, options: Any, agentid: Any, advice: str) -> None:
+    """The corp's ticket, or an account that does not say which app it is, is told before anything is asked for."""
+    jssdk = JSSDK(TokenProvider(WeComAccount("ww1", "secret-of-an-app", agentid=agentid)), **options)
+    for call in (jssdk.agent_config, lambda url: anyio.run(jssdk.aagent_config, url)):
+        with pytest.raises(ConfigurationError, match=advice):
+            call(PAGE)
+
+
 @pytest.mark.parametrize("url", ["", "/page", "example.com/page", "ftp://example.com", "http://[", b"http://x", None])
 def test_whole_url_wanted(jssdk: JSSDK, wechat: WeChat, url: Any) -> None:
     """A path would be signed in vain: the browser compares with the whole URL."""

@@ -4,6 +4,8 @@ Signatures for pages in WeChat's browser, ready for ``wx.config``::
     jssdk = JSSDK(provider)
     jssdk.signature("https://example.com/page?x=1")   # {"appId": …, "timestamp": …, "nonceStr": …, "signature": …}
 
+For WeCom's ``wx.agentConfig``, which is told the app, too: ``JSSDK(provider, ticket=AgentTicket).agent_config(url)``.
+
 The ticket behind them is fetched with the provider's token, kept in its store in a row of its own, and refreshed by the
 same engine.
 """
@@ -19,11 +21,12 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 from ._engine.provider import TokenProvider
+from ._rules.models import agent_of
 from ._runtime import fork
 from .exceptions import ConfigurationError, TokenError
 from .sources import AgentTicket, JsapiTicket
 
-__all__ = ["Config", "JSSDK", "sign"]  # noqa: RUF022 - JSSDK is no constant
+__all__ = ["AgentConfig", "Config", "JSSDK", "sign"]  # noqa: RUF022 - JSSDK is no constant
 
 _logger = logging.getLogger("wxmiddleware")
 
@@ -32,6 +35,16 @@ class Config(TypedDict):
     """What ``wx.config`` wants to know of the server. Add ``jsApiList`` to it in the page."""
 
     appId: str
+    timestamp: int
+    nonceStr: str
+    signature: str
+
+
+class AgentConfig(TypedDict):
+    """What ``wx.agentConfig`` wants to know of the server. Add ``jsApiList`` to it in the page."""
+
+    corpid: str
+    agentid: str
     timestamp: int
     nonceStr: str
     signature: str
@@ -88,6 +101,7 @@ class JSSDK(fork.InOneProcess):
         self.tickets = provider.with_source(ticket(provider))
         self._runtime = provider.runtime
         self._nonce = nonce
+        self._of_app = issubclass(ticket, AgentTicket)
 
     def signature(self, url: str, *, rejected: Mapping[str, object] | None = None) -> Config:
         """
@@ -126,6 +140,48 @@ class JSSDK(fork.InOneProcess):
             if token is None:
                 raise
         return self._signed(page, token)
+
+    def agent_config(self, url: str, *, rejected: Mapping[str, object] | None = None) -> AgentConfig:
+        """
+        Sign a page for ``wx.agentConfig`` of WeCom, with the ticket of the app.
+
+        Args:
+            url: See `signature`.
+            rejected: What was signed for this page before, if the browser did not take it; see `signature`.
+
+        Raises:
+            ConfigurationError: The ticket is not an `AgentTicket`, or the account says no agentid, or `url` is wrong.
+            TokenError: There is no ticket.
+        """
+        agentid = self._agentid()
+        return self._for_app(agentid, self.signature(url, rejected=rejected))
+
+    async def aagent_config(self, url: str, *, rejected: Mapping[str, object] | None = None) -> AgentConfig:
+        """Sign a page for ``wx.agentConfig``: `agent_config` for tasks of asyncio and trio."""
+        agentid = self._agentid()
+        return self._for_app(agentid, await self.asignature(url, rejected=rejected))
+
+    def _agentid(self) -> str:
+        if not self._of_app:
+            raise ConfigurationError(
+                "wx.agentConfig is signed with the app's ticket: JSSDK(provider, ticket=AgentTicket). That of the corp "
+                "is for wx.config."
+            )
+        agentid = agent_of(self.tickets.account)
+        if agentid is None:
+            raise ConfigurationError(
+                "wx.agentConfig needs the app's number: WeComAccount(corpid, secret, agentid=...), or WECOM_AGENTID."
+            )
+        return str(agentid)
+
+    def _for_app(self, agentid: str, signed: Config) -> AgentConfig:
+        return {
+            "corpid": signed["appId"],
+            "agentid": agentid,
+            "timestamp": signed["timestamp"],
+            "nonceStr": signed["nonceStr"],
+            "signature": signed["signature"],
+        }
 
     def _signed(self, url: str, token: str) -> Config:
         nonce, timestamp = self._nonce(), int(self._runtime.time())

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from wxmiddleware import Account, ProviderPool, TokenProvider, WeComAccount, WeComToken, asgi, wsgi
-from wxmiddleware.jssdk import JSSDK, Config
+from wxmiddleware.jssdk import JSSDK, AgentConfig, Config
 from wxmiddleware.platform import Platform
 from wxmiddleware.sources import AgentTicket, JsapiTicket
 from wxmiddleware.stores import TokenStore
@@ -18,6 +18,7 @@ from wxmiddleware.stores import TokenStore
 def tickets(provider: TokenProvider) -> None:
     assert_type(provider.with_source(JsapiTicket(provider)), TokenProvider)
     assert_type(JSSDK(provider, ticket=AgentTicket).signature("https://example.com/"), Config)
+    assert_type(JSSDK(provider, ticket=AgentTicket).agent_config("https://example.com/"), AgentConfig)
 
 
 def wecom() -> None:

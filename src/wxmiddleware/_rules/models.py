@@ -294,6 +294,12 @@ class CorpAccount(WeComAccount):
         return quote(self.secret, safe="")
 
 
+def agent_of(account: Account) -> int | None:
+    """The number of the WeCom app that an account names; ``None`` if it names none, or by a word."""
+    agentid = str(getattr(account, "agentid", ""))
+    return int(agentid) if agentid.isascii() and agentid.isdecimal() else None
+
+
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\uff02\uff07"
 
 

@@ -357,6 +357,23 @@ class WeChat(Knobs):
         made = [signed(ticket, str(config["nonceStr"]), str(config["timestamp"]), url) for ticket in tickets if ticket]
         return "config:ok" if config["signature"] in made else "config:invalid signature"
 
+    def wx_agent_config(self, url: str, config: Mapping[str, object]) -> str:
+        """
+        Say what WeCom's client makes of ``wx.agentConfig(config)`` on a page.
+
+        Args:
+            url: The page's, with ``#`` and what follows if it has that.
+            config: corpid, agentid, timestamp, nonceStr and signature, as the page got them.
+
+        Returns:
+            ``agentConfig:ok``, ``agentConfig:invalid signature``, or ``agentConfig:fail`` if something is missing.
+        """
+        if not all(config.get(name) for name in ("corpid", "agentid", "timestamp", "nonceStr", "signature")):
+            return "agentConfig:fail"
+        ticket = self._corps.ticket_of_app(str(config["corpid"]), str(config["agentid"]))
+        made = ticket and signed(ticket, str(config["nonceStr"]), str(config["timestamp"]), url)
+        return "agentConfig:ok" if made and config["signature"] == made else "agentConfig:invalid signature"
+
     def fetches(self, appid: str | None = None, slot: str | None = None) -> int:
         """
         Count the clients' requests that WeChat's token endpoints judged, whatever the answer.

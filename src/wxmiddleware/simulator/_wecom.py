@@ -233,6 +233,12 @@ class Corps:
                 if whose.partition("/")[0] == corpid and now < ends
             ]  # fmt: skip
 
+    def ticket_of_app(self, corpid: str, agentid: str) -> str | None:
+        """The live ticket of one app, which its pages are signed with for ``wx.agentConfig``."""
+        with self._lock:
+            ticket, ends = self._tickets.get((f"{corpid}/{agentid}", "agent_config"), ("", 0.0))
+            return ticket if self._clock() < ends else None
+
     def void_tickets(self, corpid: str) -> int:
         with self._lock:
             mine = [which for which in self._tickets if which[0].partition("/")[0] == corpid]
