@@ -189,6 +189,7 @@ def test_equal(read: Read) -> None:
         (f'{ACCOUNT}[callers.a]\nkeys = ["{HASH}"]\naccounts = []\nrate = "1"', "[callers.a] rate: must be a number"),
         (f'{ACCOUNT}[callers.a]\nkeys = ["{HASH}"]\naccounts = []\nfaces = ["x"]', "'x' is no face"),
         (f"secrets = 3\n{ACCOUNT}", "secrets: must be a list of"),
+        (f'{ACCOUNT}[callers.a]\nkeys = ["{HASH}"]\naccounts = []', "secrets: Caller 'a' is given tokens of the hub's"),
         (f'listen = "8040"\n{ACCOUNT}', "listen: must be like 127.0.0.1:8040"),
         (f'listen = "unix:hub.sock"\n{ACCOUNT}', "listen: after unix: stands an absolute path"),
         (f'listen = "127.0.0.1:70000"\n{ACCOUNT}', "listen: must be like"),
@@ -210,6 +211,21 @@ def test_mistakes(read: Read, content: str, says: str) -> None:
     assert says in str(caught.value)
     assert "hub.toml" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_callers_are_told_with_the_rest(read: Read) -> None:
+    """A key of two callers and missing secrets are told in one go with other mistakes; unread secrets are told once."""
+    callers = "".join(f'[callers.{name}]\nkeys = ["{HASH}"]\naccounts = ["{APPID}"]\n' for name in "ab")
+    with pytest.raises(ConfigurationError) as caught:
+        read(f"kep = true\n{ACCOUNT}{callers}")
+    with pytest.raises(ConfigurationError) as unread:
+        read(f"secrets = 3\n{ACCOUNT}{callers}")
+
+    assert "has 3 mistakes" in str(caught.value)
+    assert "[callers]: Callers 'a' and 'b' have the same key" in str(caught.value)
+    assert "secrets: Caller 'a' is given tokens of the hub's own" in str(caught.value)
+    assert "kep: is not known" in str(caught.value)
+    assert "nothing is there to sign" not in str(unread.value)
 
 
 def test_metrics(read: Read) -> None:
@@ -234,8 +250,8 @@ def test_all_mistakes_at_once(read: Read) -> None:
         read(f'kep = 1\nkeep = 1\n[accounts.{APPID}]\nsecret = "{SECRET}"\n[callers.shop]\nkeys = []\nname = "x"\n')
     lines = str(caught.value).splitlines()
 
-    assert lines[0].endswith("hub.toml has 5 mistakes:")
-    assert 6 == len(lines)
+    assert lines[0].endswith("hub.toml has 6 mistakes:")
+    assert 7 == len(lines)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs the rights of POSIX")

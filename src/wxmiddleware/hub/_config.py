@@ -16,7 +16,7 @@ from ..sources import ClassicToken, StableToken, TokenSource, WeComToken
 from ._listen import Address, address
 from ._metrics import check_installed
 from ._reference import FORMS, Reference, reference
-from ._settings import Caller
+from ._settings import Caller, check_keys, check_unsigned
 from ._table import Problems, Table
 
 _LARGEST = 1024 * 1024  # bytes of the file
@@ -139,6 +139,7 @@ class _Reader:
             audit=self._audit(),
             grace=self._grace(),
         )
+        self._check_callers(config)
         self._check_listen(config)
         self._check_metrics(config)
         return config
@@ -231,6 +232,13 @@ class _Reader:
             with self._problems.at(table.where):
                 found.append(Caller(name, **given))
         return tuple(found)
+
+    def _check_callers(self, config: Config) -> None:
+        with self._problems.at("[callers]"):
+            check_keys(config.callers)
+        if config.secrets == () and not self._problems.has("secrets"):  # those that cannot be read are told already
+            with self._problems.at("secrets"):
+                check_unsigned(config.callers)
 
     def _check_listen(self, config: Config) -> None:
         far = [str(each) for each in config.listen if not each.is_local]

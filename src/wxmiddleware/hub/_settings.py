@@ -199,23 +199,46 @@ class Settings:
         self._check_callers(callers)
 
     def _check_callers(self, callers: tuple[Caller, ...]) -> None:
-        keys: dict[str, str] = {}
+        check_keys(callers)
         for caller in callers:
-            for key in caller.keys:
-                if keys.setdefault(key, caller.name) != caller.name:
-                    raise ConfigurationError(
-                        f"Callers {keys[key]!r} and {caller.name!r} have the same key. "
-                        "Make one of them another with `wxmiddleware serve --new-caller NAME`."
-                    )
             for name in caller.accounts:
                 if name not in self.by_name:
                     raise ConfigurationError(f"Caller {caller.name!r}: there is no account {name!r}.")
-            if caller.tokens == "hub" and not self.secrets and {"wechat", "gateway"} & set(caller.faces):
+        if not self.secrets:
+            check_unsigned(callers)
+
+
+def check_keys(callers: Iterable[Caller]) -> None:
+    """
+    See that no two callers have the same key.
+
+    Raises:
+        ConfigurationError: Two have.
+    """
+    keys: dict[str, str] = {}
+    for caller in callers:
+        for key in caller.keys:
+            if keys.setdefault(key, caller.name) != caller.name:
                 raise ConfigurationError(
-                    f"Caller {caller.name!r} is given tokens of the hub's own, and nothing is there to sign them with. "
-                    'Give secrets, in the file as secrets = [{ file = "hub_secret" }]; '
-                    "`wxmiddleware serve --new-secret` makes one."
+                    f"Callers {keys[key]!r} and {caller.name!r} have the same key. "
+                    "Make one of them another with `wxmiddleware serve --new-caller NAME`."
                 )
+
+
+def check_unsigned(callers: Iterable[Caller]) -> None:
+    """
+    See that callers can do without secrets.
+
+    Raises:
+        ConfigurationError: One is given tokens of the hub's own.
+    """
+    for caller in callers:
+        if caller.tokens == "hub" and {"wechat", "gateway"} & set(caller.faces):
+            raise ConfigurationError(
+                f"Caller {caller.name!r} is given tokens of the hub's own, and nothing is there to sign them with. "
+                'Give secrets, in the file as secrets = [{ file = "hub_secret" }]; '
+                "`wxmiddleware serve --new-secret` makes one."
+            )
 
 
 def _check_name(what: str, name: object) -> None:

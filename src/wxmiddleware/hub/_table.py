@@ -37,6 +37,10 @@ class Problems:
         """Note a problem."""
         self._found.append(f"{where}: {problem.rstrip('.')}.")
 
+    def has(self, where: str) -> bool:
+        """Tell whether a problem of this place is noted."""
+        return any(each.startswith(f"{where}: ") for each in self._found)
+
     @contextmanager
     def at(self, where: str) -> Iterator[None]:
         """Note what is raised here as a problem of this place."""
