@@ -298,6 +298,16 @@ def test_check_finds(served: Served, old: str, new: str, code: int, says: str) -
     assert says in done.stderr
 
 
+def test_check_warns_of_a_caller_without_accounts(served: Served) -> None:
+    """What --new-caller prints may stand in the file as it is, and lets nobody use anything."""
+    served.write(*served.parts, served.caller_of("idle", "key").replace(f'"{served.wechat.appid}"', ""))
+    done = command(served, "serve", str(served.path), "--check")
+
+    assert 0 == done.returncode
+    assert "warning  The caller idle may use nothing yet" in done.stdout
+    assert "The caller shop may use nothing" not in done.stdout
+
+
 def test_new_caller(served: Served) -> None:
     """What is printed to the standard output goes into the file as it is; the key opens the hub."""
     done = command(served, "serve", "--new-caller", "shop.php")

@@ -85,6 +85,8 @@ def _counting(config: Config) -> list[Listener]:
 def _warn(config: Config) -> None:
     if not config.callers:
         _logger.warning("There are no callers, so nobody can use the hub yet: wxmiddleware serve --new-caller NAME")
+    for warning in _idle(config):
+        _logger.warning("%s", warning)
     far = [str(each) for each in config.listen if not each.is_local]
     if far:
         _logger.warning(
@@ -165,6 +167,8 @@ def check(path: str) -> int:
             print(_account(name, account, config.hosts[name]))
         for caller in config.callers:
             print(_caller(caller))
+        for warning in _idle(config):
+            print(f"warning  {warning}")
         _try_secrets(config)
         _try_store(config)
     finally:
@@ -190,6 +194,15 @@ def _caller(caller: Caller) -> str:
         *([] if caller.rate is None else [f"{caller.rate:g} requests a minute"]),
     ]
     return f"caller   {caller.name}: {', '.join(said)}"
+
+
+def _idle(config: Config) -> list[str]:
+    """Say which callers have no account. That is no mistake: so `--new-caller` prints one."""
+    return [
+        f"The caller {caller.name} may use nothing yet: [callers.{_quoted(caller.name)}] accounts is empty."
+        for caller in config.callers
+        if not caller.accounts
+    ]
 
 
 def _try_secrets(config: Config) -> None:
