@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from wxmiddleware import Account, TokenProvider
 from wxmiddleware._runtime.clock import clock
 from wxmiddleware.hub import Caller, HubAccount, Settings, _callers, _given, hash_key, new_key
 
@@ -175,6 +176,27 @@ def test_only_its_faces_and_accounts(world: World) -> None:
     assert 40013 == said(f"/two{SEND}", keys[1])
     assert 40013 == said(f"http://two.example{SEND}", keys[1])
     assert 40125 == said(f"/one{SEND}", keys[1][:-1])
+
+
+def test_an_appid_in_the_path(world: World) -> None:
+    """It does for a name where one account has it; where several have, who may use one is told to name it."""
+    keys = [new_key(), new_key()]
+    one, two = (HubAccount(name, world.provider) for name in ("one", "two"))
+    other = HubAccount("other", TokenProvider(Account("wx00000000000000ee", "secret")))
+
+    def said(accounts: list[HubAccount], number: int, path: str = SEND) -> tuple[int, str]:
+        callers = [Caller("ours", [hash_key(keys[0])], ["one"]), Caller("others", [hash_key(keys[1])], ["other"])]
+        world.hub.use(Settings([*accounts, other], callers, [SECRET]))
+        headers = {"Authorization": f"Bearer {keys[number]}"}
+        answer = world.http.post(f"/{world.appid}{path}", json=MESSAGE, headers=headers).json()
+        return answer["errcode"], answer["errmsg"]
+
+    assert 0 == said([one], 0)[0]
+    assert 0 == said([one], 0, f"/{SEND}")[0]
+    assert 40013 == said([one], 1)[0]
+    several, errmsg = said([one, two], 0)
+    assert (40013, True) == (several, "several accounts" in errmsg)
+    assert said([one], 1) == said([one, two], 1)
 
 
 def test_a_ticket_with_a_key(world: World) -> None:

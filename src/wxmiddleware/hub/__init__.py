@@ -38,7 +38,7 @@ from ._native import Native
 from ._paths import is_native, like_appid, path_of, split_first
 from ._probe import Probe
 from ._query import check_size
-from ._settings import Caller, Here, HubAccount, Settings, UnknownAccount
+from ._settings import Caller, Here, HubAccount, Settings
 from ._status import PATH as STATUS
 from ._status import StatusPages
 from ._tickets import Tickets
@@ -209,7 +209,7 @@ class Hub:
         if first in settings.by_name:
             return settings.by_name[first], rest or "/"
         if like_appid(first):
-            return UnknownAccount(), rest or "/"
+            return settings.with_appid(first), rest or "/"
         host = (request.headers.get("host") or "").lower().rpartition(":")
         return settings.by_host.get(host[0] if host[2].isdigit() and host[0] else ":".join(filter(None, host))), path
 

@@ -12,12 +12,13 @@ from .._runtime.clock import clock
 from ._answers import INVALID_TOKEN, MISSING_TOKEN, NOT_ALLOWED, TOO_OFTEN, UNKNOWN_APPID, UNKNOWN_KEY, Refusal
 from ._given import Given
 from ._rate import Bucket
-from ._settings import Caller, Face, Here, HubAccount, Settings
+from ._settings import Caller, Face, Here, HubAccount, Settings, UnknownAccount
 from ._tokens import Claims, Tokens
 from .keys import hash_key, same
 
 _KEY_SHOWN = len("sha256:") + 16  # of a key's hash, in a token
 _NOT_ITS = "invalid appid: the hub does not know it, or not for this caller"
+_SEVERAL = "invalid appid: several accounts of the hub have it. Put the account's name into the path instead"
 _LIKE_ONE = re.compile(r"[A-Za-z0-9_.-]{40,}")
 
 
@@ -179,7 +180,7 @@ class Callers:
         if isinstance(here, HubAccount) and here.name in caller.accounts:
             return here
         if here is not None:
-            raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
+            raise self._not_its(caller, here)
         if len(caller.accounts) != 1:
             raise Refusal(UNKNOWN_APPID, "invalid appid: this caller has several. Name one in the path", caller.name)
         return self._settings.by_name[next(iter(caller.accounts))]
@@ -199,7 +200,7 @@ class Callers:
         else:
             found = [each for each in mine if each.name == appid] or [each for each in mine if each.appid == appid]
         if not found:
-            raise Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
+            raise self._not_its(caller, here)
         if len(found) > 1:
             raise Refusal(
                 UNKNOWN_APPID,
@@ -207,6 +208,13 @@ class Callers:
                 caller.name,
             )
         return found[0]
+
+    def _not_its(self, caller: Caller, here: Here) -> Refusal:
+        """Refuse an account. Only who may use one of several with an AppID learns that there are several."""
+        mine = [self._settings.by_name[name].appid for name in caller.accounts]
+        if isinstance(here, UnknownAccount) and here.appid in mine:
+            return Refusal(UNKNOWN_APPID, _SEVERAL, caller.name)
+        return Refusal(UNKNOWN_APPID, _NOT_ITS, caller.name)
 
 
 def names_of(callers: Iterable[Caller]) -> str:

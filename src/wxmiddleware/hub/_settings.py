@@ -149,7 +149,14 @@ class HubAccount:
 
 @dataclass(frozen=True, slots=True)
 class UnknownAccount:
-    """An account that a path names, and that the hub does not have. All are answered as if it were others'."""
+    """
+    An account that a path names, and that is none of the hub's, or not only one. It is answered as if it were others'.
+
+    Args:
+        appid: What the path says.
+    """
+
+    appid: str
 
 
 # The account that a path or a host names, if it does.
@@ -197,6 +204,11 @@ class Settings:
         hosts = [(host, each) for each in accounts for host in each.hosts]
         object.__setattr__(self, "by_host", _unique("host", hosts))
         self._check_callers(callers)
+
+    def with_appid(self, appid: str) -> HubAccount | UnknownAccount:
+        """Get the only account with this AppID or CorpID, whatever its name."""
+        found = [each for each in self.by_name.values() if each.appid == appid]
+        return found[0] if len(found) == 1 else UnknownAccount(appid)
 
     def _check_callers(self, callers: tuple[Caller, ...]) -> None:
         check_keys(callers)
