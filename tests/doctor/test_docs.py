@@ -33,12 +33,13 @@ def test_commands() -> None:
     assert len(parsed) == 7
 
 
-def test_sample() -> None:
+@pytest.mark.parametrize(("page", "language"), [(PAGES[0], "en"), (PAGES[1], "zh")])
+def test_sample(page: str, language: str) -> None:
     """The sample is made of the words that the command says."""
-    text = (DOCS / PAGES[0]).read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    text = (DOCS / page).read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
     said = [each for words in WORDS.values() for each in (words.seen, words.todo) if each is not None]
-    forms = [re.sub(r"\\\{.*?\\\}", ".+?", re.escape(each.en)) for each in said]
-    lines = [re.sub(r"^(ok|warn|fail) +\w+ +", "", line).strip() for line in text.splitlines()]
+    forms = [re.sub(r"\\\{.*?\\\}", ".+?", re.escape(getattr(each, language))) for each in said]
+    lines = [re.sub(r"^(ok|warn|fail|正常|注意|失败) +\w+ +", "", line).strip() for line in text.splitlines()]
 
     assert lines
     assert [] == [line for line in lines if not any(re.fullmatch(form, line) for form in forms)]

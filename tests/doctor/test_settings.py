@@ -23,6 +23,7 @@ def test_sound(doctor: Doctor, file_store: Path, wechat: WeChat) -> None:
 
     assert {"ok", "skip"} == {each["level"] for each in visit.checks.values()}
     assert (0, None, True) == (visit.code, visit.told["cause"], visit.told["ok"])
+    assert visit.told["asked"]
     assert (before, fetches) == (file_store.read_text(), wechat.fetches())
     assert "没有失败的检查" in visit.text
 
@@ -36,6 +37,7 @@ def test_nothing_known(doctor: Doctor, environment: pytest.MonkeyPatch, wechat: 
     assert ("fetch.passive", None) == (visit.checks["fetch"]["finding"], visit.told["cause"])
     assert "没有失败的检查" not in visit.text
     assert "请加 --active，请求一次" in visit.text
+    assert (True, False) == (visit.told["ok"], visit.told["asked"])
     assert 0 == wechat.fetches()
 
 

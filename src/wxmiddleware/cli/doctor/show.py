@@ -29,6 +29,7 @@ _ADDRESS = re.compile(
     r"(?<![\w.])(?:::ffff:)?\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"
     r"|(?<![\w.:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])"
 )
+_UNASKED = frozenset({"fetch.passive", "fetch.no_secret"})
 _SHORTEST = 4  # a shorter word would be masked wherever it happens to stand
 
 
@@ -139,13 +140,19 @@ def summary(results: Sequence[Result], screen: Screen) -> str:
     each_level = {level.value: sum(each.level is level for each in results) for level in Level}
     counts = FRAME["counts"].say(language, **each_level)
     if cause is None:
-        unasked = any(each.finding.key == "fetch.passive" for each in results)
-        return FRAME["unasked" if unasked else "sound"].say(language, counts=counts)
+        return FRAME["unasked" if _unasked(results) else "sound"].say(language, counts=counts)
     finding = cause.finding
     said = ("" if language is Language.CHINESE else " ").join(
         each for each in (finding.seen(language), finding.todo(language)) if each
     )
     return FRAME["cause"].say(language, name=cause.check.name, said=screen.text(said, finding.shows), counts=counts)
+
+
+def _unasked(results: Sequence[Result]) -> bool:
+    """Tell whether it is not known what WeChat says to who asks for a token."""
+    return any(
+        each.check.name == "fetch" and (bool(each.blocked_by) or each.finding.key in _UNASKED) for each in results
+    )
 
 
 def list_of(table: Sequence[Check], language: Language) -> list[str]:
@@ -168,6 +175,7 @@ def as_json(examination: Examination, results: Sequence[Result], screen: Screen)
         {
             **{name: screen.text(text) for name, text in _about(examination, screen).items()},
             "ok": cause is None,
+            "asked": not _unasked(results),
             "cause": None if cause is None else cause.check.name,
             "checks": [_as_dict(each, screen) for each in results],
         },
