@@ -16,7 +16,7 @@ from ..._runtime.language import Text
 from . import asking
 from .asking import Said
 from .credentials import QUOTA
-from .findings import Finding, fail, ok, skip, warn
+from .findings import Finding, fail, no_token, ok, skip, warn
 
 if TYPE_CHECKING:
     from .examination import Examination
@@ -36,14 +36,14 @@ def look_at_token(examination: Examination) -> Finding:
     record = examination.record
     if record is not None and record.value is not None and examination.now < record.expires_at:
         return warn("token.sealed")
-    return skip("any.no_token")
+    return no_token(active=examination.options.active)
 
 
 def look_at_api(examination: Examination) -> Finding:
     """See whether an API accepts the token."""
     said = examination.api
     if said is None:
-        return skip("any.no_token")
+        return no_token(active=examination.options.active)
     return judge_api(said, recorded=examination.recorded_token is not None, wecom=examination.settings.wecom)
 
 
@@ -92,7 +92,7 @@ def look_at_quota(examination: Examination) -> Finding:
     path = examination.options.path or _QUOTA_OF[examination.source.kind]
     said = examination.quota_of(path)
     if said is None:
-        return skip("any.no_token")
+        return no_token(active=examination.options.active)
     return judge_quota(path, said)
 
 
@@ -184,7 +184,7 @@ def look_at_rid(examination: Examination) -> Finding:
     if not _RID.fullmatch(rid):
         return fail("rid.form")
     said = examination.call("/cgi-bin/openapi/rid/get", {"rid": rid})
-    return skip("any.no_token") if said is None else judge_rid(said)
+    return no_token(active=examination.options.active) if said is None else judge_rid(said)
 
 
 def judge_rid(said: Said) -> Finding:

@@ -77,6 +77,11 @@ def skip(key: str, /, **fields: Any) -> Finding:
     return _finding(Level.SKIP, key, fields)
 
 
+def no_token(*, active: bool) -> Finding:
+    """It was not looked at for want of a token; advise to ask for one only where that was not done."""
+    return skip("any.no_token_given" if active else "any.no_token")
+
+
 def _finding(level: Level, key: str, fields: dict[str, Any]) -> Finding:
     data, shows = fields.pop("data", {}), fields.pop("shows", ())
     return Finding(level, key, fields, data, frozenset(shows))

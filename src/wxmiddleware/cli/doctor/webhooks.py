@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..._rules.models import WeComAccount
 from ...exceptions import ConfigurationError
 from .asking import Said
-from .findings import Finding, fail, ok, skip
+from .findings import Finding, fail, no_token, ok, skip
 
 if TYPE_CHECKING:
     from ...simulator import Delivery
@@ -66,7 +66,7 @@ def look_at_callback(examination: Examination) -> Finding:
     if isinstance(examination.account, WeComAccount):
         return skip("any.wecom")
     said = examination.call("/cgi-bin/callback/check", {"action": "all", "check_operator": "DEFAULT"})
-    return skip("any.no_token") if said is None else judge_callback(said)
+    return no_token(active=examination.options.active) if said is None else judge_callback(said)
 
 
 def judge_callback(said: Said) -> Finding:

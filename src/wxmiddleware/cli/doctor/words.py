@@ -73,6 +73,10 @@ WORDS: Final[dict[str, Words]] = {
     ),
     "any.proxied": Words(Text("The proxy does that.", "由代理负责。")),
     "any.no_token": Words(Text("There is no token at hand to ask with.", "手头没有可用的 token。"), _ACTIVE),
+    "any.no_token_given": Words(
+        Text("There is no token at hand to ask with, and none was given.", "手头没有可用的 token，也没有获取到。"),
+        Text("Mend what failed first.", "请先解决前面失败的检查项。"),
+    ),
     "any.wecom": Words(Text("WeCom has no such API.", "企业微信没有这个接口。")),
     # Settings
     "value.missing": Words(
