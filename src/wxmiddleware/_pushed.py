@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from ._engine.link import StoreLink
@@ -24,10 +24,19 @@ from .exceptions import ConfigurationError, StoreError
 if TYPE_CHECKING:
     from ._engine.token import Status
 
-__all__ = ["PlatformStatus", "PushedTicket", "TicketState", "received"]
+__all__ = ["PlatformStatus", "PushedNotice", "PushedTicket", "TicketState", "received"]
 
 _logger = logging.getLogger("wxmiddleware")
 _tickets: WeakSet[PushedTicket] = WeakSet()
+
+
+class PushedNotice(Protocol):
+    """What `Platform.handle` and `Suite.handle` read of each notice of `wxmiddleware.webhook`."""
+
+    @property
+    def info(self) -> str: ...
+    @property
+    def appid(self) -> str: ...
 
 
 class TicketState(StrEnum):

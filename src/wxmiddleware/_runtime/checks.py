@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..exceptions import ConfigurationError
 from .runtime import Runtime
@@ -21,6 +22,7 @@ __all__ = [
     "is_provider",
     "kind",
     "seconds",
+    "whole_url",
 ]
 
 _PROCESS = Runtime()
@@ -124,3 +126,19 @@ def is_async(function: Any) -> bool:
         function = function.func
     call = getattr(type(function), "__call__", None)  # noqa: B004 - what is called
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def whole_url(name: str, value: Any, example: str) -> str:
+    """
+    Check an address that somebody else is sent to.
+
+    Raises:
+        ConfigurationError: It is no URL with a scheme and a host.
+    """
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{name} must be a whole URL, such as {example!r}.")
+    return str(value)

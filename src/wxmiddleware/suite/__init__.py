@@ -20,19 +20,19 @@ import logging
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
+from .._authorised import drop, keep
+from .._codes import BETWEEN, TRIES, AuthCodes
 from .._engine.events import Observer, checked_observers
 from .._engine.link import StoreLink
 from .._engine.provider import TokenProvider
-from .._pushed import PlatformStatus, PushedTicket
+from .._pushed import PlatformStatus, PushedNotice, PushedTicket
 from .._rules.cures import Cure, cured_by
 from .._rules.identity import record_key
-from .._rules.models import Account, CorpAccount, Failure, Grant, ProviderAccount, Record, SuiteAccount
-from .._rules.policies import next_generation
+from .._rules.models import Account, CorpAccount, Failure, Grant, ProviderAccount, SuiteAccount
 from .._runtime import checks, fork
 from .._runtime.clock import Clock
 from .._runtime.runtime import Runtime
@@ -40,7 +40,6 @@ from .._runtime.threads import run_in_thread
 from ..exceptions import ConfigurationError, StoreError, TokenError
 from ..sources.suite import CorpToken, ProviderToken, SuiteToken, wants_ticket
 from ..stores import TokenStore
-from ._codes import AuthCodes
 
 if TYPE_CHECKING:
     from .._engine.token import CachedToken
@@ -52,10 +51,6 @@ _logger = logging.getLogger("wxmiddleware")
 _TICKET_LIFE = 30 * 60.0
 _TICKET_LATE = 20 * 60.0
 _USED_UP = {40058, 40078}
-# A permanent code that is in this process's memory only dies with it, so a failing store is tried again for a while.
-_TRIES, _BETWEEN = 6, 0.5
-# For how long a record says that a corp has left. By then no token of its is good, in any process's memory.
-_REMEMBERED = 86_400.0
 _STATE = re.compile(r"[A-Za-z0-9]{0,128}", re.ASCII)
 _INSTALL = "https://open.work.weixin.qq.com/3rdapp/install"
 _FORGETFUL = (
@@ -68,15 +63,6 @@ _LOST = (
     "answer and the save, the permanent code is lost with it, and WeCom gives it to nobody again: the corp's admin has "
     "to authorise the suite again; of a developed app, fetch its secret again at WeCom's console."
 )
-
-
-class _Notice(Protocol):
-    """What `Suite.handle` reads of a notice of `wxmiddleware.webhook`."""
-
-    @property
-    def info(self) -> str: ...
-    @property
-    def appid(self) -> str: ...
 
 
 class Suite(fork.InOneProcess):
@@ -199,7 +185,7 @@ class Suite(fork.InOneProcess):
         """Tell what it is like: `status` for tasks of asyncio and trio."""
         return await run_in_thread(self.status)
 
-    def handle(self, notice: _Notice) -> bool:
+    def handle(self, notice: PushedNotice) -> bool:
         """
         Do what a notice asks for: keep a ticket, redeem an auth_code, forget a corp that has cancelled.
 
@@ -226,7 +212,7 @@ class Suite(fork.InOneProcess):
                 return False
         return True
 
-    async def ahandle(self, notice: _Notice) -> bool:
+    async def ahandle(self, notice: PushedNotice) -> bool:
         """Do what a notice asks for: `handle` for tasks of asyncio and trio."""
         return await run_in_thread(lambda: self.handle(notice))
 
@@ -351,19 +337,8 @@ class Suite(fork.InOneProcess):
         """
         token = self.corp(corpid)._own
 
-        def change(record: Record, now: float) -> Record:
-            return replace(
-                record,
-                generation=next_generation(token.newest(record), now, token.runtime.random()),
-                value=None,
-                refresh=None,
-                cooldown=None,
-                received_at=self._clock(),
-                expires_at=self._clock() + _REMEMBERED,
-            )
-
         self._unsaved.pop(corpid, None)
-        token.amend(change)
+        drop(token)
         for found in self._corps.valuerefs():  # with an AgentId it is a provider of its own
             other = found()
             if other is not None and other is not token and other.account.appid == corpid:
@@ -494,7 +469,7 @@ class Suite(fork.InOneProcess):
         answer = self._source.redeem(auth_code)
         if isinstance(answer, Failure):
             if answer.errcode in _USED_UP:
-                corpid = self._redeemed_by_another(auth_code) if shared else ""
+                corpid = self._codes.await_other(auth_code, self.provider.runtime.sleep) if shared else ""
                 if corpid:
                     return self.corp(corpid)
                 with suppress(StoreError):
@@ -505,20 +480,11 @@ class Suite(fork.InOneProcess):
             self._codes.end(auth_code, answer.corpid)
         return provider
 
-    def _redeemed_by_another(self, auth_code: str) -> str:
-        """Wait for the process that is at the same code: a page was loaded twice, or a notice came twice."""
-        for _ in range(_TRIES):
-            with suppress(StoreError):
-                corpid = self._codes.corp_of(auth_code)
-                if corpid:
-                    return corpid
-            self.provider.runtime.sleep(_BETWEEN)
-        return ""
-
     def _keep(self, corpid: str, agentid: int | None, grant: Grant, sent: float, received: float) -> TokenProvider:
-        for tries in range(_TRIES):
+        # In this process's memory only, it dies with the process: a failing store is tried again for a while.
+        for tries in range(TRIES):
             if tries:
-                self.provider.runtime.sleep(_BETWEEN)
+                self.provider.runtime.sleep(BETWEEN)
             with suppress(StoreError):
                 return self._save(corpid, agentid, grant, sent, received)
         self._unsaved[corpid] = grant, sent, received
@@ -529,23 +495,7 @@ class Suite(fork.InOneProcess):
 
     def _save(self, corpid: str, agentid: int | None, grant: Grant, sent: float, received: float) -> TokenProvider:
         provider = self.corp(corpid, agentid)
-        token = provider._own
-
-        def change(record: Record, now: float) -> Record:
-            kept = replace(
-                record,
-                generation=next_generation(token.newest(record), now, token.runtime.random()),
-                refresh=grant.refresh,
-                cooldown=None,
-                rejections=0,
-            )
-            if not grant.value:
-                return kept
-            return replace(
-                kept, value=grant.value, expires_at=sent + grant.expires_in, sent_at=sent, received_at=received
-            )
-
-        token.amend(change)
+        keep(provider._own, grant, sent, received)
         return provider
 
     def _write_unsaved(self) -> None:
@@ -565,11 +515,6 @@ class Suite(fork.InOneProcess):
 
 
 def _check_link(redirect_uri: object, state: object) -> None:
-    try:
-        parts = urlsplit(redirect_uri) if isinstance(redirect_uri, str) else None
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError("redirect_uri must be a whole URL, such as 'https://example.com/installed'.")
+    checks.whole_url("redirect_uri", redirect_uri, "https://example.com/installed")
     if not isinstance(state, str) or not _STATE.fullmatch(state):
         raise ConfigurationError("state must be up to 128 letters and digits: WeCom takes nothing else.")

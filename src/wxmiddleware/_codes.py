@@ -1,36 +1,42 @@
 """
-The auth_codes that are being redeemed, written down before WeCom is asked: a process may die in between.
+The auth_codes that are being redeemed, written down before WeChat or WeCom is asked: a process may die in between.
 
-A code is good once, for ten minutes. While it is written down, another process redeems it if the first one died before
-WeCom had acted. Once it was redeemed, its digest and the corp stay for as long, so that the page which the admin loads
-twice, and a notice that WeCom repeats, lead to the same corp.
+A code is good once, for ten minutes or so. While it is written down, others see that somebody is at it; of a suite,
+another process redeems it if the first one died before WeCom had acted. Once it was redeemed, its digest and whose it
+was stay for ten minutes, so that the page which is loaded twice, and a notice that is repeated or brings the code of
+the page, lead to the same account or corp.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
-from .._engine.link import StoreLink
-from .._rules.models import LONGEST_TOKEN, Record
-from .._rules.policies import next_generation
-from .._runtime.clock import Clock
+from ._engine.link import StoreLink
+from ._rules.models import LONGEST_TOKEN, Record
+from ._rules.policies import next_generation
+from ._runtime.clock import Clock
+from .exceptions import StoreError
 
-__all__ = ["AuthCodes"]
+__all__ = ["BETWEEN", "TRIES", "AuthCodes"]
+
+# How often, and after how many seconds, one looks for what another process or a failing store is about to have.
+TRIES, BETWEEN = 6, 0.5
 
 _LIFE = 600.0
 # Whoever redeems a code is done by then, or dead: a fetch takes 5 s at most, and a save is tried for some seconds.
 _LEFT_ALONE = 30.0
 _KEPT = 86_400.0
 
-_Entries = list[tuple[float, float, str, str]]  # written down at, claimed at, "code" or digest, corpid
+_Entries = list[tuple[float, float, str, str]]  # written down at, claimed at, "code" or digest, whose
 
 
 class AuthCodes:
     """
-    Those of one suite. A code is called ``token`` here, a name whose value error trackers hide.
+    Those of one platform or suite. A code is called ``token`` here, a name whose value error trackers hide.
 
     Args:
         link: Where they lie.
@@ -45,7 +51,7 @@ class AuthCodes:
         Write down a code that is about to be redeemed.
 
         Returns:
-            The corp, if it was redeemed before, else the empty string; and whether somebody else is at it.
+            Whose it was, if it was redeemed before, else the empty string; and whether somebody else is at it.
 
         Raises:
             StoreError: The store failed; the code is not used up.
@@ -54,7 +60,7 @@ class AuthCodes:
         others: list[str] = []
 
         def change(entries: _Entries, now: float) -> _Entries:
-            found[:] = [corpid for _, _, word, corpid in entries if word == _digest(token)]
+            found[:] = [whose for _, _, word, whose in entries if word == _digest(token)]
             others[:] = [word for _, _, word, _ in entries if word == token]
             mine = [entry for entry in entries if entry[2] != token]
             return entries if found else [*mine, (now, now, token, "")]
@@ -62,23 +68,29 @@ class AuthCodes:
         self._amend(change)
         return (found[0] if found else ""), bool(others)
 
-    def corp_of(self, token: str) -> str:
+    def await_other(self, token: str, sleep: Callable[[float], object]) -> str:
         """
-        Tell whose permanent code this one has brought; empty if it has not, or not yet.
+        Wait for the process that is at the same code: a page was loaded twice, or a notice came beside it.
 
-        Raises:
-            StoreError: The store failed.
+        Returns:
+            Whose it was; empty if the other has not redeemed it in time.
         """
-        entries = _read(self._link.read().value)
-        return next((corpid for _, _, word, corpid in entries if word == _digest(token)), "")
+        for _ in range(TRIES):
+            with suppress(StoreError):
+                entries = _read(self._link.read().value)
+                whose = next((whose for _, _, word, whose in entries if word == _digest(token)), "")
+                if whose:
+                    return whose
+            sleep(BETWEEN)
+        return ""
 
-    def end(self, token: str, corpid: str = "") -> None:
+    def end(self, token: str, whose: str = "") -> None:
         """
         Cross a code out.
 
         Args:
             token: It is used up.
-            corpid: Whose permanent code it brought; empty if it brought none.
+            whose: The account or corp that it led to; empty if it led to none.
 
         Raises:
             StoreError: The store failed.
@@ -86,7 +98,7 @@ class AuthCodes:
 
         def change(entries: _Entries, now: float) -> _Entries:
             left = [entry for entry in entries if entry[2] != token]
-            return [*left, (now, now, _digest(token), corpid)] if corpid else left
+            return [*left, (now, now, _digest(token), whose)] if whose else left
 
         self._amend(change)
 
@@ -100,8 +112,8 @@ class AuthCodes:
         mine: list[str] = []
 
         def change(entries: _Entries, now: float) -> _Entries:
-            mine[:] = [word for _, claimed, word, corpid in entries if not corpid and now - claimed >= _LEFT_ALONE]
-            return [(at, now if word in mine else claimed, word, corpid) for at, claimed, word, corpid in entries]
+            mine[:] = [word for _, claimed, word, whose in entries if not whose and now - claimed >= _LEFT_ALONE]
+            return [(at, now if word in mine else claimed, word, whose) for at, claimed, word, whose in entries]
 
         self._amend(change)
         return mine
@@ -132,18 +144,18 @@ def _read(token: str | None) -> _Entries:
     for entry in (token or "").split(","):
         parts = entry.split(";")
         if len(parts) == 4 and parts[0].isdecimal() and parts[1].isdecimal():
-            at, claimed, word, corpid = parts
+            at, claimed, word, whose = parts
             whole = word if word.startswith("=") else unquote(word)
-            entries.append((float(at), float(claimed), whole, unquote(corpid)))
+            entries.append((float(at), float(claimed), whole, unquote(whose)))
     return entries
 
 
 def _written(entries: _Entries) -> str | None:
     """The entries as a value of a record: what fits, the newest first."""
     kept: list[str] = []
-    for at, claimed, word, corpid in reversed(entries):
-        shown = word if corpid else quote(word, safe="")
-        kept.insert(0, f"{at:.0f};{claimed:.0f};{shown};{quote(corpid, safe='')}")
+    for at, claimed, word, whose in reversed(entries):
+        shown = word if whose else quote(word, safe="")
+        kept.insert(0, f"{at:.0f};{claimed:.0f};{shown};{quote(whose, safe='')}")
         if len(",".join(kept)) > LONGEST_TOKEN:
             return ",".join(kept[1:])
     return ",".join(kept) or None
