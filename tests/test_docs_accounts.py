@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import flask
 import pytest
@@ -27,6 +28,7 @@ from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import AuthorizerToken, ComponentToken
 from wxmiddleware.stores.jsonfile import JSONFileStore
+from wxmiddleware.webhook.messages import Message, message_from
 from wxmiddleware.wsgi import TokenMiddleware
 
 PAGE = (Path(__file__).parent.parent / "docs" / "accounts.md").read_text(encoding="utf-8")
@@ -71,7 +73,9 @@ def test_every_block_is_known() -> None:
 def test_table() -> None:
     """The table names each source's kind and the errcodes that it cures."""
     rows = [
-        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in PAGE.splitlines()
+        if line.startswith("| `") and line.count("|") > 4
     ]
     modules = (wxmiddleware.sources, wxmiddleware.sources.suite)
     classes: list[Any] = [each for one in modules for _, each in inspect.getmembers(one, inspect.isclass)]
@@ -144,14 +148,23 @@ def test_platform(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: A
     import os
 
     names = run(pushed, run("from wxmiddleware import with_token\n" + made, {"os": os}))
-    names["on_component_verify_ticket"](there.push_ticket())
-    names["appid"] = names["on_authorized"](there.authorise())
+    there.push_ticket()
+    names["on_notice"](_pushed(there.notices[-1]))
+    link = urlsplit(names["on_visit"]())
+    back = requests.get(f"{wechat_server.url}{link.path}?{link.query}", allow_redirects=False, timeout=10)
+    code = dict(parse_qsl(urlsplit(back.headers["Location"]).query))["auth_code"]
+    names["appid"] = names["on_authorised"](code)
+    names["on_notice"](_pushed(there.notices[-1]))
     run(used, names)
 
     assert wechat.appid == names["appid"]
     assert ["openid"] == list(inspect.signature(names["user_info"]).parameters)
     assert wechat.is_valid(names["platform"].authorizer(names["appid"]).get_token())
     _check_refused(refused)
+
+
+def _pushed(fields: dict[str, Any]) -> Message:
+    return message_from({name: str(value) for name, value in fields.items()})
 
 
 def _check_refused(code: str) -> None:

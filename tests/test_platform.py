@@ -378,10 +378,12 @@ def test_authorize(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> No
 
 
 def test_used_code(scene: Scene, there: SimulatedPlatform) -> None:
-    """A code is good once; the error says what to do and does not repeat it."""
+    """A code is good once, and leads to its account again for a while; the error says what to do, not the code."""
     scene.platform.remember_ticket(there.push_ticket())
     code = there.authorise()
-    scene.platform.authorize(code)
+    first = scene.platform.authorize(code)
+    assert first.get_token() == scene.platform.authorize(f" {code}").get_token()
+    scene.clock.advance(601)
     with pytest.raises(TokenRefused, match="authorise the platform again") as caught:
         scene.platform.authorize(code)
 

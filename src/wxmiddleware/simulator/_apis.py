@@ -46,6 +46,7 @@ class Answer:
     body: Json | bytes
     content_type: str | None = None
     status: int = 200
+    location: str | None = None
 
     @property
     def errcode(self) -> int | None:

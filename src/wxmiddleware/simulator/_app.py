@@ -190,9 +190,9 @@ class _Exchange:
     def _sent(self, made: Answer) -> Response:
         self._log(made.status, made.errcode)
         self._remember(made)
-        return Response(
-            made.data(), status=made.status, content_type=made.content_type or self.wechat.json_content_type
-        )
+        headers = {} if made.location is None else {"Location": made.location}
+        kind = made.content_type or self.wechat.json_content_type
+        return Response(made.data(), status=made.status, headers=headers, content_type=kind)
 
     def _remember(self, made: Answer) -> None:
         if isinstance(made.body, dict) and self.call.appid is not None and self.wechat._knows(self.call.appid):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from wxmiddleware.exceptions import ConfigurationError
 
@@ -30,9 +31,16 @@ class SimulatedPlatform:
     """
     A third-party platform at the simulated WeChat.
 
+    Nothing is pushed by itself. What WeChat would push is in :attr:`notices`; hand each to ``Pusher.push``, late, twice
+    or in another order as you like.
+
     Attributes:
         appid: The ``component_appid``.
         secret: The ``component_appsecret``; may be changed, and is never shown in the ``repr``.
+        pushing: Whether tickets are pushed; if not, :meth:`push_ticket` makes none until the platform has had the
+            pushes started.
+        start_domain: The domain on whose pages a link must stand, by the Referer; ``None`` for any.
+        notices: The fields of what WeChat would have pushed so far, oldest first.
     """
 
     def __init__(self, appid: str, secret: str, ip_allowlist: Iterable[str] | None, platforms: Platforms) -> None:
@@ -42,7 +50,11 @@ class SimulatedPlatform:
         self.appid = appid
         self.secret = secret
         self._tickets: dict[str, float] = {}
+        self.pushing = True
+        self.start_domain: str | None = None
+        self.notices: list[dict[str, Any]] = []
         self._codes: dict[str, tuple[str, float]] = {}
+        self._pre_auth: dict[str, float] = {}
         self._authorised: dict[str, _Authorisation] = {}
 
     @property
@@ -55,29 +67,95 @@ class SimulatedPlatform:
         self._account.ip_allowlist = addresses
 
     def push_ticket(self) -> str:
-        """Make the ``component_verify_ticket`` that WeChat would push now. Nothing is sent."""
+        """
+        Make the ``component_verify_ticket`` that WeChat would push now. Nothing is sent.
+
+        Raises:
+            ConfigurationError: The pushes have stopped.
+        """
+        if not self.pushing:
+            raise ConfigurationError("This platform's tickets are not pushed; it must ask api_start_push_ticket.")
         ticket = f"ticket@@@{secrets.token_urlsafe(60)}"
         with self._platforms.lock:
             self._tickets[ticket] = self._platforms.clock()
+        self._note("component_verify_ticket", ComponentVerifyTicket=ticket)
         return ticket
 
-    def authorise(self, appid: str | None = None) -> str:
+    def authorise(self, appid: str | None = None, *, pre_auth_code: str = "") -> str:
         """
         Let an account's owner authorise the platform, and give the ``auth_code`` that comes back.
 
+        WeChat pushes ``authorized``, or ``updateauthorized`` of one that had authorised it before.
+
         Args:
             appid: An account of this WeChat; by default the default one.
+            pre_auth_code: That of the link.
 
         Raises:
             ConfigurationError: There is no such account.
         """
+        appid = self._known(appid)
+        code, again = self._code(appid), appid in self._authorised
+        began = 0.0 if self._platforms.knobs.code_expiry_in_seconds else self._now()
+        self._note(
+            "updateauthorized" if again else "authorized",
+            AuthorizerAppid=appid,
+            AuthorizationCode=code,
+            AuthorizationCodeExpiredTime=int(began + _CODE_LIFE),
+            PreAuthCode=pre_auth_code,
+        )
+        return self._code(appid) if self._platforms.knobs.redirect_has_own_code else code
+
+    def unauthorise(self, appid: str | None = None) -> None:
+        """Let an account's owner take the authorisation back: its tokens are dead, ``unauthorized`` is pushed."""
+        appid = self._known(appid)
+        with self._platforms.lock:
+            self._authorised.pop(appid, None)
+            for token in self._platforms.rules.accounts[appid].slots["authorizer"].live:
+                token.dies_at = min(token.dies_at, self._now())
+        self._note("unauthorized", AuthorizerAppid=appid)
+
+    def register(self, appid: str | None = None, *, status: int = 0, name: str = "Made-up Tea") -> str:
+        """
+        Tell how the fast registration of a mini program went: ``notify_third_fasteregister`` is pushed.
+
+        Args:
+            appid: The new mini program, an account of this WeChat; by default the default one.
+            status: 0 if it is there, else what went wrong: there is no AppID and no code then.
+            name: The company.
+
+        Returns:
+            The ``auth_code``; empty if it went wrong.
+
+        Raises:
+            ConfigurationError: There is no such account.
+        """
+        appid = self._known(appid)
+        code = "" if status else self._code(appid)
+        given = {} if status else {"appid": appid, "auth_code": code}
+        info = {"name": name, "code": "91MADEUP0000000001", "code_type": 1, "legal_persona_wechat": "w"}
+        info.update(legal_persona_name="n", component_phone="12")
+        words = "OK" if status == 0 else "failed"
+        self._note("notify_third_fasteregister", status=status, msg=words, **given, info=info)
+        return code
+
+    def _known(self, appid: str | None) -> str:
         appid = self._platforms.default_appid() if appid is None else appid
         if appid not in self._platforms.rules.accounts:
             raise ConfigurationError("There is no simulated account of that appid; add it with add_account().")
+        return appid
+
+    def _now(self) -> float:
+        return self._platforms.clock()
+
+    def _code(self, appid: str) -> str:
         code = f"queryauthcode@@@{secrets.token_urlsafe(30)}"
         with self._platforms.lock:
-            self._codes[code] = appid, self._platforms.clock() + _CODE_LIFE
+            self._codes[code] = appid, self._now() + _CODE_LIFE
         return code
+
+    def _note(self, info_type: str, **fields: Any) -> None:
+        self.notices.append({"AppId": self.appid, "CreateTime": int(self._now()), "InfoType": info_type, **fields})
 
     def refresh_token(self, appid: str) -> str | None:
         """The ``authorizer_refresh_token`` that WeChat goes by now, or ``None`` if there is none."""
@@ -156,6 +234,25 @@ class Platforms:
         self.ledger.minted_one(platform.appid, "component", stolen=False)
         return {"component_access_token": token.value, "expires_in": self.knobs.lifetime}
 
+    def start_push_ticket(self, call: Call, body: Json) -> Json:
+        platform = self.known.get(str(call.appid))
+        if platform is None:
+            return call.fail(61011)
+        if body.get("component_secret") != platform.secret:
+            return call.fail(40125)
+        was, platform.pushing = platform.pushing, True
+        return {**OK, "errmsg": "in a normal state"} if was else OK
+
+    def create_preauthcode(self, call: Call, platform: SimulatedPlatform, body: Json) -> Json:
+        code = f"preauthcode@@@{secrets.token_urlsafe(40)}"
+        platform._pre_auth[code] = self.clock() + self.knobs.pre_auth_code_life
+        return {"pre_auth_code": code, "expires_in": int(self.knobs.pre_auth_code_life)}
+
+    def use_pre_auth_code(self, platform: SimulatedPlatform, code: str) -> bool:
+        """Use a code up, and tell whether it was good."""
+        with self.lock:
+            return self.clock() < platform._pre_auth.pop(code, 0.0)
+
     def query_auth(self, call: Call, platform: SimulatedPlatform, body: Json) -> Json:
         appid, ends = platform._codes.pop(str(body.get("authorization_code")), ("", 0.0))
         if self.clock() >= ends:
@@ -201,6 +298,7 @@ class Platforms:
 
 _ROOT = "/cgi-bin/component/"
 _APIS: dict[str, Callable[[Platforms, Call, SimulatedPlatform, Json], Json]] = {
+    "api_create_preauthcode": Platforms.create_preauthcode,
     "api_query_auth": Platforms.query_auth,
     "api_authorizer_token": Platforms.authorizer_token,
     "api_get_authorizer_list": Platforms.authorizer_list,
@@ -225,8 +323,7 @@ def answer(call: Call) -> Answer | None:
         if name == "api_component_token":
             return Answer(platforms.component_token(call, body))
         if name == "api_start_push_ticket":
-            known = call.appid is not None and body.get("component_secret") == platforms.known[call.appid].secret
-            return Answer(OK if known else call.fail(40125 if call.appid else 61011))
+            return Answer(platforms.start_push_ticket(call, body))
         return Answer(_with_token(platforms, call, name, body))
 
 

@@ -162,6 +162,18 @@ class Knobs:
     refresh_keeps_previous = Knob(flag)
     """Whether the refresh token before the newest is still taken. Uncertain, so it is not (61023)."""
 
+    pre_auth_code_life = Knob(seconds)
+    """Seconds for which a platform's ``pre_auth_code`` is good. Uncertain: the text and a captured answer say 1800, a
+    sample 600."""
+
+    redirect_has_own_code = Knob(flag)
+    """Whether the redirect after an authorisation brings another ``auth_code`` than the notice. Uncertain; off by
+    default."""
+
+    code_expiry_in_seconds = Knob(flag)
+    """Whether ``AuthorizationCodeExpiredTime`` is the seconds that are left. Uncertain: the page says "seconds",
+    libraries read a Unix time; off by default."""
+
     suite_sticky = Knob(flag)
     """Whether a suite, a provider and an authorised corp get the same token until its end. WeCom's staff say so of
     suites, its page of providers (docs/wechat.md#wecom-providers); off, each call mints one, and the others live on."""

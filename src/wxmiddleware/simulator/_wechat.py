@@ -82,6 +82,9 @@ class WeChat(Knobs):
         wecom_sticky: bool = True,
         refresh_rotates: bool = True,
         refresh_keeps_previous: bool = False,
+        pre_auth_code_life: float = 1800.0,
+        redirect_has_own_code: bool = False,
+        code_expiry_in_seconds: bool = False,
         suite_sticky: bool = True,
         suite_ticket_life: float = 1800.0,
         suite_ticket_repeats: bool = False,
@@ -125,10 +128,10 @@ class WeChat(Knobs):
         self.stable_daily_quota = stable_daily_quota
         self.stable_minute_quota = stable_minute_quota
         self.clear_quota_covers_stable = clear_quota_covers_stable
-        self.ticket_rotates = ticket_rotates
-        self.wecom_sticky = wecom_sticky
-        self.refresh_rotates = refresh_rotates
-        self.refresh_keeps_previous = refresh_keeps_previous
+        self.ticket_rotates, self.wecom_sticky = ticket_rotates, wecom_sticky
+        self.refresh_rotates, self.refresh_keeps_previous = refresh_rotates, refresh_keeps_previous
+        self.pre_auth_code_life = pre_auth_code_life
+        self.redirect_has_own_code, self.code_expiry_in_seconds = redirect_has_own_code, code_expiry_in_seconds
         self.suite_sticky, self.suite_ticket_life = suite_sticky, suite_ticket_life
         self.suite_ticket_repeats, self.suite_ticket_first = suite_ticket_repeats, suite_ticket_first
         self.suite_success_errcode = suite_success_errcode

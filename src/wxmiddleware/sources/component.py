@@ -25,6 +25,9 @@ from .endpoint import Endpoint, Form, grant_of
 
 __all__ = ["AuthorizerToken", "ComponentToken"]
 
+# The errcode of an auth_code that was redeemed before, or is too old.
+USED_UP = 61010
+
 _ADVICE = causes_at(Place.PLATFORM)
 _COMPONENT = Form("component_access_token", errors=ErrorTable("WeChat gives the platform no token", _ADVICE))
 _AUTHORIZER_ERRORS = ErrorTable(
@@ -35,7 +38,7 @@ _AUTHORIZER = Form("authorizer_access_token", "authorizer_refresh_token", _AUTHO
 _NO_TICKET = Failure(
     Cause.TRANSIENT,
     "WeChat has not pushed a component_verify_ticket yet, or the last one is 12 hours old. It comes every ten minutes: "
-    "hand each to Platform.remember_ticket(). If none comes, have the pushes started (api_start_push_ticket).",
+    "hand each to Platform.remember_ticket(). If none comes, have the pushes started: Platform.start_push_ticket().",
 )
 _BAD_TICKET = (61005, 61006)
 _NEVER_AUTHORISED = Failure(
@@ -97,6 +100,22 @@ class ComponentToken(Endpoint):
 
         return self.ask_with_secret(account, ask, seconds=end - clock())
 
+    def start_push(self, account: Account) -> dict[str, Any] | Failure:
+        """Ask WeChat to push tickets (``api_start_push_ticket``); it takes the secret and no token."""
+
+        def ask(secret: str, seconds: float) -> dict[str, Any] | Failure:
+            return self.call(
+                account,
+                "POST",
+                "/cgi-bin/component/api_start_push_ticket",
+                errors=_COMPONENT.errors,
+                body={"component_appid": account.appid, "component_secret": secret},
+                hidden=(secret,),
+                seconds=seconds,
+            )
+
+        return self.ask_with_secret(account, ask)
+
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerToken(Endpoint):
@@ -150,29 +169,34 @@ class AuthorizerToken(Endpoint):
 
     def redeem(self, auth_code: str) -> tuple[str, Grant] | Failure:
         """Ask ``api_query_auth`` for the first tokens of an account whose owner has just authorised the platform."""
+        answer = self.component("api_query_auth", {"authorization_code": auth_code}, hidden=(auth_code,))
+        if isinstance(answer, Failure):
+            return answer
+        found = answer.get("authorization_info")
+        info: dict[str, Any] = found if isinstance(found, dict) else {}
+        target = Target(self.provider.account.base_url)
+        grant, whose = grant_of(target, info, _AUTHORIZER), info.get("authorizer_appid")
+        if isinstance(grant, Failure):
+            return grant
+        if not isinstance(whose, str) or not whose or grant.refresh is None:
+            return Failure(Cause.AMBIGUOUS, "WeChat's answer names no account or has no refresh token.")
+        return whose, grant
+
+    def component(self, name: str, body: dict[str, Any], *, hidden: tuple[str, ...] = ()) -> dict[str, Any] | Failure:
+        """Call an API of the platform's own below ``/cgi-bin/component/``, with the platform's token."""
         platform = self.provider.account
 
-        def ask(token: str, seconds: float) -> tuple[str, Grant] | Failure:
-            answer = self.call(
+        def ask(token: str, seconds: float) -> dict[str, Any] | Failure:
+            return self.call(
                 platform,
                 "POST",
-                "/cgi-bin/component/api_query_auth",
+                f"/cgi-bin/component/{name}",
                 errors=_AUTHORIZER_ERRORS,
                 query={"access_token": token},
-                body={"component_appid": platform.appid, "authorization_code": auth_code},
-                hidden=(token, auth_code),
+                body={"component_appid": platform.appid, **body},
+                hidden=(token, *hidden),
                 seconds=seconds,
             )
-            if isinstance(answer, Failure):
-                return answer
-            found = answer.get("authorization_info")
-            info: dict[str, Any] = found if isinstance(found, dict) else {}
-            grant, whose = grant_of(Target(platform.base_url), info, _AUTHORIZER), info.get("authorizer_appid")
-            if isinstance(grant, Failure):
-                return grant
-            if not isinstance(whose, str) or not whose or grant.refresh is None:
-                return Failure(Cause.AMBIGUOUS, "WeChat's answer names no account or has no refresh token.")
-            return whose, grant
 
         return borrow(self.provider, self.timeout, ask)
 

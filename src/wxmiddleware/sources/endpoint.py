@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import requests
 
@@ -29,6 +29,8 @@ from .._runtime.clock import clock
 from ..exceptions import ConfigurationError
 from ._http import MOST_BYTES, Answer, Target, find, nonsense, number, read, send
 from ._within import within
+
+_Answer = TypeVar("_Answer")
 
 __all__ = ["Endpoint", "ErrorTable", "Form"]
 
@@ -126,8 +128,8 @@ class Endpoint:
         return answer if isinstance(answer, Failure) else grant_of(target_of(account, path), answer, form)
 
     def ask_with_secret(
-        self, account: Account, ask: Callable[[str, float], Grant | Failure], *, seconds: float | None = None
-    ) -> Grant | Failure:
+        self, account: Account, ask: Callable[[str, float], _Answer | Failure], *, seconds: float | None = None
+    ) -> _Answer | Failure:
         """
         Ask with the account's secret; once more if its function gives another one when WeChat calls this one wrong.
 
