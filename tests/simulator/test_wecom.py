@@ -13,6 +13,7 @@ from wxmiddleware.simulator import SimulatedApp, SimulatedClock, WeChat
 
 CORPID, SECRET = "ww0123456789abcdef", "secret-of-an-app"
 GETTOKEN = "/cgi-bin/gettoken"
+SEND = "/cgi-bin/message/send"
 ERROR = re.compile(
     r"[a-z ]+, hint: \[\d+_\d+_[0-9a-f]{32}\], from ip: 127\.0\.0\.1, "
     r"more info at https://open\.work\.weixin\.qq\.com/devtool/query\?e=(\d+)"
@@ -122,7 +123,8 @@ def test_apps_are_apart(client: Client, app: SimulatedApp) -> None:
     """An app sends as itself and as no other."""
     client.wechat.add_app(CORPID, "another-secret", agentid=8)
     token = ask(client)["access_token"]
-    sent = [client.call("POST", "/cgi-bin/message/send", token, json={"agentid": agentid}).json() for agentid in (7, 8)]
+    body = {"touser": "ada", "msgtype": "text", "text": {"content": "hi"}}
+    sent = [client.call("POST", SEND, token, json={**body, "agentid": agentid}).json() for agentid in (7, 8)]
 
     assert token != ask(client, corpsecret="another-secret")["access_token"]
     assert [0, 301002] == [answer["errcode"] for answer in sent]
@@ -152,6 +154,55 @@ def test_sent(client: Client, app: SimulatedApp) -> None:
 def test_wrong_use(client: Client, app: SimulatedApp, method: str, path: str, body: bytes | None, errcode: int) -> None:
     """Methods and bodies are looked at as everywhere."""
     assert errcode == client.call(method, path, ask(client)["access_token"], data=body).json()["errcode"]
+
+
+TEXT = {"agentid": 7, "touser": "ada", "msgtype": "text", "text": {"content": "hi"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "errcode"),
+    [
+        ({"msgtype": "music", "music": {"title": "x"}}, 40008),
+        ({"msgtype": "image", "image": {"title": "x"}}, 40007),
+        ({"msgtype": "file", "file": {"media_id": "m"}}, 0),
+        ({"msgtype": "textcard", "textcard": "x"}, 44004),
+        ({"msgtype": "markdown", "markdown": {"content": "x" * 2048}}, 0),
+        ({"msgtype": "markdown", "markdown": {"content": "x" * 2049}}, 45002),
+        ({"msgtype": "news", "news": {"articles": [{"title": "x"}] * 8}}, 0),
+        ({"msgtype": "news", "news": {"articles": [{"title": "x"}] * 9}}, 45008),
+        ({"msgtype": "news", "news": {"articles": [{"url": "x"}]}}, 40058),
+        ({"touser": ""}, 82001),
+        ({"touser": "", "toparty": "1"}, 0),
+        ({"touser": "|".join(["ada"] * 1001)}, 40058),
+    ],
+)
+def test_messages_of_apps(client: Client, app: SimulatedApp, changes: dict[str, Any], errcode: int) -> None:
+    """Kinds, contents and receivers are looked at."""
+    assert errcode == client.call("POST", SEND, ask(client)["access_token"], json={**TEXT, **changes}).json()["errcode"]
+
+
+def test_members(client: Client, app: SimulatedApp) -> None:
+    """Whom the app does not see gets nothing, and is named; if that is everybody, it is an error."""
+    app.members = {"ada"}
+    token = ask(client)["access_token"]
+    some, none = (client.call("POST", SEND, token, json={**TEXT, "touser": to}).json() for to in ("ada|Bob", "Bob"))
+
+    assert (0, "bob", 81013) == (some["errcode"], some["invaliduser"], none["errcode"])
+    assert ["ada"] == [one.touser for one in client.wechat.sent]
+
+
+def test_what_a_member_sees(client: Client, app: SimulatedApp, wechat_clock: SimulatedClock) -> None:
+    """A text that is too long is cut, and of more than 30 in a minute the rest is dropped; the app is not told."""
+    token = ask(client)["access_token"]
+    long = {**TEXT, "text": {"content": "你" * 700}}
+    answers = {client.call("POST", SEND, token, json=long).json()["errcode"] for _ in range(32)}
+    seen = client.wechat.sent_to("ada")
+    wechat_clock.advance(60)
+    client.call("POST", SEND, token, json=TEXT)
+
+    assert {0} == answers
+    assert [682] * 30 == [len(one.text or "") for one in seen]
+    assert 31 == len(client.wechat.sent_to("ada"))
 
 
 def test_tickets(client: Client, app: SimulatedApp, wechat_clock: SimulatedClock) -> None:

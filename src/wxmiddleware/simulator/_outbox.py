@@ -44,8 +44,8 @@ class Sent:
         at: Simulated Unix seconds.
         appid: Who sent it; of a WeCom app the CorpID.
         kind: ``custom`` or ``template``; ``app`` for a message of a WeCom app.
-        touser: The receiver's OpenID; at WeCom one or more user ids, with ``|`` between them.
-        body: The whole JSON body.
+        touser: The receiver's OpenID; at WeCom the user ids that got it, with ``|`` between them.
+        body: The whole JSON body; of a text of a WeCom app that was too long, what is left of it.
         msgid: The id that a template message was answered with, else ``None``.
     """
 
@@ -125,9 +125,9 @@ class Desk:
             self._sent.clear()
             self._uploads.clear()
 
-    def take_message(self, account: SimulatedAccount, kind: str, body: Json) -> int:
+    def take_message(self, account: SimulatedAccount, kind: str, body: Json, *, touser: str | None = None) -> int:
         """Keep a message, unless its ``client_msg_id`` says that it is the same as ten minutes ago; give its msgid."""
-        touser, client_msg_id = str(body["touser"]), body.get("client_msg_id")
+        touser, client_msg_id = str(body["touser"]) if touser is None else touser, body.get("client_msg_id")
         with self._lock:
             now = self._clock()
             key = (account.appid, touser, str(client_msg_id))

@@ -10,12 +10,13 @@ import itertools
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from wxmiddleware.exceptions import ConfigurationError
 
 from ._apis import Answer, Call
+from ._app_messages import send
 from ._errors import OK, Json
 from ._log import Ledger
 from ._rules import SimulatedAccount, Tally
@@ -27,6 +28,8 @@ _TICKETS_A_CORP, _TICKETS_AN_APP = 400, 100  # an hour
 # The words of docs/wechat.md#errcodes-of-wecom; "U" marks those whose wire text nobody has recorded.
 _TEXTS: dict[int, str] = {
     40001: "invalid credential",  # U
+    40007: "invalid media_id",  # U
+    40008: "invalid message type",  # U
     40013: "invalid corpid",
     40014: "invalid access_token",
     40058: "invalid Request Parameter",  # U
@@ -52,11 +55,15 @@ _TEXTS: dict[int, str] = {
     42009: "suite_access_token expired",
     44002: "empty post data",
     44004: "empty content",
+    45002: "content size out of limit",  # U
+    45008: "article size out of limit",  # U
     45009: "api freq out of limit",
     47001: "data format error",
     48004: "invalid authorization",  # U
     50003: "app is disabled",  # U
     60020: "not allow to access from your ip",  # U
+    81013: "user & party & tag all invalid",
+    82001: "All touser & toparty & totag invalid",
     301002: "not allow operate another agent with this accesstoken",  # U
 }
 _numbers = itertools.count(1)
@@ -89,6 +96,7 @@ class SimulatedApp:
         agentid: The app's number, which messages are sent from.
         ip_allowlist: Addresses and networks that may ask, or ``None`` for all (else 60020).
         disabled: Whether somebody has disabled the app; its secret is then an invalid one.
+        members: The userids that the app may send to (可见范围), or ``None`` for all.
         fetches: Requests to gettoken with its secret, so far.
     """
 
@@ -99,8 +107,10 @@ class SimulatedApp:
         self.secret = secret
         self.agentid = agentid
         self.disabled = False
+        self.members: Collection[str] | None = None
         self.fetches = 0
         self._token: _Token | None = None
+        self._sent_to: dict[str, tuple[Tally, Tally]] = {}
         self._tickets_asked = Tally()
 
     @property
@@ -276,27 +286,13 @@ def _addresses(call: Call, app: SimulatedApp) -> Json | int:
     return {**OK, "ip_list": ["182.254.11.176", "182.254.78.66"]}
 
 
-def _send(call: Call, app: SimulatedApp) -> Json | int:
-    body = call.posted()
-    if isinstance(body, int):
-        return body
-    if body.get("agentid") != app.agentid:
-        return 301002
-    text = body.get("text")
-    if body.get("msgtype") == "text" and not (isinstance(text, dict) and text.get("content")):
-        return 44004
-    if body.get("touser"):
-        call.wechat._desk.take_message(app._account, "app", body)
-    return {**OK, "invaliduser": "", "msgid": secrets.token_urlsafe(24)}
-
-
 # Path: method, what a failure has beside the error, handler. Failures carry the API's default empty fields:
 # docs/wechat.md#how-errors-arrive.
 _APIS: dict[str, tuple[str, Json, Callable[[Call, SimulatedApp], Json | int]]] = {
     "/cgi-bin/get_jsapi_ticket": ("GET", {}, _jsapi_ticket),
     "/cgi-bin/ticket/get": ("GET", {}, _app_ticket),
     "/cgi-bin/department/list": ("GET", {"department": []}, _departments),
-    "/cgi-bin/message/send": ("POST", {}, _send),
+    "/cgi-bin/message/send": ("POST", {}, send),
     "/cgi-bin/get_api_domain_ip": ("GET", {"ip_list": []}, _addresses),
 }
 _SHARED = ("/cgi-bin/get_api_domain_ip",)  # accounts have it, too: the token tells whom is asked
