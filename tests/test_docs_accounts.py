@@ -61,7 +61,7 @@ def test_every_block_is_known() -> None:
         "A secret that changes": 1,
         "When it is mended": 1,
         "Tickets": 3,
-        "WeCom": 2,
+        "WeCom": 3,
         "Third-party": 4,
         "Many": 2,
     }
@@ -136,6 +136,13 @@ def test_wecom(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: Any)
     assert 0 == names["departments"]()["errcode"]
     assert isinstance(names["contacts"].account, WeComAccount)
     assert "config:ok" == wechat.wx_config(URL, JSSDK(names["contacts"]).signature(URL))
+    app.members = {"ada"}
+    sent = run(blocks("WeCom")[2], names)
+    assert (["The build is red."], "2") == (
+        [one.text for one in wechat.sent_to("ada")],
+        wechat.sent[-1].body["toparty"],
+    )
+    assert () == sent["delivery"].invalid_parties
     assert "agentConfig:ok" == wechat.wx_agent_config(URL, run(blocks("WeCom")[1], names)["config"])
 
 

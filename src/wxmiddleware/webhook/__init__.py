@@ -7,7 +7,8 @@ The messages and replies are here, the middlewares in `wxmiddleware.webhook.wsgi
 
 from ._flow import Webhook
 from .addresses import CallbackAddresses
-from .late import send_reply
+from .app_messages import AppMessages, Delivery
+from .late import asend_reply, send_reply
 from .messages import (
     ApprovalEvent,
     AuthorizedNotice,
@@ -75,6 +76,7 @@ from .replies import (
 )
 
 __all__ = [
+    "AppMessages",
     "ApprovalEvent",
     "Article",
     "AuthorizedNotice",
@@ -86,6 +88,7 @@ __all__ = [
     "ContactChangeEvent",
     "ContactChangeNotice",
     "CreateAuthNotice",
+    "Delivery",
     "EnterAgentEvent",
     "Event",
     "ExternalChatEvent",
@@ -138,5 +141,6 @@ __all__ = [
     "VoiceMessage",
     "VoiceReply",
     "Webhook",
+    "asend_reply",
     "send_reply",
 ]

@@ -32,8 +32,9 @@ from ._measured import Handling, Outcome, tell_of_push
 from ._names import Names
 from ._receivers import AppIds, Unavailable
 from ._seen import Answered, Deduplicator, MessageStatus
+from ._sending import check_sender
 from .addresses import Addresses, Known, Networks, named_sender, sender_of
-from .late import check_sender, send_reply
+from .late import send_reply
 from .replies import RawReply, Reply, parse_reply, render, reply_from
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from wxmiddleware.context import use_provider
 from wxmiddleware.decorators import with_token
 from wxmiddleware.exceptions import APIError, ConfigurationError, WxMiddlewareError
 
-from .late import check_sender
+from ._sending import check_sender
 
 if TYPE_CHECKING:
     from wxmiddleware._engine.provider import TokenProvider
