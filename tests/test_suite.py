@@ -38,7 +38,7 @@ from wxmiddleware.stores import Loaded, Record
 from wxmiddleware.stores.jsonfile import JSONFileStore
 from wxmiddleware.stores.memory import MemoryStore
 from wxmiddleware.suite import ProviderAccount, Suite, SuiteAccount
-from wxmiddleware.webhook import Message, Notice
+from wxmiddleware.webhook import AppMessages, Message, Notice
 from wxmiddleware.webhook.flask import webhook
 from wxmiddleware.webhook.messages import message_from
 
@@ -511,6 +511,21 @@ def test_js_tickets(scene: Scene) -> None:
         signed = sdk.signature("https://example.com/page")
         assert "config:ok" == scene.wechat.wx_config("https://example.com/page", signed)
         assert scene.corpid == signed["appId"]
+
+
+def test_of_the_app(scene: Scene) -> None:
+    """Messages and ``wx.agentConfig`` are those of the app that the corp has; a corp without its number says so."""
+    provider = scene.authorised()
+    AppMessages(provider).send("hi", users="ada")
+    config = JSSDK(provider, ticket=AgentTicket).agent_config("https://example.com/page")
+    (sent,) = scene.wechat.sent
+
+    assert (scene.corpid, provider.account.agentid) == (sent.appid, sent.body["agentid"])  # type: ignore[attr-defined]
+    assert "agentConfig:ok" == scene.wechat.wx_agent_config("https://example.com/page", config)
+    nameless = scene.suite.corp(scene.corpid)
+    for use in (AppMessages, lambda corp: JSSDK(corp, ticket=AgentTicket).agent_config("https://example.com/page")):
+        with pytest.raises(ConfigurationError, match=r"suite\.corp\(corpid, agentid\)"):
+            use(nameless)
 
 
 def test_adopted(scene: Scene, there: SimulatedSuite) -> None:

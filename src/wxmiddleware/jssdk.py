@@ -170,7 +170,8 @@ class JSSDK(fork.InOneProcess):
         agentid = agent_of(self.tickets.account)
         if agentid is None:
             raise ConfigurationError(
-                "wx.agentConfig needs the app's number: WeComAccount(corpid, secret, agentid=...), or WECOM_AGENTID."
+                "wx.agentConfig needs the app's number: WeComAccount(corpid, secret, agentid=...), WECOM_AGENTID, or "
+                "suite.corp(corpid, agentid)."
             )
         return str(agentid)
 

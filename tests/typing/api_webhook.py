@@ -11,8 +11,10 @@ from starlette.responses import Response
 
 from wxmiddleware import TokenProvider
 from wxmiddleware.webhook import (
+    AppMessages,
     AuthorizedNotice,
     ContactChangeEvent,
+    Delivery,
     Event,
     Message,
     NewsReply,
@@ -60,6 +62,7 @@ def check(provider: TokenProvider, app: Any) -> None:
 
     assert_type(message_from({}), Message)
     send_reply(provider, "oAda", NewsReply([]))
+    assert_type(AppMessages(provider).send("hi", users=["ada"], parties=[1]), Delivery)
 
 
 def event_name(message: Message) -> str:

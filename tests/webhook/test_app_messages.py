@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from wxmiddleware.webhook import (
     Article,
     Delivery,
     ImageReply,
+    Message,
     MusicReply,
     NewsReply,
     RawReply,
@@ -211,6 +213,26 @@ def test_late(make_site: MakeSite, pusher: Pusher, provider: TokenProvider, wech
     until(lambda: len(wechat.sent) == 3)
 
     assert {("app", 7)} == {(one.kind, one.body["agentid"]) for one in wechat.sent}
+
+
+def test_late_encrypted(make_site: MakeSite, provider: TokenProvider, wechat: WeChat) -> None:
+    """WeCom's own push, whose handler takes too long, is answered by a message to its sender."""
+    pusher = Pusher(appid=CORP)
+    let_go = threading.Event()
+
+    def slow(message: Message) -> str:
+        let_go.wait(30)
+        return STORY
+
+    site = make_site(slow, late=provider, deadline=0.05, aes_key=pusher.aes_key, appid=CORP)
+    body = text(sender="ada").replace("</xml>", "<AgentID>7</AgentID></xml>")
+    assert 200 == site.push(pusher.sealed(body)).status
+    assert [] == wechat.sent
+    let_go.set()
+    until(lambda: len(wechat.sent) == 3)
+
+    assert "".join(STORY.split()) == "".join("".join(map(str, said(wechat))).split())
+    assert {"ada"} == {one.touser for one in wechat.sent}
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -148,7 +148,7 @@ def _agent(provider: TokenProvider, agent: int | str | None) -> int:
         return int(agent)
     raise ConfigurationError(
         "A message of WeCom's needs the app's agentid, a number: WeComAccount(corpid, secret, agentid=...), "
-        "WECOM_AGENTID, or agent=, such as message.agent_id."
+        "WECOM_AGENTID, suite.corp(corpid, agentid), or agent=, such as message.agent_id."
     )
 
 
