@@ -25,6 +25,7 @@ from wxmiddleware import (
 )
 from wxmiddleware.jssdk import JSSDK
 from wxmiddleware.platform import Platform
+from wxmiddleware.requests import WeChatAuth
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import AuthorizerToken, ComponentToken
 from wxmiddleware.stores.jsonfile import JSONFileStore
@@ -62,7 +63,7 @@ def test_every_block_is_known() -> None:
         "When it is mended": 1,
         "Tickets": 3,
         "WeCom": 3,
-        "Third-party": 4,
+        "Third-party": 5,
         "Many": 2,
     }
 
@@ -151,7 +152,7 @@ def test_platform(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: A
     there = wechat.add_platform("wxplatform", "secret-of-it")
     monkeypatch.setenv("WECHAT_APPID", "wxplatform")
     monkeypatch.setenv("WECHAT_SECRET", "secret-of-it")
-    made, pushed, used, refused = blocks("Third-party")
+    made, pushed, used, login, refused = blocks("Third-party")
     import os
 
     names = run(pushed, run("from wxmiddleware import with_token\n" + made, {"os": os}))
@@ -167,6 +168,11 @@ def test_platform(wechat: WeChat, wechat_server: SimulatorServer, monkeypatch: A
     assert wechat.appid == names["appid"]
     assert ["openid"] == list(inspect.signature(names["user_info"]).parameters)
     assert wechat.is_valid(names["platform"].authorizer(names["appid"]).get_token())
+    with requests.Session() as session:
+        session.auth = WeChatAuth(names["platform"].provider)
+        names.update(session=session, js_code=there.login())
+        run(f"answer = {login}", names)
+        assert "openid" in names["answer"].json()
     _check_refused(refused)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import anyio
 import pytest
 import requests
+from support.clients import CLIENTS, ClientAdapter
 from test_platform import APPID, LIST, SECRET, Scene
 
 from wxmiddleware import ConfigurationError, ProviderPool, StoreError, TokenRefused, TokenUnavailable
@@ -319,3 +320,43 @@ def test_in_tasks(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> Non
 
     there.push_ticket()
     anyio.run(work)
+
+
+# Calls with the platform's own token
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda adapter: adapter.name)
+def client(request: pytest.FixtureRequest, scene: Scene, there: SimulatedPlatform) -> ClientAdapter:
+    """Each client, with the platform's token; the one that it has is dead."""
+    scene.authorised()
+    found: ClientAdapter = request.param(scene.platform.provider, scene.url)
+    there.revoke()
+    return found
+
+
+def test_login(client: ClientAdapter, there: SimulatedPlatform, wechat: WeChat) -> None:
+    """Below sns/component/ the token goes by its other name, heals as ever, and shows nowhere."""
+    query = f"appid={wechat.appid}&js_code={there.login()}&grant_type=authorization_code&component_appid={APPID}"
+    answer = client.get(f"/sns/component/jscode2session?{query}")
+    token = there.current()
+
+    assert {"openid", "session_key"} == set(answer.json())
+    assert token is not None
+    assert token not in str(answer.url)
+    assert 2 == wechat.fetches(slot="component")
+
+
+def test_component_api(client: ClientAdapter, there: SimulatedPlatform) -> None:
+    """Elsewhere it is an access_token as any other."""
+    answer = client.post("/cgi-bin/component/api_create_preauthcode", json={"component_appid": APPID})
+
+    assert answer.json()["pre_auth_code"].startswith("preauthcode@@@")
+
+
+def test_own_component_token(client: ClientAdapter, there: SimulatedPlatform, wechat: WeChat) -> None:
+    """One that stands in the URL is the caller's own: it is sent as it is, and not healed."""
+    path = "/cgi-bin/component/api_create_preauthcode?component_access_token=mine"
+    answer = client.post(path, json={"component_appid": APPID})
+
+    assert 40001 == answer.json()["errcode"]
+    assert 1 == wechat.fetches(slot="component")

@@ -43,7 +43,7 @@ class WeChatAuth(TokenAuth, AuthBase):
         if not self._wants(parts.scheme, parts.hostname or "", parts.port, parts.path, parts.query):
             return request
         token = self.provider.get_token(timeout=self._timeout)
-        request.url = signed_url(request.url, token)
+        request.url = signed_url(request.url, token, self._scope.parameter(parts.path))
         request.register_hook("response", _Healer(self, token, Arguments((request.body,))))  # type: ignore[no-untyped-call]
         return request
 
@@ -113,7 +113,7 @@ class _Healer:
 
         def again(token: str) -> requests.Response:
             retry = sent.copy()
-            retry.url = signed_url(sent.url, token)
+            retry.url = signed_url(sent.url, token, self._auth._scope.parameter(urlsplit(sent.url or "").path))
             self._tokens[token_in(signed("", token))] = token
             started = time.perf_counter()
             with masking.masked_errors():

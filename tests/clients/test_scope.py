@@ -199,6 +199,33 @@ def test_hosts_that_are_none(wrong: Any) -> None:
         Scope("https://api.weixin.qq.com", [wrong])
 
 
+@pytest.mark.parametrize("base", ["", "/wechat"])
+@pytest.mark.parametrize(
+    ("expected", "path"),
+    [
+        ("component_access_token", "/sns/component/jscode2session"),
+        ("component_access_token", "//%73ns/component/jscode2session"),
+        ("access_token", "/cgi-bin/component/api_query_auth"),
+        ("access_token", "/wxa/gettemplatelist"),
+        (None, "/sns/component/"),
+        (None, "/sns/component/../userinfo"),
+        (None, "/sns/component/%2e%2e/userinfo"),
+        (None, "/sns/component/%252e%252e/userinfo"),
+        (None, "/sns/componentx/y"),
+        (None, "/sns/oauth2/access_token"),
+        (None, "/cgi-bin/component/api_component_token"),
+    ],
+)
+def test_where_a_platforms_token_goes(expected: str | None, path: str, base: str) -> None:
+    """Where users of its accounts log in, too, by another name; an account's own token does not."""
+    url = ("https", "gateway.test", None, base + path)
+    scope = Scope(f"https://gateway.test{base}", platform=True)
+
+    assert scope.covers(*url) is (expected is not None)
+    assert expected in (None, scope.parameter(base + path))
+    assert "/sns/" not in path.replace("%73", "s") or not Scope(f"https://gateway.test{base}").covers(*url)
+
+
 @pytest.mark.parametrize("path", ["/sns/userinfo", "/cgi-bin/token", "/cgi-bin/stable_token"])
 def test_paths_that_are_not_ours(adapter: ClientAdapter, api: Api, scripted: Any, path: str) -> None:
     """Where 40001 speaks of a user's token or of a secret, there is no token of ours and no healing."""

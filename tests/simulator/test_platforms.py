@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
 from simulator.conftest import Client
 from wxmiddleware import ConfigurationError
@@ -229,3 +230,134 @@ def test_wx_config(wechat: WeChat) -> None:
 
     assert "config:invalid signature" == wechat.wx_config("http://x", whole)
     assert "config:fail" == wechat.wx_config("http://x", {**whole, "nonceStr": ""})
+
+
+# Onboarding
+
+
+def visit(component: Component, path: str = "/cgi-bin/componentloginpage", **changes: Any) -> Any:
+    """Open a page with a new pre-auth code; what is changed to ``None`` is left out."""
+    code = component.with_token("api_create_preauthcode")["pre_auth_code"]
+    query = {"component_appid": APPID, "pre_auth_code": code, "redirect_uri": "https://saas.test/x?a=1", "auth_type": 3}
+    headers = {"Referer": changes.pop("referer")} if "referer" in changes else {}
+    query = {name: value for name, value in {**query, **changes}.items() if value is not None}
+    return requests.get(component.client.url + path, query, headers=headers, allow_redirects=False, timeout=10)
+
+
+MOBILE = {"action": "bindcomponent", "no_scan": "1"}
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("/cgi-bin/componentloginpage", {}),
+        ("/cgi-bin/componentloginpage", {"auth_type": None}),
+        ("/wxaopen/safe/bindcomponent", MOBILE),
+        ("/safe/bindcomponent", MOBILE),
+    ],
+)
+def test_pages(component: Component, path: str, changes: dict[str, Any]) -> None:
+    """They send the owner back with a code that is good, and the notice has the code of the link."""
+    answer = visit(component, path, **changes)
+    whole = answer.headers["Location"]
+    told = component.there.notices[-1]
+
+    assert 302 == answer.status_code
+    assert whole.startswith("https://saas.test/x?a=1&auth_code=queryauthcode%40%40%40")
+    assert whole.endswith("&expires_in=600")
+    assert ("authorized", component.client.wechat.appid) == (told["InfoType"], told["AuthorizerAppid"])
+    assert told["PreAuthCode"].startswith("preauthcode@@@")
+    assert "authorization_info" in component.with_token("api_query_auth", authorization_code=told["AuthorizationCode"])
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "why"),
+    [
+        ("/cgi-bin/componentloginpage", {"component_appid": "wx1"}, "no such component_appid"),
+        ("/cgi-bin/componentloginpage", {"redirect_uri": "/x"}, "redirect_uri"),
+        ("/cgi-bin/componentloginpage", {"pre_auth_code": "mine"}, "pre_auth_code"),
+        ("/cgi-bin/componentloginpage", {"auth_type": 7}, "auth_type"),
+        ("/cgi-bin/componentloginpage", {"biz_appid": "wx1"}, "biz_appid"),
+        ("/wxaopen/safe/bindcomponent", {}, "no_scan"),
+    ],
+)
+def test_useless_links(component: Component, path: str, changes: dict[str, Any], why: str) -> None:
+    """A link that WeChat would not take leads nowhere, and says why."""
+    answer = visit(component, path, **changes)
+
+    assert 400 == answer.status_code
+    assert why in answer.text
+    assert "authorized" not in [told["InfoType"] for told in component.there.notices]
+
+
+def test_start_domain(component: Component) -> None:
+    """The link must stand on a page of the registered domain."""
+    component.there.start_domain = "saas.test"
+
+    assert 400 == visit(component).status_code
+    assert 400 == visit(component, referer="https://other.test/start").status_code
+    assert 302 == visit(component, referer="https://saas.test/start").status_code
+
+
+@pytest.mark.parametrize("life", [600.0, 1800.0])
+def test_pre_auth_code(component: Component, wechat_clock: SimulatedClock, life: float) -> None:
+    """It is good once, for as long as the knob says."""
+    component.client.wechat.pre_auth_code_life = life
+    codes = [component.with_token("api_create_preauthcode") for _ in range(3)]
+    taken = [visit(component, pre_auth_code=codes[0]["pre_auth_code"]).status_code for _ in range(2)]
+    wechat_clock.advance(life - 1)
+    taken.append(visit(component, pre_auth_code=codes[1]["pre_auth_code"]).status_code)
+    wechat_clock.advance(1)
+    taken.append(visit(component, pre_auth_code=codes[2]["pre_auth_code"]).status_code)
+
+    assert life == codes[0]["expires_in"]
+    assert [302, 400, 302, 400] == taken
+
+
+def test_uncertain_codes(component: Component, wechat_clock: SimulatedClock) -> None:
+    """Whether redirect and notice share a code, and how the notice tells its end, are knobs."""
+    wechat, there = component.client.wechat, component.there
+    shared, first = there.authorise(), there.notices[-1]
+    wechat.redirect_has_own_code = wechat.code_expiry_in_seconds = True
+    own, second = there.authorise(), there.notices[-1]
+
+    assert shared == first["AuthorizationCode"]
+    assert int(wechat_clock()) + 3600 == first["AuthorizationCodeExpiredTime"]
+    assert own != second["AuthorizationCode"]
+    assert 3600 == second["AuthorizationCodeExpiredTime"]
+    assert {own, second["AuthorizationCode"]} <= set(there._codes)
+
+
+def test_start_push_ticket(component: Component) -> None:
+    """The answer tells whether the pushes had stopped."""
+    component.there.pushing = False
+    said = [component.post("api_start_push_ticket", component_appid=APPID, component_secret=SECRET) for _ in range(2)]
+
+    assert ["ok", "in a normal state"] == [answer["errmsg"] for answer in said]
+    assert component.there.pushing
+
+
+def test_unauthorised(component: Component, wechat: WeChat) -> None:
+    """The account's tokens are dead, and so is its refresh token."""
+    info = component.authorise()
+    component.there.unauthorise()
+
+    assert "unauthorized" == component.there.notices[-1]["InfoType"]
+    assert wechat.check(info["authorizer_access_token"]) is not None
+    assert 61003 == component.renew(info["authorizer_refresh_token"])["errcode"]
+
+
+def test_login(component: Component, wechat: WeChat) -> None:
+    """It takes the platform's token by its other name only, and a code once, of an account that has authorised."""
+    token = component.token()["component_access_token"]
+
+    def login(code: str, name: str = "component_access_token") -> Any:
+        query = {"appid": wechat.appid, "js_code": code, "component_appid": APPID, name: token}
+        return component.client.call("GET", "/sns/component/jscode2session", params=query).json()
+
+    code = component.there.login()
+    assert 61003 == login(code)["errcode"]
+    component.post("api_query_auth", token, component_appid=APPID, authorization_code=component.there.authorise())
+    assert 41001 == login(code, "access_token")["errcode"]
+    assert "openid" in login(code)
+    assert 40029 == login(code)["errcode"]

@@ -338,6 +338,11 @@ class TokenProvider(fork.Closing):
         return self._own.runtime
 
     @property
+    def kind(self) -> str:
+        """The kind of token, such as ``stable`` or ``component``."""
+        return self._own.source.kind
+
+    @property
     def retryable_errcodes(self) -> frozenset[int]:
         """The errcodes of API calls that a newer token cures."""
         found: frozenset[int] | None = getattr(self._own.source, "retryable_errcodes", None)

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenAuth", "sent_token", "signed", "signed_url", "token_in", "unsigned_url", "without_token"]
 
-_PARAMETER: Final = re.compile(r"(?:^|(?<=&))access_token=([^&]*)")
+_PARAMETER: Final = re.compile(r"(?:^|(?<=&))(?:component_)?access_token=([^&]*)")
+_NAMES: Final = ("access_token", "component_access_token")
 
 
 class TokenAuth:
     """
     Adds ``access_token`` to a client's requests, and sends once more with a new token what WeChat rejected.
 
-    A request that has an ``access_token`` in its URL goes out as it is, and so do those to other hosts, to ``sns/*``
-    and to the token endpoints. A body that can be read only once is not sent again; the log says so, and the caller
-    gets WeChat's first answer.
+    A request that has an ``access_token`` or ``component_access_token`` in its URL goes out as it is, and so do those
+    to other hosts, to ``sns/*`` and to the token endpoints. The token of a platform (``platform.provider``) goes to
+    ``sns/component/*``, too, as ``component_access_token``. A body that can be read only once is not sent again; the
+    log says so, and the caller gets WeChat's first answer.
 
     Args:
         provider: Gives the tokens.
@@ -58,7 +60,7 @@ class TokenAuth:
         if getattr(provider, "closed", False):
             raise ProviderClosed("This provider was closed. Make a new one for WeChatAuth().")
         self.provider: Final = provider
-        self._scope = Scope(provider.account.base_url, hosts)
+        self._scope = Scope(provider.account.base_url, hosts, platform=getattr(provider, "kind", None) == "component")
         self._codes: Collection[int] = codes_of(provider) if codes is None else checked_codes(codes) or ()
         self._timeout = checked_timeout(timeout)
 
@@ -87,9 +89,9 @@ class TokenAuth:
         return retry_rule(self.provider, token, first, codes=self._codes, rewind=arguments.rewind)
 
 
-def signed(query: str, token: str) -> str:
+def signed(query: str, token: str, name: str = "access_token") -> str:
     """Add the token to a query, and leave the rest of it as it is written."""
-    return f"{query}{'&' if query else ''}access_token={quote(token, safe='')}"
+    return f"{query}{'&' if query else ''}{name}={quote(token, safe='')}"
 
 
 def token_in(query: str) -> str | None:
@@ -103,18 +105,19 @@ def sent_token(url: str | None) -> str | None:
     return token_in(urlsplit(url or "").query)
 
 
-def signed_url(url: str | None, token: str) -> str:
+def signed_url(url: str | None, token: str, name: str = "access_token") -> str:
     """Put the token into a URL, in the place of one that is there, and leave the rest of it as it is written."""
     parts = urlsplit(url or "")
-    return parts._replace(query=signed(without_token(parts.query), token)).geturl()
+    return parts._replace(query=signed(without_token(parts.query, _NAMES), token, name)).geturl()
 
 
 def unsigned_url(url: str | None) -> str:
     """Take the token out of a URL, and leave the rest of it as it is written."""
     parts = urlsplit(url or "")
-    return parts._replace(query=without_token(parts.query)).geturl()
+    return parts._replace(query=without_token(parts.query, _NAMES)).geturl()
 
 
-def without_token(query: str) -> str:
+def without_token(query: str, names: Iterable[str] = ("access_token",)) -> str:
     """Take the token out of a query, and leave the rest of it as it is written."""
-    return "&".join(each for each in query.split("&") if not each.startswith("access_token="))
+    starts = tuple(f"{name}=" for name in names)
+    return "&".join(each for each in query.split("&") if not each.startswith(starts))

@@ -86,7 +86,8 @@ class TokenFlow(TokenAuth):
         """Copy a request and give the copy the token. Its headers and its stream are the caller's own."""
         copy = object.__new__(type(request))
         copy.__dict__.update(request.__dict__)
-        copy.url = _masked_url(request.url)(request.url, query=signed(request.url.query.decode(), token).encode())
+        name = self._scope.parameter(_path_of(request.url))
+        copy.url = _masked_url(request.url)(request.url, query=signed(request.url.query.decode(), token, name).encode())
         given = request.extensions.get("trace")
         watch = self._awatch(token, given) if asynchronous else self._watch(token, given)
         copy.extensions = {**request.extensions, "trace": watch}

@@ -5,7 +5,8 @@ It goes to the account's own ``base_url``, below its path if it has one, and to 
 and port given there, and nowhere else: not to another host of a session that serves many, not to the neighbours of
 WeChat's path on a gateway, not to a redirect elsewhere, and never over http where https was said. Some paths of those
 hosts are not ours all the same: ``sns/*`` takes the token of a user, for which 40001 means another thing
-(docs/wechat.md#tokens-of-users), and the token endpoints take a secret.
+(docs/wechat.md#tokens-of-users), and the token endpoints take a secret. A platform's token goes to ``sns/component/``,
+too, where users of its accounts log in (docs/wechat.md#platforms).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _PORTS: Final = {"http": 80, "https": 443}
 # What a path may have in it besides letters and digits, as it is sent (RFC 3986).
 _SAFE: Final = "/%:@!$&'()*+,;=~-._"
 _UNRESERVED: Final = re.compile(r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGNORECASE)
-_NOT_OURS: Final = re.compile(r"/*(?:sns/|cgi-bin/(?:token|stable_token|gettoken|component/api_component_token)/?$)")
+_ENDPOINTS: Final = r"cgi-bin/(?:token|stable_token|gettoken|component/api_component_token)/?$"
+_NOT_OURS: Final = re.compile(rf"/*(?:sns/|{_ENDPOINTS})")
+_NOT_A_PLATFORMS: Final = re.compile(rf"/*(?:sns/(?!component/[^/])|{_ENDPOINTS})")
+_LOGINS: Final = re.compile(r"/*sns/component/")
 _READINGS: Final = 4
 _ADVICE: Final = (
     "Give names like 'sh.api.weixin.qq.com', with a port if it is unusual, or 'https://sh.api.weixin.qq.com'."
@@ -38,14 +42,16 @@ class Scope:
     Args:
         base_url: The account's.
         hosts: More of them: ``name`` or ``name:port``, by the scheme of `base_url`; or ``scheme://name:port``.
+        platform: Whether the account is a third-party platform.
 
     Raises:
         ConfigurationError: `hosts` is no collection of these.
     """
 
-    __slots__ = ("_below", "_prefix")
+    __slots__ = ("_below", "_not_ours", "_prefix")
 
-    def __init__(self, base_url: str, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, base_url: str, hosts: Iterable[str] = (), *, platform: bool = False) -> None:
+        self._not_ours = _NOT_A_PLATFORMS if platform else _NOT_OURS
         base = urlsplit(base_url)
         if isinstance(hosts, str) or not isinstance(hosts, Iterable):
             raise ConfigurationError(f"hosts must be a list of hosts, not a {type(hosts).__name__}. {_ADVICE}")
@@ -80,7 +86,12 @@ class Scope:
         if below and (not f"{path}/".startswith(f"{spelt(below)}/") or ".." in re.split("[/;]", path)):
             return False
         rest = path.removeprefix(spelt(self._prefix))
-        return not _NOT_OURS.match(rest) and not _NOT_OURS.match(posixpath.normpath(rest) + "/")
+        return not self._not_ours.match(rest) and not self._not_ours.match(posixpath.normpath(rest) + "/")
+
+    def parameter(self, path: str) -> str:
+        """Tell what the token is called in the query of a request to a path that is covered."""
+        found = _LOGINS.match(_as_sent(path).removeprefix(self._prefix))
+        return "component_access_token" if found else "access_token"
 
     def refuse_downgrade(self, scheme: str, host: str) -> None:
         """

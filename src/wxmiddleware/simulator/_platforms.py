@@ -55,6 +55,7 @@ class SimulatedPlatform:
         self.notices: list[dict[str, Any]] = []
         self._codes: dict[str, tuple[str, float]] = {}
         self._pre_auth: dict[str, float] = {}
+        self._logins: dict[str, str] = {}
         self._authorised: dict[str, _Authorisation] = {}
 
     @property
@@ -137,6 +138,21 @@ class SimulatedPlatform:
         info.update(legal_persona_name="n", component_phone="12")
         words = "OK" if status == 0 else "failed"
         self._note("notify_third_fasteregister", status=status, msg=words, **given, info=info)
+        return code
+
+    def login(self, appid: str | None = None) -> str:
+        """
+        Let a user log in to an authorised mini program, and give the ``js_code``, which is good once.
+
+        Args:
+            appid: An account of this WeChat; by default the default one.
+
+        Raises:
+            ConfigurationError: There is no such account.
+        """
+        code = secrets.token_hex(16)
+        with self._platforms.lock:
+            self._logins[code] = self._known(appid)
         return code
 
     def _known(self, appid: str | None) -> str:
@@ -305,9 +321,33 @@ _APIS: dict[str, Callable[[Platforms, Call, SimulatedPlatform, Json], Json]] = {
 }
 
 
+def _login(call: Call) -> Json:
+    platforms, args = call.wechat._platforms, call.request.args
+    if call.request.method != "GET":
+        return call.fail(43001)
+    with platforms.lock:
+        platform = platforms.known.get(args.get("component_appid", ""))
+        if platform is None:
+            return call.fail(61011 if args.get("component_appid") else 41018)
+        call.appid = platform.appid
+        # By no other name: an access_token is not seen here.
+        refused = platforms.rules.check(args.get("component_access_token"), platform.appid)
+        if refused is not None:
+            return refused
+        if not platform._account.admits(call.ip):
+            return call.fail(61004)
+        if args.get("appid") not in platform._authorised:
+            return call.fail(61003)
+        if platform._logins.pop(args.get("js_code", ""), None) != args.get("appid"):
+            return call.fail(40029)
+        return {"openid": f"o{secrets.token_hex(12)}", "session_key": secrets.token_urlsafe(16)}
+
+
 def answer(call: Call) -> Answer | None:
     """Answer a request to one of the platforms' paths; ``None`` if it is none of them."""
     path = call.request.path
+    if path == "/sns/component/jscode2session":
+        return Answer(_login(call))
     name = path.removeprefix(_ROOT)
     if not path.startswith(_ROOT) or not (name in _APIS or name in ("api_component_token", "api_start_push_ticket")):
         return None
