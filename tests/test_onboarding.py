@@ -217,6 +217,19 @@ def test_redirect_and_notice(
     assert 1 + own_code == sum(entry.path == QUERY for entry in wechat.log)
 
 
+def test_code_twice_at_once(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> None:
+    """Who finds the code used up while another process is at it waits for that one, and asks no list."""
+    scene.platform.remember_ticket(there.push_ticket())
+    code, page = there.authorise(), scene.make()
+    page._codes.begin(code)
+    there._codes.pop(code)
+    scene.during_sleep = lambda: page._codes.end(code, wechat.appid)
+
+    assert wechat.appid == scene.platform.authorize(code).account.appid
+    assert 1 == len(scene.slept)
+    assert 0 == wechat.calls(LIST)
+
+
 def test_code_of_a_dead_process(scene: Scene, there: SimulatedPlatform, wechat: WeChat) -> None:
     """A process died with the answer: the notice finds its code used up, and the account in WeChat's list."""
     scene.platform.remember_ticket(there.push_ticket())
