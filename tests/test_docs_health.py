@@ -19,6 +19,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from support.django import set_up_django
 from test_docs import blocks, python
 
 from wxmiddleware import Account, TokenProvider
@@ -75,8 +76,7 @@ def by_starlette(names: dict[str, Any]) -> Get:
 
 
 def by_django(names: dict[str, Any]) -> Get:
-    if not settings.configured:
-        settings.configure(LOGIN_URL="/login", ALLOWED_HOSTS=["*"])
+    set_up_django()
     views = {each.pattern._route: each.callback for each in names.get("urlpatterns", [])}
     views["wx-status"] = names.get("wx_status")
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import django
 import pytest
-from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test.utils import override_settings
 from django.urls import path
 from starlette.testclient import TestClient
+from support.django import set_up_django
 from werkzeug.test import Client
 
 from wxmiddleware import TokenProvider, acurrent_token, asgi, current_token, wsgi
@@ -50,9 +49,7 @@ class Urls:
 
 @pytest.fixture(scope="module", autouse=True)
 def _django() -> Iterator[None]:
-    if not settings.configured:  # once in a process
-        settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
-        django.setup()
+    set_up_django()
     with override_settings(ROOT_URLCONF=Urls):
         yield
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import bottle
-import django
 import flask
 import litestar
 import quart
@@ -31,6 +30,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from support.django import set_up_django
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from wxmiddleware.webhook import asgi, wsgi
@@ -122,12 +122,6 @@ class Urls:
 
 class PlatformUrls:
     urlpatterns = (re_path(r"^p/(?P<appid>[^/]+)/callback/?$", csrf_exempt(_django_view)),)
-
-
-def set_up_django() -> None:
-    if not settings.configured:
-        settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
-        django.setup()
 
 
 def _set(forced: bool, urls: Any) -> None:
