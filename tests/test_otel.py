@@ -29,6 +29,7 @@ from wxmiddleware._engine.events import measure, meters_of
 from wxmiddleware._instrumentation.table import METRICS
 from wxmiddleware.exceptions import ConfigurationError
 from wxmiddleware.otel import WxmiddlewareInstrumentor
+from wxmiddleware.platform import Platform
 from wxmiddleware.simulator import SimulatorServer, WeChat
 from wxmiddleware.sources import Cause, Failure
 from wxmiddleware.stores.memory import MemoryStore
@@ -249,6 +250,7 @@ def test_metrics(exported: Exported) -> None:
     token = provider.get_token()
     now[0] += 60
     provider.get_token(rejected=token)
+    landed()
 
     fetches = exported.points("token.fetches", wechat_appid="wxmetrics")
     assert {"first": 1, "ahead": 0, "expired": 0, "rejected": 1} == {
@@ -260,6 +262,31 @@ def test_metrics(exported: Exported) -> None:
     assert [2] == [point.value for point in exported.points("token.fetches_today", wechat_appid="wxmetrics")]
     (point,) = exported.points("token.fetch.duration", wechat_appid="wxmetrics")
     assert tuple(next(m for m in METRICS if m.otel.endswith("fetch.duration")).buckets) == point.explicit_bounds
+
+
+def test_a_clock_that_fails(exported: Exported) -> None:
+    """A token whose clock raises hides no other one."""
+    stopped = False
+
+    def clock() -> float:
+        if stopped:
+            raise ValueError("mmap closed or invalid")
+        return 1000.0
+
+    runtime = Runtime(clock=clock)
+    broken = TokenProvider(Account("wxbroken", "secret"), source=EndlessSource(), runtime=runtime)
+    platform = Platform(Account("wxplatform", "secret"), store=MemoryStore(), durable=True, runtime=runtime)
+    platform.remember_ticket("ticket@@@whole")
+    whole = TokenProvider(Account("wxwhole", "secret"), source=EndlessSource())
+    broken.get_token()
+    whole.get_token()
+    landed()
+    stopped = True
+    whole.get_token(rejected="another")  # what is told then has the tickets' ages in it, too
+
+    assert platform is not None
+    assert exported.points("token.expiry", wechat_appid="wxwhole")
+    assert not exported.points("token.expiry", wechat_appid="wxbroken")
 
 
 def test_uninstrument(exported: Exported) -> None:

@@ -45,6 +45,7 @@ class SharedClock:
         self.path = path
         with open(path, "r+b") as file:
             self._shown = mmap.mmap(file.fileno(), 8)
+        self._stopped: float | None = None
 
     @classmethod
     def create(cls, path: str | Path, start: float = 1_700_000_000.0) -> SharedClock:
@@ -52,6 +53,8 @@ class SharedClock:
         return cls(path)
 
     def __call__(self) -> float:
+        if self._stopped is not None:  # a token of a test that has ended may be looked at later
+            return self._stopped
         (now,) = struct.unpack("d", self._shown[:8])
         return float(now)
 
@@ -62,6 +65,7 @@ class SharedClock:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopped = self()
         self._shown.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -89,7 +90,9 @@ class Recorder:
         """What is the case with each token of this process now."""
         found: dict[tuple[str, str, str], tuple[CachedToken, Status]] = {}
         for token in registry.tokens():
-            status, account = token.status(), token.account
+            status, account = _status(token), token.account
+            if status is None:
+                continue
             which = account.appid, account._app(), token.source.kind
             # Two caches of one token: by another store, or with other options.
             if which not in found or follows(status.generation, found[which][1].generation):
@@ -183,6 +186,12 @@ class Recorder:
     def _record(self, metric: Metric, labels: Labels, told: Measurement) -> None:
         if told.seconds is not None:
             self._instruments.record(metric, labels, told.seconds)
+
+
+def _status(token: CachedToken) -> Status | None:
+    with suppress(Exception):  # a clock that its user passed in; the others are shown all the same
+        return token.status()
+    return None
 
 
 def _gauges(labels: Labels, status: Status, now: float) -> Iterator[tuple[Metric, Labels, float]]:
