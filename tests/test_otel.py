@@ -265,7 +265,7 @@ def test_metrics(exported: Exported) -> None:
 
 
 def test_a_clock_that_fails(exported: Exported) -> None:
-    """A token whose clock raises hides no other one."""
+    """A token whose clock raises hides no other one, and a platform's no other platform's ticket."""
     stopped = False
 
     def clock() -> float:
@@ -273,20 +273,20 @@ def test_a_clock_that_fails(exported: Exported) -> None:
             raise ValueError("mmap closed or invalid")
         return 1000.0
 
-    runtime = Runtime(clock=clock)
-    broken = TokenProvider(Account("wxbroken", "secret"), source=EndlessSource(), runtime=runtime)
-    platform = Platform(Account("wxplatform", "secret"), store=MemoryStore(), durable=True, runtime=runtime)
-    platform.remember_ticket("ticket@@@whole")
-    whole = TokenProvider(Account("wxwhole", "secret"), source=EndlessSource())
-    broken.get_token()
-    whole.get_token()
+    held: list[TokenProvider] = []  # so that nothing is collected before it is looked at
+    for name, runtime in (("broken", Runtime(clock=clock)), ("whole", Runtime())):
+        provider = TokenProvider(Account(f"wx{name}", "secret"), source=EndlessSource(), runtime=runtime)
+        platform = Platform(Account(f"wx{name}platform", "secret"), store=MemoryStore(), durable=True, runtime=runtime)
+        platform.remember_ticket("ticket@@@made-up")
+        provider.get_token()
+        held += [provider, platform.provider]
     landed()
     stopped = True
-    whole.get_token(rejected="another")  # what is told then has the tickets' ages in it, too
 
-    assert platform is not None
-    assert exported.points("token.expiry", wechat_appid="wxwhole")
-    assert not exported.points("token.expiry", wechat_appid="wxbroken")
+    for metric, appid in (("token.expiry", "wxwhole"), ("ticket.received", "wxwholeplatform")):
+        assert exported.points(metric, wechat_appid=appid)
+        assert not exported.points(metric, wechat_appid=appid.replace("whole", "broken"))
+    held.clear()
 
 
 def test_uninstrument(exported: Exported) -> None:
