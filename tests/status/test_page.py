@@ -181,3 +181,9 @@ def test_pictures_are_small() -> None:
 
     assert {"status-en.png", "status-zh.png"} == set(sizes)
     assert max(sizes.values()) <= LARGEST
+
+
+def test_served_by_itself(provider: TokenProvider) -> None:
+    """It starts and ends with a server that has no other app."""
+    with TestClient(StatusPage(provider)) as client:
+        assert 200 == client.get("/").status_code

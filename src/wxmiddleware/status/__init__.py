@@ -166,6 +166,8 @@ class StatusPage(fork.InOneProcess):
         return [answer.body]
 
     async def _serve_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
         if scope["type"] != "http":
             return
         path = scope["path"].removeprefix((scope.get("root_path") or "").rstrip("/"))
@@ -177,3 +179,10 @@ class StatusPage(fork.InOneProcess):
 
     def _at(self, path: str, headers: HasHeaders, query: str | bytes, method: str) -> Answer:
         return self.answer(headers, query, method) if path in ("", "/") else nothing_here()
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Start and end with the server that serves nothing but the page; there is nothing to do."""
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})
