@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from ._engine.link import StoreLink
 from ._engine.token import CachedToken
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PlatformStatus", "PushedNotice", "PushedTicket", "TicketState", "received"]
 
 _logger = logging.getLogger("wxmiddleware")
-_tickets: WeakSet[PushedTicket] = WeakSet()
+_tickets: WeakValueDictionary[int, PushedTicket] = WeakValueDictionary()  # of this process, by id
 
 
 class PushedNotice(Protocol):
@@ -102,7 +102,7 @@ class PushedTicket:
         self._link, self._clock, self._field = link, runtime.clock, field
         self.whose, self.kind, self._runtime = whose, kind, runtime
         self._received_at: float | None = None  # of the newest that this process has seen
-        _tickets.add(self)
+        _tickets[id(self)] = self
         self._life, self._late, self._warn, self._wants = life, late, warn, wants
 
     def remember(self, ticket: object, own: CachedToken, others: Iterable[CachedToken]) -> None:
@@ -203,7 +203,8 @@ class PushedTicket:
 def received() -> Iterator[tuple[str, str, float]]:
     """Of each platform and suite of the process: whose ticket, its kind, and when the newest known one came."""
     found: dict[tuple[str, str], float] = {}
-    for ticket in list(_tickets):
+    # Taken at once: another thread may make a platform meanwhile.
+    for ticket in [each for ref in _tickets.valuerefs() if (each := ref()) is not None]:
         at, which = None, (ticket.whose, ticket.kind)
         with suppress(Exception):  # a clock that its user passed in; the others are told all the same
             at = ticket.received()
