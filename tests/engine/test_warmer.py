@@ -9,6 +9,7 @@ import pytest
 from wxmiddleware import Account, ConfigurationError, ProviderClosed, TokenProvider, TokenUnavailable
 from wxmiddleware._engine import warmer
 from wxmiddleware._engine.warmer import ask
+from wxmiddleware.sources import Failure, Grant
 
 from .world import BUSY, WRONG, World
 
@@ -195,3 +196,39 @@ class TestPause:
     def test_news_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is told each time at once, as it is not taken here, is believed once a second."""
         assert [0.0, 1.0, 1.0, 1.0] == self.pause(monkeypatch, *[(0.0, True)] * 4)
+
+
+class SlowHub:
+    """A source whose second answer takes as long as the test wants, and that one can wait at."""
+
+    kind, timeout, refresh_ahead, revokes_previous, can_force, cheap = "hub", 5.0, 600.0, False, False, True
+
+    def __init__(self) -> None:
+        self.asked, self.waited_with = 0, list[str]()
+        self.goes_on = threading.Event()
+
+    def fetch(self, account: Account, *, force: bool = False) -> Grant | Failure:
+        self.asked += 1
+        if self.asked > 1:
+            self.goes_on.wait(60)
+        return Grant(f"T{self.asked}", 7200.0)
+
+    def wait_for_another(self, token: str, seconds: float) -> bool:
+        self.waited_with.append(token)
+        return False
+
+
+def test_waits_for_a_refresh_first() -> None:
+    """Who waits for another token while one is asked for waits for that, and then for the one after it."""
+    source = SlowHub()
+    with TokenProvider(Account("wxslow", "secret"), source=source) as provider:
+        provider.get_token()
+        provider._own.expect_the_end()
+        provider.peek()
+        found: list[bool | None] = []
+        thread = threading.Thread(target=lambda: found.append(provider._own.await_another(60.0)))
+        thread.start()
+        source.goes_on.set()
+        thread.join(60)
+
+    assert ([False], ["T2"]) == (found, source.waited_with)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -342,15 +343,22 @@ class CachedToken:
         """
         Wait where the token comes from until there is another, which is then asked for with the next call.
 
+        A refresh under way is waited for first: it may bring another one itself.
+
         Returns:
-            Whether there is another; ``None`` if one cannot wait there, or it is asked for at this moment.
+            Whether there is another; ``None`` if one cannot wait there, or has no token.
         """
         wait: Callable[[str, float], bool | None] | None = getattr(self.source, "wait_for_another", None)
-        snapshot = self.snapshot
-        if wait is None or not snapshot.value or (self.flight is not None and not self.flight.done):
+        if wait is None:
+            return None
+        began, flight = time.monotonic(), self.flight
+        if flight is not None:
+            flight.wait(seconds)
+        snapshot, left = self.snapshot, seconds - (time.monotonic() - began)
+        if not snapshot.value or left <= 0.0:
             return None
         try:
-            news = wait(snapshot.value, seconds)
+            news = wait(snapshot.value, left)
         except Exception:  # a user's source; what is wrong with it, the next fetch tells
             return None
         if news:
